@@ -1,0 +1,94 @@
+"""The container engine that the molecule scenarios need: installed, started, stopped again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from environment import ROOT, SetupError
+
+# Debian's package for each command that the scenarios call.
+PACKAGES = {
+    "docker": "docker.io",
+    "debootstrap": "debootstrap",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+    "git": "git",
+}
+START_DOCKER = ROOT / "molecule" / "shared" / "start-docker"
+DOCKERD_PID = Path("/run/docker.pid")
+INSTALL_SECONDS = 600
+START_SECONDS = 90
+STOP_SECONDS = 60
+
+
+class Engine:
+    """The docker daemon: `stop` ends it only if `start` had to start it."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self._dockerd: int | None = None
+
+    def start(self) -> None:
+        self._install()
+        if self._run("docker", "info") == 0:
+            return
+        if self._run(str(START_DOCKER), seconds=START_SECONDS) != 0:
+            lines = self._log.read_text(errors="replace").strip().splitlines()
+            raise SetupError(lines[-1] if lines else f"{START_DOCKER} failed")
+        # Where an init runs, dockerd is its service and not ours to stop.
+        if not Path("/run/systemd/system").is_dir():
+            self._dockerd = int(DOCKERD_PID.read_text())
+
+    def stop(self) -> None:
+        if self._dockerd is None:
+            return
+        with suppress(ProcessLookupError):
+            os.kill(self._dockerd, signal.SIGTERM)
+            deadline = time.monotonic() + STOP_SECONDS
+            while time.monotonic() < deadline:
+                os.kill(self._dockerd, 0)
+                time.sleep(0.1)
+            print(f"   dockerd ({self._dockerd}) did not end within {STOP_SECONDS} s", flush=True)
+        self._dockerd = None
+
+    def _install(self) -> None:
+        needed = dict(PACKAGES)
+        if os.environ.get("FEDMSG_MOLECULE_REGISTRY"):
+            del needed["debootstrap"]
+        missing = [name for name in needed if not shutil.which(name)]
+        if not missing:
+            return
+        packages = sorted({needed[name] for name in missing})
+        line = f"apt-get install {' '.join(packages)}"
+        if os.geteuid() != 0 or not shutil.which("apt-get"):
+            raise SetupError(
+                f"the molecule scenarios need {', '.join(missing)}: `{line}` (Debian), "
+                "or the packages of another system that have these commands"
+            )
+        print(f"   {line} ...", flush=True)
+        apt = ["apt-get", "--quiet", "--yes", "--no-install-recommends"]
+        if (
+            self._run("apt-get", "--quiet", "update", seconds=INSTALL_SECONDS) != 0
+            or self._run(*apt, "install", *packages, seconds=INSTALL_SECONDS) != 0
+        ):
+            raise SetupError(f"`{line}` failed, see {self._log}")
+
+    def _run(self, *command: str, seconds: int = 30) -> int:
+        with self._log.open("ab") as output:
+            try:
+                return subprocess.run(
+                    command,
+                    env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    timeout=seconds,
+                ).returncode
+            except subprocess.TimeoutExpired:
+                return 124

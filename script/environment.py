@@ -1,0 +1,100 @@
+"""Make the virtual environments that the demo and the tests run in.
+
+Run as a program it makes what the demo needs: `.venv` with fedmsg-relay installed from this tree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import time
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+STOCK_VENV = ROOT / ".venv-stock"
+STOCK_REQUIREMENTS = ROOT / "tests" / "stock-requirements.txt"
+INSTALL_SECONDS = 600
+
+
+class SetupError(Exception):
+    """What is missing, in one line that says what to do."""
+
+
+def make_venv(*, dev: bool) -> None:
+    """Make `.venv` with this tree installed, editable; with `dev` the tools of the tests too."""
+    pyproject = ROOT / "pyproject.toml"
+    wanted = "[dev]" if dev else ""
+    # An environment that has the dev tools serves the demo as well.
+    accepted = {_stamp("[dev]", pyproject), _stamp(wanted, pyproject)}
+    what = "fedmsg-relay and the tools of the tests" if dev else "fedmsg-relay"
+    _ensure(VENV, accepted, _stamp(wanted, pyproject), what, ["--editable", f".{wanted}"])
+
+
+def make_stock_venv() -> None:
+    """Make `.venv-stock` with the stock fedmsg that the tests talk to."""
+    stamp = _stamp("stock", STOCK_REQUIREMENTS)
+    _ensure(STOCK_VENV, {stamp}, stamp, "stock fedmsg", ["--requirement", str(STOCK_REQUIREMENTS)])
+
+
+def _stamp(kind: str, source: Path) -> str:
+    return f"{kind} {hashlib.sha256(source.read_bytes()).hexdigest()}"
+
+
+def _ensure(path: Path, accepted: set[str], stamp: str, what: str, arguments: list[str]) -> None:
+    stamp_file = path / "installed"
+    if _usable(path) and stamp_file.exists() and stamp_file.read_text() in accepted:
+        return
+    started = time.monotonic()
+    print(f"Setting up {path.name}/ (once): {what} ...", flush=True)
+    if not _usable(path):
+        try:
+            venv.create(path, clear=True, symlinks=True, with_pip=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise SetupError(f"can not make {path}: {error}") from None
+    log = ROOT / ".cache" / f"{path.name.lstrip('.')}.log"
+    log.parent.mkdir(exist_ok=True)
+    pip = [str(path / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install"]
+    with log.open("wb") as output:
+        try:
+            done = subprocess.run(
+                [*pip, *arguments],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                timeout=INSTALL_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            raise SetupError(f"pip did not end within {INSTALL_SECONDS} s, see {log}") from None
+    if done.returncode != 0:
+        errors = [line for line in log.read_text(errors="replace").splitlines() if "ERROR" in line]
+        reason = errors[-1] if errors else f"pip exited {done.returncode}"
+        raise SetupError(f"can not install {what}: {reason} (see {log})")
+    stamp_file.write_text(stamp)
+    print(f"Setting up {path.name}/: done in {time.monotonic() - started:.0f} s", flush=True)
+
+
+def _usable(path: Path) -> bool:
+    """Whether the environment runs, where it is: one that was moved or lost its Python does not."""
+    try:
+        prefix = subprocess.run(
+            [str(path / "bin" / "python"), "-c", "import pip, sys; print(sys.prefix)"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            timeout=30,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return prefix.returncode == 0 and prefix.stdout.strip() == os.fspath(path)
+
+
+if __name__ == "__main__":
+    try:
+        make_venv(dev=False)
+    except SetupError as error:
+        sys.exit(f"script/demo: {error}")

@@ -1,0 +1,271 @@
+"""Run the tests of the project, installing what is missing.
+
+    script/test                         everything
+    script/test lint                    ruff, mypy, ansible-lint, yamllint, shellcheck
+    script/test unit                    pytest: the programs, stock fedmsg both ways, the role
+    script/test molecule [SCENARIO...]  the role on systemd hosts in containers
+
+Each part's whole output is in .cache/test-logs/. The last line counts the parts that passed and
+failed; the exit code is 0 only when none failed. With CI=true a skipped test is a failure.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from xml.etree import ElementTree
+
+import containers
+import environment
+from environment import ROOT, VENV, SetupError
+
+LOGS = ROOT / ".cache" / "test-logs"
+TAIL_LINES = 60
+LINT_SECONDS = 300
+UNIT_SECONDS = 1200
+SCENARIO_SECONDS = 900
+DESTROY_SECONDS = 120
+SHELL_DIRECTORIES = ("script", "examples", ".ci", "molecule", "playbooks", "roles", "tests")
+IN_CI = os.environ.get("CI") == "true"
+
+
+@dataclass
+class Part:
+    """One thing to run. `judge` reads its log when the command itself is content."""
+
+    name: str
+    command: list[str]
+    seconds: int
+    judge: Callable[[str], Verdict]
+    clean_up: list[str] | None = None
+
+    @property
+    def log(self) -> Path:
+        return LOGS / f"{self.name.replace(' ', '-')}.log"
+
+
+@dataclass
+class Verdict:
+    passed: bool
+    note: str = ""
+
+
+@dataclass
+class Result:
+    name: str
+    verdict: Verdict
+    seconds: float
+
+
+def content(_log: str) -> Verdict:
+    return Verdict(passed=True)
+
+
+def lint_parts() -> list[Part]:
+    def part(name: str, *command: str) -> Part:
+        return Part(name, list(command), LINT_SECONDS, content)
+
+    return [
+        part("ruff check", "ruff", "check", "."),
+        part("ruff format", "ruff", "format", "--check", "."),
+        part("mypy", "mypy", "--strict"),
+        part("ansible-lint", "ansible-lint", "--offline", "--strict"),
+        part("yamllint", "yamllint", "--strict", "."),
+        part("shellcheck", "shellcheck", "--external-sources", *shell_files()),
+    ]
+
+
+def shell_files() -> Iterator[str]:
+    for directory in SHELL_DIRECTORIES:
+        for path in sorted((ROOT / directory).rglob("*")):
+            if not path.is_file() or path.is_symlink() or path.suffix not in ("", ".sh"):
+                continue
+            with path.open("rb") as file:
+                first = file.readline(80)
+            if path.suffix == ".sh" or re.match(rb"#!.*\b(ba|da)?sh\b", first):
+                yield str(path.relative_to(ROOT))
+
+
+def unit_part() -> Part:
+    report = LOGS / "pytest.xml"
+
+    def judge(_log: str) -> Verdict:
+        suites = ElementTree.parse(report).getroot().iter("testsuite")
+        counts = [{key: int(one.get(key, 0)) for key in ("tests", "skipped")} for one in suites]
+        tests = sum(one["tests"] for one in counts)
+        skipped = sum(one["skipped"] for one in counts)
+        note = f"{tests - skipped} tests" + (f", {skipped} SKIPPED" if skipped else "")
+        return Verdict(tests > 0 and not (skipped and IN_CI), note)
+
+    report.unlink(missing_ok=True)
+    command = ["python", "-m", "pytest", "-rs", f"--junitxml={report}", "tests"]
+    return Part("pytest", command, UNIT_SECONDS, judge)
+
+
+def molecule_parts(wanted: list[str]) -> list[Part]:
+    there = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
+    # `default` and `move` are named so that a scenario that was lost is a failure.
+    names = wanted or sorted({"default", "move", *there})
+    return [
+        Part(
+            f"molecule {name}",
+            ["molecule", "test", "--scenario-name", name],
+            SCENARIO_SECONDS,
+            judge_scenario,
+            ["molecule", "destroy", "--scenario-name", name],
+        )
+        for name in names
+    ]
+
+
+def judge_scenario(log: str) -> Verdict:
+    # Molecule skips a step whose playbook is not there, and exits 0.
+    if "Missing playbook" in log:
+        return Verdict(passed=False, note="a step of the scenario has no playbook")
+    for step in ("converge", "idempotence", "verify"):
+        if not re.search(rf"> {step}\b", log):
+            return Verdict(passed=False, note=f"the step {step} did not run")
+    return Verdict(passed=True)
+
+
+def run(part: Part) -> Result:
+    heading(part.name)
+    began = time.monotonic()
+    with part.log.open("wb") as output:
+        verdict = run_bounded(part, output.fileno())
+    log = part.log.read_text(errors="replace")
+    if verdict.passed:
+        verdict = part.judge(log)
+    seconds = time.monotonic() - began
+    if not verdict.passed:
+        print(f"--- the end of {part.log.relative_to(ROOT)}:")
+        print("\n".join(log.splitlines()[-TAIL_LINES:]))
+        print("---")
+    print(f"   {result_line(Result('', verdict, seconds))}", flush=True)
+    return Result(part.name, verdict, seconds)
+
+
+def run_bounded(part: Part, output: int) -> Verdict:
+    """Run the part's command in a session of its own, so that all it started ends with it."""
+    process = subprocess.Popen(
+        part.command,
+        cwd=ROOT,
+        env=variables(),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        code = process.wait(part.seconds)
+        return Verdict(code == 0, "" if code == 0 else f"exit {code}")
+    except subprocess.TimeoutExpired:
+        return Verdict(passed=False, note=f"did not end within {part.seconds} s")
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if part.clean_up:
+                subprocess.run(
+                    part.clean_up,
+                    cwd=ROOT,
+                    env=variables(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    timeout=DESTROY_SECONDS,
+                )
+
+
+def variables() -> dict[str, str]:
+    """The commands of `.venv` first; a UTF-8 locale, which Ansible insists on."""
+    return os.environ | {
+        "PATH": f"{VENV / 'bin'}:{os.environ['PATH']}",
+        "LC_ALL": "C.UTF-8",
+        "NO_COLOR": "1",
+    }
+
+
+def heading(text: str) -> None:
+    print(f"== {text}", flush=True)
+
+
+def result_line(result: Result) -> str:
+    word = "ok    " if result.verdict.passed else "FAILED"
+    note = f"  {result.verdict.note}" if result.verdict.note else ""
+    return f"{word}  {result.name:18}{result.seconds:7.1f} s{note}".replace(" " * 18, " ", 1)
+
+
+def set_up(what: str, action: Callable[[], object]) -> Result | None:
+    """The failure to set something up, as the result of a part; None when it is there."""
+    heading(f"set up: {what}")
+    began = time.monotonic()
+    try:
+        action()
+    except SetupError as error:
+        print(f"   {error}", flush=True)
+        verdict = Verdict(passed=False, note=str(error))
+        return Result(f"set up {what}", verdict, time.monotonic() - began)
+    return None
+
+
+def run_all(what: str, scenarios: list[str]) -> Iterator[Result]:
+    if failure := set_up("the tools", lambda: environment.make_venv(dev=True)):
+        yield failure
+        return
+    if what in ("all", "lint"):
+        yield from map(run, lint_parts())
+    if what in ("all", "unit"):
+        if failure := set_up("stock fedmsg", environment.make_stock_venv):
+            yield failure
+        else:
+            yield run(unit_part())
+    if what in ("all", "molecule"):
+        with ExitStack() as stack:
+            engine = containers.Engine(LOGS / "dockerd.log")
+            stack.callback(engine.stop)
+            if failure := set_up("containers", engine.start):
+                yield failure
+            else:
+                yield from map(run, molecule_parts(scenarios))
+
+
+def end(number: int, _frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)  # ending what was started is not to be interrupted
+    sys.exit(128 + number)
+
+
+def main(arguments: list[str]) -> int:
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(__doc__, end="")
+        return 0
+    what, scenarios = (arguments[0], arguments[1:]) if arguments else ("all", [])
+    if what not in ("all", "lint", "unit", "molecule") or (scenarios and what != "molecule"):
+        asked = " ".join(arguments)
+        print(f"script/test: can not run {asked!r}, see script/test --help", file=sys.stderr)
+        return 64
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, end)
+    LOGS.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    results = list(run_all(what, scenarios))
+    heading(f"summary ({time.monotonic() - began:.0f} s)")
+    for result in results:
+        print(f"   {result_line(result)}")
+    failed = sum(not result.verdict.passed for result in results)
+    print(f"{len(results) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
