@@ -1,0 +1,348 @@
+"""Real processes for tests: a host in miniature, and the relay on it.
+
+Everything waits with a deadline, and nothing sleeps to decide a result.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+REPOSITORY = Path(__file__).parent.parent
+COMMANDS = Path(sys.executable).parent
+PATIENCE = 30.0
+
+T = TypeVar("T")
+
+
+def wait_until(condition: Callable[[], T], what: str, timeout: float = PATIENCE) -> T:
+    """Return the first true answer of the condition; fail, saying what was awaited, when it is late."""
+    deadline = time.monotonic() + timeout
+    while not (answer := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout:g} s: {what}")
+        time.sleep(0.02)
+    return answer
+
+
+class HeldPort:
+    """A free TCP port that stays ours until released.
+
+    The bound socket does not listen: a daemon (which sets SO_REUSEADDR) can take the port, a
+    search for a free port elsewhere can not.
+    """
+
+    def __init__(self) -> None:
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind(("0.0.0.0", 0))
+        self.number: int = self._socket.getsockname()[1]
+
+    def release(self) -> None:
+        self._socket.close()
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command that has ended left behind."""
+
+    code: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+    def one_error_line(self) -> str:
+        """The only line on stderr: what a foreseeable fault shows, never a traceback."""
+        lines = self.stderr.splitlines()
+        assert len(lines) == 1, f"expected one line on stderr, got: {self.stderr}"
+        return lines[0]
+
+
+class Host:
+    """A host in miniature: a working directory with fedmsg.d/, an empty HOME, and ports of its own."""
+
+    def __init__(self) -> None:
+        # Unix socket paths end at 107 bytes, so this is not below pytest's long directory names.
+        self.directory = Path(tempfile.mkdtemp(prefix="fedmsg-"))
+        for name in ("home", "run", "state", "log", "fedmsg.d"):
+            (self.directory / name).mkdir()
+        self._ports = [HeldPort(), HeldPort()]
+        self._processes: list[Process] = []
+        self.inbound, self.outbound = (f"tcp://127.0.0.1:{port.number}" for port in self._ports)
+        self.log_file = self.directory / "log" / "fedmsg-relay.log"
+        self.settings_file = self.directory / "relay.toml"
+        self.configure()
+
+    def port(self) -> int:
+        """One more free port."""
+        self._ports.append(HeldPort())
+        return self._ports[-1].number
+
+    def configure(
+        self,
+        inbound: str | list[str] | None = None,
+        outbound: str | list[str] | None = None,
+        **values: object,
+    ) -> Path:
+        """Write the global config; without addresses it names this host's own relay."""
+        config = {
+            "relay_inbound": inbound or [self.inbound],
+            "endpoints": {"relay_outbound": outbound or [self.outbound]},
+            "environment": "test",
+            "zmq_enabled": True,  # a stock relay does not start without it
+            "sign_messages": False,
+            "validate_signatures": False,
+            **values,
+        }
+        return self.write("fedmsg.d/relay.py", f"config = {config!r}\n")
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
+        return {
+            "PATH": f"{COMMANDS}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": str(self.directory / "home"),
+            "LANG": "C.UTF-8",
+            "TZ": "UTC",
+            "RUNTIME_DIRECTORY": str(self.directory / "run"),
+            "STATE_DIRECTORY": str(self.directory / "state"),
+            "LOGS_DIRECTORY": str(self.directory / "log"),
+            **(more or {}),
+        }
+
+    def run(
+        self,
+        *command: str | Path,
+        stdin: str | bytes = b"",
+        timeout: float = PATIENCE,
+        env: Mapping[str, str] | None = None,
+    ) -> Ran:
+        """Run a command of the venv under test (or any program by its path) here, to its end."""
+        started = time.monotonic()
+        done = subprocess.run(
+            [locate(command[0]), *map(str, command[1:])],
+            input=stdin.encode() if isinstance(stdin, str) else stdin,
+            capture_output=True,
+            cwd=self.directory,
+            env=self.environment(env),
+            timeout=timeout,
+            check=False,
+        )
+        return Ran(
+            done.returncode,
+            done.stdout.decode(errors="backslashreplace"),
+            done.stderr.decode(errors="backslashreplace"),
+            time.monotonic() - started,
+        )
+
+    def start(self, *command: str | Path, env: Mapping[str, str] | None = None) -> Process:
+        """Start a command and leave it running; the host ends it when the test is over."""
+        process = Process(self, command, self.environment(env))
+        self._processes.append(process)
+        return process
+
+    def close(self) -> None:
+        for process in self._processes:
+            process.kill()
+        for port in self._ports:
+            port.release()
+        shutil.rmtree(self.directory)
+
+
+def locate(program: str | Path) -> str:
+    """Commands of the venv under test by name, everything else by path."""
+    return str(COMMANDS / program) if "/" not in str(program) else str(program)
+
+
+class Process:
+    """A running command whose output goes to files, so that it can never block on a pipe."""
+
+    _serial = itertools.count()
+
+    def __init__(self, host: Host, command: Sequence[str | Path], env: Mapping[str, str]) -> None:
+        name = f"{Path(command[0]).name}-{next(self._serial)}"
+        self._stdout = host.directory / f"{name}.out"
+        self._stderr = host.directory / f"{name}.err"
+        self.directory = host.directory
+        with self._stdout.open("wb") as out, self._stderr.open("wb") as err:
+            self.popen = subprocess.Popen(
+                [locate(command[0]), *map(str, command[1:])],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                cwd=host.directory,
+                env=dict(env),
+            )
+        self.pid = self.popen.pid
+
+    def stdout(self) -> str:
+        return self._stdout.read_text(errors="backslashreplace")
+
+    def stderr(self) -> str:
+        return self._stderr.read_text(errors="backslashreplace")
+
+    def alive(self) -> bool:
+        return self.popen.poll() is None
+
+    def send_signal(self, number: signal.Signals) -> None:
+        self.popen.send_signal(number)
+
+    def wait(self, timeout: float = PATIENCE) -> int:
+        """The exit status of a process that is about to end."""
+        return self.popen.wait(timeout)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.send_signal(number)
+        return self.wait()
+
+    def kill(self) -> None:
+        if self.alive():
+            self.popen.kill()
+        self.popen.wait(PATIENCE)
+
+
+class ServiceManager:
+    """The receiving end of sd_notify: what systemd would have been told."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / "notify.sock"
+        self.path.unlink(missing_ok=True)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(self.path))
+        self._socket.setblocking(False)
+        self.told: list[str] = []
+
+    def listen(self) -> list[str]:
+        """Every assignment told so far, in order."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.told += self._socket.recv(65536).decode().splitlines()
+        return self.told
+
+    def forget(self) -> None:
+        self.listen()
+        self.told.clear()
+
+    def wait_for(self, assignment: str, times: int = 1, timeout: float = PATIENCE) -> None:
+        wait_until(
+            lambda: self.listen().count(assignment) >= times,
+            f"{assignment} told {times} time(s) to the service manager",
+            timeout,
+        )
+
+    def close(self) -> None:
+        self._socket.close()
+        self.path.unlink(missing_ok=True)
+
+
+class Relay:
+    """The real fedmsg-relay on a host, started the way systemd starts it."""
+
+    def __init__(
+        self, host: Host, *options: str | Path, env: Mapping[str, str] | None = None
+    ) -> None:
+        self.host = host
+        self.options = options
+        self.env = dict(env or {})
+        self.systemd = ServiceManager(host.directory)
+        self.process: Process | None = None
+
+    @property
+    def running(self) -> Process:
+        assert self.process is not None, "the relay was never started"
+        return self.process
+
+    @property
+    def pid(self) -> int:
+        return self.running.pid
+
+    def launch(self) -> Process:
+        """Start the process without waiting for it, for the faults that keep it from being ready."""
+        self.systemd.forget()
+        options = list(self.options)
+        if self.host.settings_file.exists():
+            options += ["--settings", self.host.settings_file]
+        notify = {"NOTIFY_SOCKET": str(self.systemd.path), **self.env}
+        self.process = self.host.start("fedmsg-relay", *options, env=notify)
+        return self.process
+
+    def start(self) -> Relay:
+        process = self.launch()
+
+        def ready_or_dead() -> bool:
+            return "READY=1" in self.systemd.listen() or not process.alive()
+
+        wait_until(ready_or_dead, "the relay is ready")
+        assert process.alive(), f"the relay ended: {process.stderr()}"
+        return self
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Ask it to stop, and return its exit status."""
+        return self.running.stop(number)
+
+    def kill(self) -> None:
+        self.running.kill()
+
+    def reload(self) -> None:
+        """SIGHUP, and wait until the relay says it is ready again."""
+        self.systemd.forget()
+        self.running.send_signal(signal.SIGHUP)
+        self.systemd.wait_for("READY=1")
+
+    def status(self) -> dict[str, Any]:
+        ran = self.host.run("fedmsg-relay", "status", "--json")
+        assert ran.stdout, f"status said nothing; stderr: {ran.stderr}"
+        answer: dict[str, Any] = json.loads(ran.stdout)
+        return answer
+
+    def log(self) -> str:
+        return self.host.log_file.read_text() if self.host.log_file.exists() else ""
+
+    def log_lines(self, *words: str) -> list[str]:
+        """The lines of the log that hold all the words."""
+        return [line for line in self.log().splitlines() if all(word in line for word in words)]
+
+    def wait_for_log(self, *words: str, timeout: float = PATIENCE) -> str:
+        what = f"a log line with {words}"
+        return wait_until(lambda: self.log_lines(*words), what, timeout)[-1]
+
+    def open_files(self) -> int:
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def memory(self) -> int:
+        """Resident memory in bytes."""
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * resource.getpagesize()
+
+    def close(self) -> None:
+        if self.process is not None:
+            self.kill()
+        self.systemd.close()
+
+
+@contextlib.contextmanager
+def occupied(port: int) -> Iterator[None]:
+    """Another program listens on the port."""
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", port))
+        other.listen()
+        yield

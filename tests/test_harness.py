@@ -1,0 +1,54 @@
+"""The harness itself: its promises are what makes a green test mean something."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+import pytest
+import stock
+import zmq
+from harness import Host, wait_until
+from wire import Sockets, end_context, join, numbered
+
+
+def test_a_leaked_socket_fails_the_test_instead_of_hanging_it() -> None:
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    leaked = context.socket(zmq.PUB)
+    with pytest.raises(AssertionError, match="left open"):
+        end_context(context, timeout=0.2)
+    assert leaked.closed
+
+
+def test_a_wait_ends_and_says_what_was_awaited() -> None:
+    with pytest.raises(AssertionError, match=r"not within 0\.1 s: the moon"):
+        wait_until(lambda: False, "the moon", timeout=0.1)
+
+
+def test_an_expectation_names_the_first_message_that_differs(host: Host, sockets: Sockets) -> None:
+    stock.StockRelay(host)
+    publisher, listener = sockets.publisher(host.inbound), sockets.listener(host.outbound)
+    join(publisher, listener)
+    sent = numbered(3)
+    publisher.send_all([sent[0], sent[2]])
+    with pytest.raises(AssertionError, match="at 1"):
+        listener.expect(sent, timeout=0.5)
+
+
+def test_stock_fedmsg_works_by_itself_here(host: Host, sockets: Sockets) -> None:
+    stock.StockRelay(host)
+    publisher, listener = sockets.publisher(host.inbound), sockets.listener(host.outbound)
+    tail = stock.StockTail(host)
+    join(publisher, listener, tail)
+    stock.logger(host, "--message", "hello")
+    wait_until(lambda: listener.hear(0.1), "stock's own message")
+    ((topic, body),) = listener.messages
+    assert topic == b"org.fedoraproject.test.logger.log"
+    assert json.loads(body)["msg"] == {"log": "hello"}
+    tail.expect([(topic, body)])
+
+
+def test_a_port_of_the_host_is_not_found_free_by_others(host: Host) -> None:
+    with contextlib.closing(Host()) as other:
+        ports = {host.port(), host.port(), other.port(), other.port()}
+    assert len(ports) == 4

@@ -1,0 +1,251 @@
+"""The sockets of tests: publishers, listeners, and peers that do not keep to the protocol.
+
+A test compares which messages came out, in which order: `Listener.expect` fails on one message too
+many before or between the expected ones, so a test that must show that something did *not* come
+out sends a good message after it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import resource
+import socket
+import struct
+import threading
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import Protocol
+
+import zmq
+from harness import PATIENCE, wait_until
+
+Message = tuple[bytes, bytes]
+
+
+def envelope(topic: str, number: int, **msg: object) -> Message:
+    """A message as fedmsg makes them, spaced so that even a stock relay's re-encoding keeps the bytes."""
+    body = {"i": number, "msg": msg, "msg_id": f"2026-{number}", "timestamp": 1, "topic": topic}
+    return topic.encode(), json.dumps(body).encode()
+
+
+def numbered(count: int, start: int = 0) -> list[Message]:
+    """Messages that can be told apart, so that an oracle can name the missing one."""
+    return [envelope("org.example.test.numbered", n) for n in range(start, start + count)]
+
+
+def compare(actual: Sequence[object], expected: Sequence[object]) -> None:
+    """Fail on the first difference of two long sequences, and show only that."""
+    for index, (a, e) in enumerate(itertools.zip_longest(actual, expected)):
+        if a != e:
+            raise AssertionError(f"at {index}: got {str(a)[:300]}, expected {str(e)[:300]}")
+
+
+class Publisher:
+    """Stock's wire: `[topic, body]` on a socket connected to inbound.
+
+    XPUB is PUB that also says when the relay has subscribed; before that a PUB drops what it sends.
+    """
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: str) -> None:
+        self._socket = context.socket(zmq.XPUB)
+        self._socket.set_hwm(0)
+        self._socket.linger = 0
+        self._socket.ipv6 = True
+        self._socket.connect(address)
+        self.address = address
+
+    def wait_subscribed(self, timeout: float = PATIENCE) -> Publisher:
+        if not self._socket.poll(int(timeout * 1000)):
+            raise AssertionError(f"nothing subscribed at {self.address} within {timeout:g} s")
+        self._socket.recv()
+        return self
+
+    def send(self, *frames: bytes) -> None:
+        self._socket.send_multipart(frames)
+
+    def send_all(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            self._socket.send_multipart(message)
+
+    def close(self, linger: int = 0) -> None:
+        self._socket.close(linger)
+
+
+class Listener:
+    """A subscriber on outbound that keeps everything it hears, in order."""
+
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], *addresses: str, topic: bytes = b""
+    ) -> None:
+        self._socket = context.socket(zmq.SUB)
+        self._socket.set_hwm(0)
+        self._socket.linger = 0
+        self._socket.ipv6 = True
+        self._socket.subscribe(topic)
+        for address in addresses:
+            self._socket.connect(address)
+        self.messages: list[tuple[bytes, ...]] = []
+
+    def hear(self, timeout: float = 0.0) -> list[tuple[bytes, ...]]:
+        """Take what has come, waiting at most the timeout for the first of it."""
+        if self._socket.poll(int(timeout * 1000)):
+            with contextlib.suppress(zmq.Again):
+                while True:
+                    self.messages.append(tuple(self._socket.recv_multipart(zmq.DONTWAIT)))
+        return self.messages
+
+    def heard(self, message: Message) -> bool:
+        return message in self.hear()
+
+    def forget(self) -> None:
+        self.messages.clear()
+
+    def expect(self, messages: Sequence[tuple[bytes, ...]], timeout: float = PATIENCE) -> None:
+        """Exactly these come next, in this order."""
+        deadline = time.monotonic() + timeout
+        while len(self.messages) < len(messages) and time.monotonic() < deadline:
+            self.hear(0.2)
+        compare(self.messages[: len(messages)], messages)
+        del self.messages[: len(messages)]
+
+    def wait_for(self, message: Message, timeout: float = PATIENCE) -> list[tuple[bytes, ...]]:
+        """Everything heard up to and including the message."""
+        wait_until(lambda: self.heard(message), f"{message!r:.200} on outbound", timeout)
+        end = self.messages.index(message) + 1
+        up_to, self.messages = self.messages[:end], self.messages[end:]
+        return up_to
+
+    def close(self) -> None:
+        self._socket.close(0)
+
+
+class Hears(Protocol):
+    """Anyone on outbound: a Listener or a stock program."""
+
+    def heard(self, message: Message) -> bool: ...
+    def forget(self) -> None: ...
+
+
+_mark = itertools.count()
+
+
+def join(publisher: Publisher, *listeners: Hears, timeout: float = PATIENCE) -> None:
+    """Return when what the publisher sends reaches every listener, with nothing left on its way."""
+
+    sent: list[Message] = []
+
+    def send_mark() -> Message:
+        sent.append(envelope("org.example.test.mark", next(_mark)))
+        publisher.send(*sent[-1])
+        return sent[-1]
+
+    def reached(listener: Hears) -> bool:
+        send_mark()
+        return any(listener.heard(mark) for mark in sent)
+
+    for listener in listeners:
+        wait_until(partial(reached, listener), "a listener hears the publisher", timeout)
+    last = send_mark()
+    for listener in listeners:
+        wait_until(partial(listener.heard, last), "a listener hears the last mark", timeout)
+        listener.forget()
+
+
+class Sockets:
+    """The ZeroMQ sockets of one test. One that the test leaks fails it instead of hanging it."""
+
+    def __init__(self) -> None:
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self.context.set(zmq.MAX_SOCKETS, 4096)
+        self._open: list[Publisher | Listener] = []
+
+    def publisher(self, address: str) -> Publisher:
+        """A publisher that the relay has subscribed to."""
+        return self.connecting(address).wait_subscribed()
+
+    def connecting(self, address: str) -> Publisher:
+        publisher = Publisher(self.context, address)
+        self._open.append(publisher)
+        return publisher
+
+    def listener(self, *addresses: str, topic: bytes = b"") -> Listener:
+        listener = Listener(self.context, *addresses, topic=topic)
+        self._open.append(listener)
+        return listener
+
+    def send_and_leave(self, address: str, messages: Sequence[tuple[bytes, ...]]) -> None:
+        """Connect, send, and be gone: on return every byte is in the relay's kernel, read or not."""
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        publisher = Publisher(context, address).wait_subscribed()
+        for message in messages:
+            publisher.send(*message)
+        publisher.close(linger=int(PATIENCE * 1000))
+        end_context(context)
+
+    def close(self) -> None:
+        for one in self._open:
+            one.close()
+        end_context(self.context)
+
+
+def end_context(context: zmq.Context[zmq.Socket[bytes]], timeout: float = PATIENCE) -> None:
+    """End a context in bounded time; one that waits for a socket nobody closed is a fault."""
+    ending = threading.Thread(target=context.term, daemon=True)
+    ending.start()
+    ending.join(timeout)
+    if ending.is_alive():
+        context.destroy(linger=0)
+        ending.join(timeout)
+        raise AssertionError("a ZeroMQ socket was left open")
+
+
+class RawPeer:
+    """A TCP connection to a relay's port that says exactly the bytes the test wants."""
+
+    def __init__(self, address: str) -> None:
+        host, _, port = address.removeprefix("tcp://").rpartition(":")
+        self._socket = socket.create_connection((host.strip("[]"), int(port)), PATIENCE)
+        self.name = "{}:{}".format(*self._socket.getsockname()[:2])
+
+    def send(self, data: bytes) -> None:
+        self._socket.sendall(data)
+
+    def receive(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            more = self._socket.recv(size - len(data))
+            assert more, f"the relay closed the connection after {data!r}"
+            data += more
+        return data
+
+    def shake_hands(self, kind: bytes = b"PUB") -> RawPeer:
+        """ZMTP 3.0 with the NULL mechanism, up to the relay's READY."""
+        self.send(b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32))
+        ready = b"\x05READY\x0bSocket-Type" + struct.pack(">I", len(kind)) + kind
+        self.send(b"\x04" + bytes([len(ready)]) + ready)
+        self.receive(64)
+        size = self.receive(2)[1]
+        self.receive(size)
+        return self
+
+    def wait_closed(self, timeout: float = PATIENCE) -> None:
+        """Return when the relay has hung up."""
+        self._socket.settimeout(timeout)
+        with contextlib.suppress(ConnectionResetError):
+            while self._socket.recv(65536):
+                pass
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def frame(body: bytes, more: bool = False) -> bytes:
+    """One ZMTP frame."""
+    if len(body) > 255:
+        return struct.pack(">BQ", 2 | more, len(body)) + body
+    return struct.pack(">BB", more, len(body)) + body
