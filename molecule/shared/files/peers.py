@@ -16,7 +16,8 @@ ports: dict[str, list[int]] = {"connected": [], "disconnected": []}
 files = set()
 logs = Path("/var/log/fedmsg").glob("fedmsg-relay.log*")
 for path in sorted(logs, key=lambda log: log.stat().st_mtime_ns):
-    text = gzip.open(path, "rt").read() if path.suffix == ".gz" else path.read_text()
+    content = path.read_bytes()
+    text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
     for match in map(line.fullmatch, text.splitlines()):
         if match and match[1] >= since and match[3] == address:
             ports[match[2]].append(int(match[4]))

@@ -9,7 +9,7 @@ import os
 import socket
 import sys
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import zmq
@@ -38,12 +38,13 @@ def publish(inbound: str, topic: bytes, body: bytes) -> int:
 def main() -> None:
     inbound, running = sys.argv[1], Path(sys.argv[2])
     deadline = time.monotonic() + LONGEST
-    began = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
-    ports, lines = [], []
+    began = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    ports: list[int] = []
+    lines: list[str] = []
     while running.exists():
         if time.monotonic() > deadline:
             sys.exit(f"{running} was still there after {LONGEST} s")
-        # A relay that decodes and encodes would change the spaces, the numbers and the key that is there twice.
+        # A relay that decodes and encodes would change the spaces, the numbers and the repeated key.
         body = b'{ "n" : %d,\t"x":1e5, "x":[0.10,"\\u00e9"] }' % len(ports)
         ports.append(publish(inbound, b"verify.traffic", body))
         lines.append(f"verify.traffic {body.decode()}")
