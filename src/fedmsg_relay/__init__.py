@@ -1,0 +1,29 @@
+"""A fedmsg relay, and the scripts' side of it: ``import fedmsg_relay as fedmsg``.
+
+Only what a one-off script uses is here, and it is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from fedmsg_relay import config as config
+    from fedmsg_relay.client import Receipt as Receipt
+    from fedmsg_relay.client import destroy as destroy
+    from fedmsg_relay.client import init as init
+    from fedmsg_relay.client import publish as publish
+
+__all__ = ["Receipt", "__version__", "config", "destroy", "init", "publish"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 -- a script that only reads the config shall not load ZeroMQ
+
+    if name == "config":
+        return import_module("fedmsg_relay.config")
+    return getattr(import_module("fedmsg_relay.client"), name)

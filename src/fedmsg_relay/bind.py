@@ -1,0 +1,170 @@
+"""Which addresses this relay binds: those of the global config that are this host's.
+
+An IP literal or ``*`` is bound as it is. A host name is bound on ``*`` with its port, as stock publishers do, and only
+if the name is this host's: the config is the same everywhere and may name several relays.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fedmsg_relay import config as global_config
+from fedmsg_relay.errors import ConfigError
+from fedmsg_relay.settings import Settings
+
+_TCP = re.compile(r"tcp://(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:/]+):(?P<port>\d{1,5})")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to bind for one endpoint, and what was left out.
+
+    Attributes:
+        bind: addresses for :func:`zmq_bind`.
+        foreign: addresses that are another host's.
+    """
+
+    bind: tuple[str, ...]
+    foreign: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plans:
+    """Both endpoints of a relay."""
+
+    inbound: Plan
+    outbound: Plan
+
+
+def plan(config: Mapping[str, Any], settings: Settings) -> Plans:
+    """Decide what to bind.
+
+    Args:
+        config: the merged global config.
+        settings: relay.toml, whose ``[bind]`` goes before the config.
+
+    Returns:
+        The plans; each binds at least one address.
+
+    Raises:
+        ConfigError: an address is malformed, none is this host's, or both endpoints want the same port.
+    """
+    chosen = {}
+    for endpoint in ("inbound", "outbound"):
+        own = getattr(settings.bind, endpoint)
+        origin = f"relay.toml: bind.{endpoint}" if own else f"global config: relay_{endpoint}"
+        chosen[endpoint] = _plan_one(own or global_config.addresses(config, f"relay_{endpoint}"), origin)
+    both = Plans(inbound=chosen["inbound"], outbound=chosen["outbound"])
+    _refuse_clash(both)
+    return both
+
+
+def _plan_one(addresses: Sequence[str], origin: str) -> Plan:
+    bind: dict[str, None] = {}
+    foreign = []
+    for address in addresses:
+        if address.startswith("ipc://"):
+            bind[address] = None
+            continue
+        host, port = split(address, origin)
+        if host == "*":
+            bind[address] = None
+        elif literal := _literal(host):
+            # Of several relays, each named by its IP, only ours can be bound.
+            if literal.is_unspecified or _is_local(socket.AF_INET6 if literal.version == 6 else socket.AF_INET, (host,)):
+                bind[address] = None
+            else:
+                foreign.append(address)
+        elif is_this_host(host):
+            bind[f"tcp://*:{port}"] = None
+        else:
+            foreign.append(address)
+    if not bind:
+        raise ConfigError(f"{origin} names no address of this host, there is nothing to bind: {', '.join(foreign)}")
+    return Plan(_without_covered(bind), tuple(foreign))
+
+
+def split(address: str, origin: str) -> tuple[str, int]:
+    """Take an address apart.
+
+    Args:
+        address: such as ``tcp://host:9941`` or ``tcp://[::1]:9941``.
+        origin: where it stands, for the message.
+
+    Returns:
+        Host (without brackets) and port.
+
+    Raises:
+        ConfigError: it is not such an address.
+    """
+    match = _TCP.fullmatch(address)
+    if not match or not 0 < int(match["port"]) < 65536:
+        raise ConfigError(f"{origin}: {address!r} is no address; accepted: tcp://HOST:PORT (port 1 to 65535), ipc://PATH")
+    return match["host"].strip("[]"), int(match["port"])
+
+
+def is_this_host(name: str) -> bool:
+    """Tell whether a host name is this host's: its own name, or one that resolves to an address it holds.
+
+    Args:
+        name: a host name.
+
+    Returns:
+        True if it is.
+    """
+    if name.lower() in {socket.gethostname().lower(), socket.getfqdn().lower()}:
+        return True
+    try:
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_DGRAM)
+    except (OSError, UnicodeError):
+        return False
+    return any(_is_local(family, address) for family, _, _, _, address in found)
+
+
+def _is_local(family: int, address: Any) -> bool:
+    """Only an address that this host holds can be bound."""
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address[0], 0, *address[2:]))
+        except OSError:
+            return False
+    return True
+
+
+def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def _without_covered(bind: Iterable[str]) -> tuple[str, ...]:
+    """Leave out what a wildcard of the same port already covers; binding both would fail."""
+    bind = tuple(bind)
+    wildcards = {address.rpartition(":")[2] for address in bind if address.startswith("tcp://*:")}
+    return tuple(a for a in bind if a.startswith(("tcp://*:", "ipc://")) or a.rpartition(":")[2] not in wildcards)
+
+
+def _refuse_clash(plans: Plans) -> None:
+    """Inbound and outbound on one port, where their addresses overlap, can not both be bound."""
+    for inbound in plans.inbound.bind:
+        for outbound in plans.outbound.bind:
+            if inbound == outbound or (_port(inbound) == _port(outbound) and _overlap(inbound, outbound)):
+                raise ConfigError(
+                    f"inbound {inbound} and outbound {outbound} clash: "
+                    "relay_inbound and endpoints['relay_outbound'] (or bind.inbound and bind.outbound) need different ports"
+                )
+
+
+def _port(address: str) -> str:
+    return address.rpartition(":")[2]
+
+
+def _overlap(one: str, other: str) -> bool:
+    hosts = {one.rpartition(":")[0], other.rpartition(":")[0]}
+    return len(hosts) == 1 or "tcp://*" in hosts

@@ -1,0 +1,219 @@
+"""The global fedmsg config, read as stock fedmsg 1.1.7 reads it.
+
+Files, in this order, later wins: ``*.py`` (sorted) of ``/etc/fedmsg.d``, ``~/.fedmsg.d``, ``./fedmsg.d`` and
+``$VIRTUAL_ENV/etc/fedmsg.d``, then ``/etc/fedmsg-config.py``, ``~/.fedmsg-config.py``, ``./fedmsg-config.py``.
+Each is executed Python that leaves a dict ``config``. Between files dicts are merged recursively and other values
+replaced; the result is laid over the built-in defaults key by key. Naming a file on the command line replaces all of them.
+
+This module is on the path of every one-off script: it imports only what that needs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fedmsg_relay.errors import ConfigError
+
+Config = dict[str, Any]
+
+DEFAULTS: Mapping[str, Any] = {
+    "topic_prefix": "org.fedoraproject",
+    "environment": "dev",
+    "io_threads": 1,
+    "post_init_sleep": 0.5,
+    "timeout": 2,
+    "print_config": False,
+    "high_water_mark": 0,
+    "zmq_linger": 1000,
+    "active": False,
+    "persistent_store": None,
+}
+
+_cache: Config = {}
+
+
+def load_config(
+    extra_args: Sequence[Any] | None = None,  # noqa: ARG001 -- stock's signature; no command line is read here
+    doc: str | None = None,  # noqa: ARG001 -- likewise
+    filenames: Sequence[str] | None = None,
+    invalidate_cache: bool = False,
+) -> Config:
+    """Load the global config, as ``fedmsg.config.load_config([], None)`` does.
+
+    Like stock's it is loaded once and then shared: what a script changes in it, ``init`` and ``publish`` see.
+
+    Args:
+        extra_args: taken for stock's sake.
+        doc: taken for stock's sake.
+        filenames: files to read instead of those in the usual places.
+        invalidate_cache: read the files again.
+
+    Returns:
+        The config. ``endpoints`` is a dict of lists.
+
+    Raises:
+        ConfigError: a file can not be executed or leaves no ``config``, or the merged config has no ``endpoints``.
+    """
+    global _cache  # noqa: PLW0603 -- stock's contract: one config a process
+    if invalidate_cache or not _cache:
+        _cache = read(filenames)
+    return _cache
+
+
+def read(filenames: Sequence[str] | None = None, stand_in: Mapping[str, str] | None = None) -> Config:
+    """Read and merge the config files, without the cache.
+
+    Args:
+        filenames: files to read instead of those in the usual places.
+        stand_in: for an installed path, the file to read in its place, also when nothing is installed there yet.
+
+    Returns:
+        The merged config, laid over the defaults.
+
+    Raises:
+        ConfigError: as for :func:`load_config`.
+    """
+    stand_in = stand_in or {}
+    merged: Config = {}
+    for path in files(filenames, stand_in):
+        _merge(merged, _execute(path, stand_in.get(path, path)))
+    config: Config = {**DEFAULTS, **merged}
+    if filenames:
+        config["config_filename"] = filenames[0]  # stock's name for it
+    if not isinstance(config.get("endpoints"), dict):
+        raise ConfigError(f"global config must hold a dict 'endpoints' (read: {sources(config, stand_in)})")
+    config["endpoints"] = {name: listed(value) for name, value in config["endpoints"].items()}
+    return config
+
+
+def files(filenames: Sequence[str] | None = None, stand_in: Mapping[str, str] | None = None) -> list[str]:
+    """List the config files that are read, in order.
+
+    Args:
+        filenames: files named explicitly, which replace the usual places.
+        stand_in: installed paths that count as present because another file stands in for them.
+
+    Returns:
+        Paths of files that exist (or are stood in for).
+
+    Raises:
+        ConfigError: a file named explicitly does not exist.
+    """
+    stand_in = stand_in or {}
+    if filenames:
+        for path in filenames:
+            if not os.path.isfile(path) and path not in stand_in:
+                raise ConfigError(f"{path} is not a file")
+        return list(filenames)
+    home, here = os.path.expanduser("~"), os.getcwd()
+    folders = ["/etc/fedmsg.d", f"{home}/.fedmsg.d", f"{here}/fedmsg.d"]
+    if "VIRTUAL_ENV" in os.environ:
+        folders.append(os.path.join(os.environ["VIRTUAL_ENV"], "etc/fedmsg.d"))
+    found = [path for folder in folders for path in _listing(folder, stand_in)]
+    single = ["/etc/fedmsg-config.py", f"{home}/.fedmsg-config.py", f"{here}/fedmsg-config.py"]
+    return found + [path for path in single if os.path.isfile(path) or path in stand_in]
+
+
+def sources(config: Mapping[str, Any], stand_in: Mapping[str, str] | None = None) -> str:
+    """Say where a config was read from, for a message to a person.
+
+    Args:
+        config: a merged config.
+        stand_in: as for :func:`files`.
+
+    Returns:
+        The files, separated by commas, or that none was found.
+    """
+    named = config.get("config_filename")
+    return ", ".join(files([named] if named else None, stand_in)) or "no file found in the usual places"
+
+
+def listed(value: object) -> list[Any]:
+    """Take a config value that may be one string or a list of them.
+
+    Args:
+        value: a string, a sequence, or None.
+
+    Returns:
+        Its items; of a string the string itself.
+    """
+    if isinstance(value, (list, tuple, set)):
+        return list(value)
+    return [value]
+
+
+def addresses(config: Mapping[str, Any], key: str) -> list[str]:
+    """Get the relay's addresses from the global config.
+
+    Args:
+        config: the merged config.
+        key: ``relay_inbound``, or ``relay_outbound`` (which stands in ``endpoints``).
+
+    Returns:
+        Addresses such as ``tcp://busgateway01.example.org:9941``; at least one.
+
+    Raises:
+        ConfigError: the config names none, or something that is no string.
+    """
+    value = config["endpoints"].get(key) if key == "relay_outbound" else config.get(key)
+    name = f"endpoints[{key!r}]" if key == "relay_outbound" else key
+    found = [] if value is None else listed(value)
+    if not found or not all(isinstance(address, str) and address for address in found):
+        raise ConfigError(
+            f"global config: {name} must name the relay's address, such as 'tcp://host:9941', or a list of them; "
+            f"it is {value!r} (read: {sources(config)})"
+        )
+    return found
+
+
+def _listing(folder: str, stand_in: Mapping[str, str]) -> list[str]:
+    try:
+        names = {name for name in os.listdir(folder) if name.endswith(".py")}
+    except OSError:
+        names = set()
+    names |= {os.path.basename(path) for path in stand_in if os.path.dirname(path) == folder}
+    return [path for name in sorted(names) if os.path.isfile(path := os.path.join(folder, name)) or path in stand_in]
+
+
+def _execute(installed: str, path: str) -> Config:
+    """Execute one config file; ``installed`` is what messages call it."""
+    variables: Config = {}
+    try:
+        with open(path, "rb") as file:
+            source = file.read()
+    except OSError as error:
+        # Stock goes on without a file it may not read; so do we, but not in silence.
+        print(f"warning: config file {installed} was left out: {error.strerror}", file=sys.stderr)
+        return {}
+    try:
+        exec(compile(source, installed, "exec"), variables)  # noqa: S102 -- config files are Python, by stock's contract
+    except SyntaxError as error:
+        raise ConfigError(f"{installed}, line {error.lineno}: {error.msg}") from error
+    except Exception as error:  # noqa: BLE001 -- a config file may raise anything
+        raise ConfigError(f"{installed}, line {_line(error, installed)}: {type(error).__name__}: {error}") from error
+    config = variables.get("config")
+    if not isinstance(config, dict):
+        raise ConfigError(f"{installed}: must leave a dict called 'config'")
+    return config
+
+
+def _line(error: Exception, path: str) -> int | str:
+    """Find the line of a config file that raised."""
+    line: int | str = "?"
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == path:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
+
+
+def _merge(into: Config, other: Mapping[str, Any]) -> None:
+    for key, value in other.items():
+        if isinstance(into.get(key), dict) and isinstance(value, dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value

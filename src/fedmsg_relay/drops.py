@@ -1,0 +1,55 @@
+"""Says what was dropped without letting whoever sends rubbish fill the log."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from fedmsg_relay.log import log
+from fedmsg_relay.message import Reason
+
+INTERVAL = 10.0
+"""Seconds between two lines for the same reason; the first comes at once."""
+
+
+@dataclass
+class _Pending:
+    count: int = 0
+    source: str = ""
+    next_line: float = 0.0
+
+
+class DropLog:
+    """One line a reason, then at most one every ``INTERVAL`` seconds with what came in between."""
+
+    def __init__(self) -> None:
+        self._pending = {reason: _Pending() for reason in Reason}
+        self._waiting = False
+
+    def note(self, reason: Reason, source: str) -> None:
+        """Remember a dropped message.
+
+        Args:
+            reason: why it was dropped.
+            source: IP address of its publisher.
+        """
+        pending = self._pending[reason]
+        pending.count += 1
+        pending.source = source.removeprefix("::ffff:")
+        self._waiting = True
+
+    def report(self, everything: bool = False) -> None:
+        """Write the lines that are due.
+
+        Args:
+            everything: also those that are not, at the end.
+        """
+        if not self._waiting:
+            return
+        now = time.monotonic()
+        for reason, pending in self._pending.items():
+            if pending.count and (everything or now >= pending.next_line):
+                messages = "message" if pending.count == 1 else "messages"
+                log.warning("dropped %d %s: %s (last from %s)", pending.count, messages, reason, pending.source)
+                pending.count, pending.next_line = 0, now + INTERVAL
+        self._waiting = any(pending.count for pending in self._pending.values())

@@ -1,0 +1,76 @@
+"""What a well-formed message is: the one place that decides which messages a relay may publish.
+
+The principle is that what a stock relay would have delivered is delivered, and what would break a stock
+listener never reaches one. So a message is exactly two frames, a UTF-8 topic (it may be empty) and a body
+that is UTF-8 JSON as :func:`json.loads` takes it (NaN and duplicate keys included; it need not be an object).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from enum import StrEnum
+from itertools import accumulate
+
+DEFAULT_MAX_MESSAGE_SIZE = 16 * 1024 * 1024
+"""Bytes of topic and body together that a relay takes unless relay.toml says otherwise."""
+
+MAX_NESTING = 900
+"""Levels of arrays and objects in a body.
+
+Stock listeners run json.loads under Python's recursion limit of 1000 and die at some 950 levels, less what
+their own stack takes. Newer Pythons parse ten times that, so the limit is ours and not the interpreter's.
+"""
+
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+
+
+class Reason(StrEnum):
+    """Why a message is not well-formed. This list is closed: counters, logs and docs use these and no others."""
+
+    FRAME_COUNT = "frame-count"
+    TOPIC_NOT_UTF8 = "topic-not-utf8"
+    BODY_NOT_UTF8 = "body-not-utf8"
+    BODY_NOT_JSON = "body-not-json"
+    TOO_DEEP = "too-deep"
+    TOO_LARGE = "too-large"
+
+
+def fault(topic: bytes, body: bytes, max_size: int = DEFAULT_MAX_MESSAGE_SIZE) -> Reason | None:
+    """Say why a two-frame message is not well-formed.
+
+    Args:
+        topic: the first frame.
+        body: the second frame.
+        max_size: bytes that topic and body together may have.
+
+    Returns:
+        The reason, or None for a well-formed message.
+    """
+    if len(topic) + len(body) > max_size:
+        return Reason.TOO_LARGE
+    try:
+        topic.decode()
+    except UnicodeDecodeError:
+        return Reason.TOPIC_NOT_UTF8
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return Reason.BODY_NOT_UTF8
+    try:
+        json.loads(text)
+    except RecursionError:
+        return Reason.TOO_DEEP
+    except ValueError:
+        return Reason.BODY_NOT_JSON
+    if body.count(b"[") + body.count(b"{") > MAX_NESTING and _nesting(body) > MAX_NESTING:
+        return Reason.TOO_DEEP
+    return None
+
+
+def _nesting(body: bytes) -> int:
+    """Count the levels of a body that json.loads has already taken."""
+    brackets = _STRING.sub(b"", body).translate(None, _NOT_BRACKETS)
+    return max(accumulate(map(_STEP.__getitem__, brackets)), default=0)

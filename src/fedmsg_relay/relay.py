@@ -1,0 +1,293 @@
+"""The relay: what comes in at inbound goes out at outbound, byte for byte, in batches.
+
+One loop, one pipeline, in this order and no other:
+
+    receive -> admit -> publish
+
+Invariants:
+
+1. What is published is exactly what was received: the same two frames, never re-encoded.
+2. Every message received is published or dropped for a reason of :class:`fedmsg_relay.message.Reason`, and counted.
+3. Messages of one publisher are published in the order in which they came.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import NamedTuple
+
+import zmq
+
+from fedmsg_relay import __version__, bind, message, peers
+from fedmsg_relay import log as logfile
+from fedmsg_relay.accounting import Accounting
+from fedmsg_relay.drops import DropLog
+from fedmsg_relay.errors import ConfigError, RelayError
+from fedmsg_relay.log import log
+from fedmsg_relay.message import Reason
+from fedmsg_relay.settings import Settings
+from fedmsg_relay.systemd import Notifier
+
+BATCH_MESSAGES = 1000
+"""Messages a batch takes at most, so that peers, signals and the watchdog are seen to between two batches."""
+
+BATCH_BYTES = 16 * 1024 * 1024
+"""Bytes after which a batch takes no further message."""
+
+RECEIVE_QUEUE = 10_000
+"""Messages libzmq keeps for each publisher when we are busy; beyond it TCP holds the publisher back."""
+
+SEND_QUEUE = 10_000
+"""Messages libzmq keeps for each listener that is slow; beyond it that listener loses, the others do not."""
+
+SIZE_HEADROOM = 4
+"""libzmq's MAXMSGSIZE as a multiple of our limit.
+
+libzmq cuts the connection of whoever sends more, in silence and with all that was queued behind it. Up to this
+multiple a message is taken in and dropped with its reason; only what is larger still is worth the cut.
+"""
+
+DRAIN_SECONDS = 10.0
+"""How long a stop waits at most for publishers' last bytes, and again for listeners to take theirs."""
+
+TURN_MILLISECONDS = 1000
+"""How long the loop sleeps at most."""
+
+
+class Received(NamedTuple):
+    """One message as it came: its frames (at most three are kept) and the publisher's IP address."""
+
+    frames: list[bytes]
+    source: str
+
+
+class Relay:
+    """A relay with its sockets bound.
+
+    Args:
+        plans: what to bind.
+        settings: the daemon's own settings.
+        reload: reads the settings anew, for SIGHUP; may raise ConfigError.
+
+    Raises:
+        RelayError: an address could not be bound; it says which and why.
+    """
+
+    def __init__(self, plans: bind.Plans, settings: Settings, reload: Callable[[], Settings]) -> None:
+        self.accounting = Accounting()
+        self.notifier = Notifier()
+        self.started = time.time()
+        self.turned = time.monotonic()
+        """When the loop last came round, for the status."""
+        self._settings = settings
+        self._reload = reload
+        self._stop: str | None = None
+        self._drops = DropLog()
+        self._signals: list[int] = []
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._context.max_sockets = 64
+        # Outbound first: whoever finds inbound open shall also be heard.
+        self.outbound_addresses: list[str] = []
+        self.inbound_addresses: list[str] = []
+        self._outbound = self._socket(zmq.PUB, SNDHWM=SEND_QUEUE, MAXMSGSIZE=65536, LINGER=int(DRAIN_SECONDS * 1000))
+        self._inbound = self._socket(
+            zmq.SUB, RCVHWM=RECEIVE_QUEUE, MAXMSGSIZE=SIZE_HEADROOM * settings.limits.max_message_size, LINGER=0
+        )
+        self._inbound.subscribe(b"")
+        self.listeners = peers.Peers(self._outbound, "listener")
+        self.publishers = peers.Peers(self._inbound, "publisher")
+        try:
+            self.outbound_addresses = self._bind(self._outbound, "outbound", plans.outbound)
+            self.inbound_addresses = self._bind(self._inbound, "inbound", plans.inbound)
+        except RelayError:
+            self._close()
+            raise
+
+    def run(self) -> None:
+        """Relay until SIGTERM or SIGINT, then drain and close."""
+        wakeup = self._catch_signals()
+        poller = zmq.Poller()
+        for source in (self._inbound, self.listeners.monitor, self.publishers.monitor, wakeup):
+            poller.register(source, zmq.POLLIN)
+        log.info("start version=%s pid=%d", __version__, os.getpid())
+        self.notifier.tell(READY="1", STATUS="relaying")
+        longest = min(TURN_MILLISECONDS, int(self.notifier.watchdog_interval * 1000) or TURN_MILLISECONDS)
+        while self._stop is None:
+            self.notifier.sign_of_life()
+            ready = dict(poller.poll(longest))
+            if wakeup.fileno() in ready:
+                wakeup.recv(4096)
+                self._handle_signals()
+            self._turn()
+        self._drain()
+        totals = self.accounting.totals()
+        log.info(
+            "stop received=%d published=%d dropped=%d (%s)",
+            totals.received,
+            totals.published,
+            sum(totals.dropped.values()),
+            self._stop,
+        )
+
+    def _turn(self) -> int:
+        """Take one batch through the pipeline; return how many messages it had."""
+        self.turned = time.monotonic()
+        self.publishers.update()
+        self.listeners.update()
+        batch = self._receive()
+        if batch:
+            admitted, dropped = self._admit(batch)
+            self._publish(admitted)
+            self.accounting.add(len(batch), len(admitted), dropped)
+        self._drops.report()
+        return len(batch)
+
+    # The stages.
+
+    def _receive(self) -> list[Received]:
+        """Take what has arrived, at most a batch, without waiting."""
+        batch: list[Received] = []
+        size = 0
+        receive = self._inbound.recv
+        while len(batch) < BATCH_MESSAGES and size < BATCH_BYTES:
+            try:
+                frame = receive(zmq.DONTWAIT, copy=False)
+            except zmq.Again:
+                break
+            source = str(frame.get("Peer-Address"))
+            frames = [frame.bytes]
+            while frame.more:
+                frame = receive(copy=False)
+                if len(frames) < 3:
+                    frames.append(frame.bytes)
+            size += sum(map(len, frames))
+            batch.append(Received(frames, source))
+        return batch
+
+    def _admit(self, batch: list[Received]) -> tuple[list[list[bytes]], Counter[Reason]]:
+        """Part the well-formed messages from those that a listener must not see."""
+        admitted: list[list[bytes]] = []
+        dropped: Counter[Reason] = Counter()
+        max_size = self._settings.limits.max_message_size
+        for frames, source in batch:
+            reason = message.fault(*frames, max_size) if len(frames) == 2 else Reason.FRAME_COUNT
+            if reason is None:
+                admitted.append(frames)
+            else:
+                dropped[reason] += 1
+                self._drops.note(reason, source)
+        return admitted, dropped
+
+    def _publish(self, admitted: list[list[bytes]]) -> None:
+        """Hand the messages to every listener."""
+        send = self._outbound.send
+        for topic, body in admitted:
+            send(topic, zmq.SNDMORE)
+            send(body)
+
+    # Stopping.
+
+    def _drain(self) -> None:
+        """Take in what publishers have sent, publish it, and close.
+
+        Unbind first, so that nobody new arrives. Then half-close: a publisher that reads end of file closes in turn,
+        and keeps for the next relay what it had not yet written; all that it had written is ours to publish.
+        """
+        self.notifier.tell(STOPPING="1", STATUS="draining")
+        deadline = time.monotonic() + DRAIN_SECONDS
+        for address in self.inbound_addresses:
+            self._inbound.unbind(address)
+        self.publishers.update()
+        self.publishers.half_close()
+        poller = zmq.Poller()
+        poller.register(self._inbound, zmq.POLLIN)
+        poller.register(self.publishers.monitor, zmq.POLLIN)
+        while (self.publishers.addresses or self._inbound.poll(0)) and time.monotonic() < deadline:
+            poller.poll(100)
+            self._turn()
+            self.notifier.sign_of_life()
+        if self.publishers.addresses:
+            log.warning("did not close within %.0f s: %s", DRAIN_SECONDS, ", ".join(self.publishers.addresses))
+        while self._turn():
+            pass
+        self._drops.report(everything=True)
+        self._close()
+
+    def _close(self) -> None:
+        """Close all sockets; outbound lingers until listeners have taken what is queued for them, within its bound."""
+        for watched in (self.publishers, self.listeners):
+            watched.close()
+        self._inbound.close()
+        self._outbound.close()
+        self._context.term()
+
+    # Setting up.
+
+    def _socket(self, kind: int, **options: int) -> zmq.Socket[bytes]:
+        opened = self._context.socket(kind)
+        common = {"IPV6": 1, "BACKLOG": 4096, "TCP_KEEPALIVE": 1, "TCP_KEEPALIVE_IDLE": 60, "TCP_KEEPALIVE_INTVL": 20}
+        for name, value in {**common, **options}.items():
+            opened.setsockopt(getattr(zmq, name), value)
+        return opened
+
+    def _bind(self, unbound: zmq.Socket[bytes], endpoint: str, plan: bind.Plan) -> list[str]:
+        for address in plan.foreign:
+            log.info("left out %s %s: not an address of this host", endpoint, address)
+        for address in plan.bind:
+            try:
+                unbound.bind(address)
+            except zmq.ZMQError as error:
+                raise RelayError(f"can not bind {endpoint} {address}: {error.strerror}") from error
+            log.info("bound %s %s", endpoint, address)
+        return list(plan.bind)
+
+    def _catch_signals(self) -> socket.socket:
+        """Let signals wake the loop, which handles them between two batches."""
+        reader, writer = socket.socketpair()
+        reader.setblocking(False)
+        writer.setblocking(False)
+        self._wakeup = writer  # kept open for as long as the relay is
+
+        def note(number: int, _frame: FrameType | None) -> None:
+            self._signals.append(number)
+
+        signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+            signal.signal(number, note)
+        return reader
+
+    def _handle_signals(self) -> None:
+        while self._signals:
+            number = self._signals.pop(0)
+            if number in {signal.SIGTERM, signal.SIGINT}:
+                self._stop = signal.Signals(number).name
+            elif number == signal.SIGUSR1:
+                logfile.reopen()
+            elif number == signal.SIGHUP:
+                self._take_new_settings()
+
+    def _take_new_settings(self) -> None:
+        """On SIGHUP: limits change at once, addresses only with a restart; what is invalid changes nothing."""
+        self.notifier.reloading()
+        try:
+            new = self._reload()
+        except ConfigError as error:
+            log.error("not reloaded, the settings stay as they were: %s", error)  # noqa: TRY400 -- a line, no traceback
+        else:
+            restart = " (bind changed: needs a restart)" if new.bind != self._settings.bind else ""
+            self._settings = new
+            self._inbound.setsockopt(zmq.MAXMSGSIZE, SIZE_HEADROOM * new.limits.max_message_size)
+            log.info("reloaded max_message_size=%d%s", new.limits.max_message_size, restart)
+        self.notifier.tell(READY="1")
+
+
+def name_process() -> None:
+    """Be ``fedmsg-relay`` in the process list, whatever started us: Nagios looks for that name."""
+    Path("/proc/self/comm").write_text("fedmsg-relay", encoding="ascii")

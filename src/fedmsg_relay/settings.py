@@ -1,0 +1,94 @@
+"""relay.toml: how this daemon runs. Where the relay is stands in the global fedmsg config, not here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from fedmsg_relay.errors import ConfigError
+from fedmsg_relay.message import DEFAULT_MAX_MESSAGE_SIZE
+
+DEFAULT_PATH = Path("/etc/fedmsg-relay/relay.toml")
+
+Address = Annotated[str, msgspec.Meta(pattern=r"^(tcp://.+:\d+|ipc://.+)$", description="such as tcp://*:9941")]
+Size = Annotated[int, msgspec.Meta(ge=1024, le=1024 * 1024 * 1024)]
+
+
+class Bind(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """``[bind]``: addresses to bind instead of those the global config names.
+
+    Attributes:
+        inbound: instead of ``relay_inbound``.
+        outbound: instead of ``endpoints["relay_outbound"]``.
+    """
+
+    inbound: list[Address] = []
+    outbound: list[Address] = []
+
+
+class Limits(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """``[limits]``.
+
+    Attributes:
+        max_message_size: bytes of topic and body together; what is larger is dropped. Re-read on SIGHUP.
+    """
+
+    max_message_size: Size = DEFAULT_MAX_MESSAGE_SIZE
+
+
+class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """All of relay.toml; what the file leaves out has its default."""
+
+    bind: Bind = Bind()
+    limits: Limits = Limits()
+
+
+def load(path: Path | None = None) -> Settings:
+    """Read relay.toml.
+
+    Args:
+        path: the file; without one ``/etc/fedmsg-relay/relay.toml`` if it exists.
+
+    Returns:
+        The settings; the defaults where there is no file.
+
+    Raises:
+        ConfigError: the file is missing though named, is not TOML, or holds a key or value that is not accepted. It
+            names the file, the key and what is accepted.
+    """
+    if path is None:
+        if not DEFAULT_PATH.exists():
+            return Settings()
+        path = DEFAULT_PATH
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=Settings)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: {_explain(str(error))}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+
+
+def accepted() -> dict[str, list[str]]:
+    """List what relay.toml may hold.
+
+    Returns:
+        For each table its keys.
+    """
+    return {
+        table.name: [key.name for key in msgspec.structs.fields(table.type)]
+        for table in msgspec.structs.fields(Settings)
+    }
+
+
+def _explain(error: str) -> str:
+    """Add to msgspec's message, which names the key, what is accepted in its place."""
+    if "unknown field" in error:
+        keys = "; ".join(f"[{table}] {', '.join(names)}" for table, names in accepted().items())
+        return f"{error.replace('Object contains unknown field', 'unknown key')} (accepted: {keys})"
+    if "matching regex" in error:
+        return f"{error} (accepted: an address such as 'tcp://*:9941', 'tcp://[::1]:9941' or 'ipc:///path')"
+    return error

@@ -1,0 +1,43 @@
+"""What systemd wants to hear from a service of ``Type=notify``, see sd_notify(3) and systemd.service(5)."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+
+
+class Notifier:
+    """Tells systemd our state over ``$NOTIFY_SOCKET``; where there is none it does nothing."""
+
+    def __init__(self) -> None:
+        self._address = os.environ.pop("NOTIFY_SOCKET", "")
+        if self._address.startswith("@"):
+            self._address = "\0" + self._address[1:]
+        microseconds = int(os.environ.pop("WATCHDOG_USEC", "0") or 0)
+        for_us = os.environ.pop("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        self.watchdog_interval = microseconds / 2e6 if for_us else 0.0
+        """Seconds between two signs of life: half of what systemd waits for; 0 when it waits for none."""
+        self._next_sign = 0.0
+
+    def tell(self, **state: str) -> None:
+        """Send state, such as ``READY="1"`` or ``STATUS="up"``."""
+        if not self._address:
+            return
+        lines = "\n".join(f"{key}={value}" for key, value in state.items())
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify:
+            try:
+                notify.sendto(lines.encode(), self._address)
+            except OSError:
+                # systemd is restarting; it sees that we live from the next sign.
+                return
+
+    def sign_of_life(self) -> None:
+        """Feed the watchdog when it is due; called once a turn of the relay's loop."""
+        if self.watchdog_interval and (now := time.monotonic()) >= self._next_sign:
+            self._next_sign = now + self.watchdog_interval
+            self.tell(WATCHDOG="1")
+
+    def reloading(self) -> None:
+        """Say that the settings are being re-read."""
+        self.tell(RELOADING="1", MONOTONIC_USEC=str(time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000))
