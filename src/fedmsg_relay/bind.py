@@ -76,7 +76,9 @@ def _plan_one(addresses: Sequence[str], origin: str) -> Plan:
             bind[address] = None
         elif literal := _literal(host):
             # Of several relays, each named by its IP, only ours can be bound.
-            if literal.is_unspecified or _is_local(socket.AF_INET6 if literal.version == 6 else socket.AF_INET, (host,)):
+            if literal.is_unspecified or _is_local(
+                socket.AF_INET6 if literal.version == 6 else socket.AF_INET, (host,)
+            ):
                 bind[address] = None
             else:
                 foreign.append(address)
@@ -104,7 +106,9 @@ def split(address: str, origin: str) -> tuple[str, int]:
     """
     match = _TCP.fullmatch(address)
     if not match or not 0 < int(match["port"]) < 65536:
-        raise ConfigError(f"{origin}: {address!r} is no address; accepted: tcp://HOST:PORT (port 1 to 65535), ipc://PATH")
+        raise ConfigError(
+            f"{origin}: {address!r} is no address; accepted: tcp://HOST:PORT (port 1 to 65535), ipc://PATH"
+        )
     return match["host"].strip("[]"), int(match["port"])
 
 
@@ -156,8 +160,8 @@ def _refuse_clash(plans: Plans) -> None:
         for outbound in plans.outbound.bind:
             if inbound == outbound or (_port(inbound) == _port(outbound) and _overlap(inbound, outbound)):
                 raise ConfigError(
-                    f"inbound {inbound} and outbound {outbound} clash: "
-                    "relay_inbound and endpoints['relay_outbound'] (or bind.inbound and bind.outbound) need different ports"
+                    f"inbound {inbound} and outbound {outbound} clash: relay_inbound and endpoints['relay_outbound'] "
+                    "(or bind.inbound and bind.outbound) need different ports"
                 )
 
 

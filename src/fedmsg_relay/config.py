@@ -3,7 +3,7 @@
 Files, in this order, later wins: ``*.py`` (sorted) of ``/etc/fedmsg.d``, ``~/.fedmsg.d``, ``./fedmsg.d`` and
 ``$VIRTUAL_ENV/etc/fedmsg.d``, then ``/etc/fedmsg-config.py``, ``~/.fedmsg-config.py``, ``./fedmsg-config.py``.
 Each is executed Python that leaves a dict ``config``. Between files dicts are merged recursively and other values
-replaced; the result is laid over the built-in defaults key by key. Naming a file on the command line replaces all of them.
+replaced; the result is laid over the built-in defaults key by key. Naming a file on the command line replaces all.
 
 This module is on the path of every one-off script: it imports only what that needs.
 """
@@ -192,7 +192,7 @@ def _execute(installed: str, path: str) -> Config:
         exec(compile(source, installed, "exec"), variables)  # noqa: S102 -- config files are Python, by stock's contract
     except SyntaxError as error:
         raise ConfigError(f"{installed}, line {error.lineno}: {error.msg}") from error
-    except Exception as error:  # noqa: BLE001 -- a config file may raise anything
+    except Exception as error:
         raise ConfigError(f"{installed}, line {_line(error, installed)}: {type(error).__name__}: {error}") from error
     config = variables.get("config")
     if not isinstance(config, dict):

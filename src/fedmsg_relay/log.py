@@ -17,7 +17,7 @@ log = logging.getLogger("fedmsg-relay")
 class _OneLine(logging.Formatter):
     """Peers' bytes end up in the log: nothing of them may begin a line of its own or steer a terminal."""
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
 

@@ -52,19 +52,16 @@ def fault(topic: bytes, body: bytes, max_size: int = DEFAULT_MAX_MESSAGE_SIZE) -
     if len(topic) + len(body) > max_size:
         return Reason.TOO_LARGE
     try:
+        reason = Reason.TOPIC_NOT_UTF8
         topic.decode()
-    except UnicodeDecodeError:
-        return Reason.TOPIC_NOT_UTF8
-    try:
+        reason = Reason.BODY_NOT_UTF8
         text = body.decode()
-    except UnicodeDecodeError:
-        return Reason.BODY_NOT_UTF8
-    try:
+        reason = Reason.BODY_NOT_JSON
         json.loads(text)
     except RecursionError:
         return Reason.TOO_DEEP
     except ValueError:
-        return Reason.BODY_NOT_JSON
+        return reason
     if body.count(b"[") + body.count(b"{") > MAX_NESTING and _nesting(body) > MAX_NESTING:
         return Reason.TOO_DEEP
     return None

@@ -62,10 +62,18 @@ TURN_MILLISECONDS = 1000
 
 
 class Received(NamedTuple):
-    """One message as it came: its frames (at most three are kept) and the publisher's IP address."""
+    """One message as it came: its frames (at most three are kept), and libzmq's first, which knows the publisher."""
 
     frames: list[bytes]
-    source: str
+    first: zmq.Frame
+
+    @property
+    def source(self) -> str:
+        """The publisher's IP address."""
+        try:
+            return str(self.first.get("Peer-Address"))
+        except zmq.ZMQError:
+            return "local"  # over ipc there is no address
 
 
 class Relay:
@@ -98,7 +106,10 @@ class Relay:
         self.inbound_addresses: list[str] = []
         self._outbound = self._socket(zmq.PUB, SNDHWM=SEND_QUEUE, MAXMSGSIZE=65536, LINGER=int(DRAIN_SECONDS * 1000))
         self._inbound = self._socket(
-            zmq.SUB, RCVHWM=RECEIVE_QUEUE, MAXMSGSIZE=SIZE_HEADROOM * settings.limits.max_message_size, LINGER=0
+            zmq.SUB,
+            RCVHWM=RECEIVE_QUEUE,
+            MAXMSGSIZE=SIZE_HEADROOM * settings.limits.max_message_size,
+            LINGER=0,
         )
         self._inbound.subscribe(b"")
         self.listeners = peers.Peers(self._outbound, "listener")
@@ -158,17 +169,16 @@ class Relay:
         receive = self._inbound.recv
         while len(batch) < BATCH_MESSAGES and size < BATCH_BYTES:
             try:
-                frame = receive(zmq.DONTWAIT, copy=False)
+                first = frame = receive(zmq.DONTWAIT, copy=False)
             except zmq.Again:
                 break
-            source = str(frame.get("Peer-Address"))
             frames = [frame.bytes]
             while frame.more:
                 frame = receive(copy=False)
                 if len(frames) < 3:
                     frames.append(frame.bytes)
             size += sum(map(len, frames))
-            batch.append(Received(frames, source))
+            batch.append(Received(frames, first))
         return batch
 
     def _admit(self, batch: list[Received]) -> tuple[list[list[bytes]], Counter[Reason]]:
@@ -176,13 +186,14 @@ class Relay:
         admitted: list[list[bytes]] = []
         dropped: Counter[Reason] = Counter()
         max_size = self._settings.limits.max_message_size
-        for frames, source in batch:
-            reason = message.fault(*frames, max_size) if len(frames) == 2 else Reason.FRAME_COUNT
+        for received in batch:
+            frames = received.frames
+            reason = message.fault(frames[0], frames[1], max_size) if len(frames) == 2 else Reason.FRAME_COUNT
             if reason is None:
                 admitted.append(frames)
             else:
                 dropped[reason] += 1
-                self._drops.note(reason, source)
+                self._drops.note(reason, received.source)
         return admitted, dropped
 
     def _publish(self, admitted: list[list[bytes]]) -> None:
@@ -232,7 +243,13 @@ class Relay:
 
     def _socket(self, kind: int, **options: int) -> zmq.Socket[bytes]:
         opened = self._context.socket(kind)
-        common = {"IPV6": 1, "BACKLOG": 4096, "TCP_KEEPALIVE": 1, "TCP_KEEPALIVE_IDLE": 60, "TCP_KEEPALIVE_INTVL": 20}
+        common = {
+            "IPV6": 1,
+            "BACKLOG": 4096,
+            "TCP_KEEPALIVE": 1,
+            "TCP_KEEPALIVE_IDLE": 60,
+            "TCP_KEEPALIVE_INTVL": 20,
+        }
         for name, value in {**common, **options}.items():
             opened.setsockopt(getattr(zmq, name), value)
         return opened
@@ -279,7 +296,7 @@ class Relay:
         try:
             new = self._reload()
         except ConfigError as error:
-            log.error("not reloaded, the settings stay as they were: %s", error)  # noqa: TRY400 -- a line, no traceback
+            log.error("not reloaded, the settings stay as they were: %s", error)
         else:
             restart = " (bind changed: needs a restart)" if new.bind != self._settings.bind else ""
             self._settings = new

@@ -1,0 +1,266 @@
+"""``fedmsg-relay``: the daemon, and the commands of those who look after it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import shlex
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+from fedmsg_relay import __version__, errors
+from fedmsg_relay import config as global_config
+from fedmsg_relay.errors import ConfigError, NoRelayError, RelayError, UsageError
+
+OK, CRITICAL, UNKNOWN = 0, 2, 3
+"""Exit codes of Nagios plugins, which ``status`` and ``probe`` follow."""
+
+_EPILOG = """\
+examples:
+  fedmsg-relay                     run the relay in the foreground, as the unit does
+  fedmsg-relay check-config        would it start, and what would it bind?
+  fedmsg-relay status              is it well, who is connected, what was dropped?
+  fedmsg-relay probe               does a message that goes in come out?
+  eval "$(fedmsg-relay endpoints --shell)"; echo "$RELAY_INBOUND"
+
+Where the relay is stands in the global fedmsg config (/etc/fedmsg.d/*.py and the other usual places); how this daemon
+runs in relay.toml. "fedmsg-relay COMMAND --help" tells more about each command.
+
+signals: TERM and INT drain and stop, HUP re-reads the limits of relay.toml, USR1 reopens the log.
+exit codes: 0 ended as asked   64 usage   69 could not bind   78 config
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def main() -> int:
+    """Run the command.
+
+    Returns:
+        Its exit code.
+    """
+    return errors.run("fedmsg-relay", _run)
+
+
+def _run() -> int:
+    options = _parser().parse_args()
+    code: int = options.command(options)
+    return code
+
+
+def _serve(options: argparse.Namespace) -> int:
+    """Run the relay."""
+    from fedmsg_relay import bind, log, settings  # noqa: PLC0415 -- the other commands need less
+    from fedmsg_relay.relay import Relay, name_process  # noqa: PLC0415
+    from fedmsg_relay.status import StatusServer  # noqa: PLC0415
+
+    name_process()
+    chosen = settings.load(options.settings)
+    plans = bind.plan(_config(options), chosen)
+    log.start()
+    _raise_file_limit()
+    try:
+        relay = Relay(plans, chosen, lambda: settings.load(options.settings))
+        status = StatusServer(relay)
+    except RelayError as error:
+        log.log.error("%s", error)
+        return error.exit_code
+    try:
+        relay.run()
+    finally:
+        status.close()
+    return errors.EX_OK
+
+
+def _raise_file_limit() -> None:
+    """A connection is a file descriptor; take as many as we are allowed."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _check_config(options: argparse.Namespace) -> int:
+    """Say what a start would do, without starting."""
+    from fedmsg_relay import bind, settings  # noqa: PLC0415
+
+    config = _config(options, dict(options.stand_in))
+    result: dict[str, Any] = {
+        "ok": True,
+        "files": global_config.files(_named(options), dict(options.stand_in)),
+        "relay_inbound": global_config.addresses(config, "relay_inbound"),
+        "relay_outbound": global_config.addresses(config, "relay_outbound"),
+    }
+    if not options.scripts:
+        plans = bind.plan(config, settings.load(options.settings))
+        result["bind"] = {"inbound": plans.inbound.bind, "outbound": plans.outbound.bind}
+    if options.json:
+        print(json.dumps(result))
+        return OK
+    for path in result["files"]:
+        print(f"read      {path}")
+    for key in ("relay_inbound", "relay_outbound"):
+        print(f"names     {key} {' '.join(result[key])}")
+    for endpoint, addresses in result.get("bind", {}).items():
+        print(f"would bind {endpoint} {' '.join(addresses)}")
+    print("OK")
+    return OK
+
+
+def _status(options: argparse.Namespace) -> int:
+    """Ask the relay of this host how it is."""
+    from fedmsg_relay import status  # noqa: PLC0415
+
+    try:
+        answer = status.ask()
+    except NoRelayError as error:
+        print(json.dumps({"ok": False, "summary": str(error)}) if options.json else f"CRITICAL - {error}")
+        return CRITICAL
+    code, line = status.judge(answer)
+    if options.json:
+        print(json.dumps({"ok": code == OK, "summary": line.partition(" | ")[0], **answer}))
+    else:
+        print("\n".join([line, *status.details(answer)]))
+    return code
+
+
+def _probe(options: argparse.Namespace) -> int:
+    """Send a real message through the relay."""
+    from fedmsg_relay import probe  # noqa: PLC0415
+
+    try:
+        config = _config(options)
+        inbound = options.inbound or global_config.addresses(config, "relay_inbound")
+        outbound = options.outbound or global_config.addresses(config, "relay_outbound")
+        result = probe.probe(config, inbound, outbound, options.timeout)
+    except ConfigError as error:
+        print(json.dumps({"ok": False, "summary": str(error)}) if options.json else f"UNKNOWN - {error}")
+        return UNKNOWN
+    code, line = result.judge()
+    print(json.dumps(result.describe()) if options.json else line)
+    return code
+
+
+def _endpoints(options: argparse.Namespace) -> int:
+    """Print where the global config says the relay is."""
+    config = _config(options)
+    found = {key: global_config.addresses(config, key) for key in ("relay_inbound", "relay_outbound")}
+    if options.json:
+        print(json.dumps(found))
+    elif options.shell:
+        for key, addresses in found.items():
+            print(f"{key.upper()}={shlex.quote(' '.join(addresses))}")
+    else:
+        for key, addresses in found.items():
+            for address in addresses:
+                print(key, address)
+    return OK
+
+
+def _named(options: argparse.Namespace) -> list[str] | None:
+    return [options.config_filename] if options.config_filename else None
+
+
+def _config(options: argparse.Namespace, stand_in: dict[str, str] | None = None) -> global_config.Config:
+    return global_config.read(_named(options), stand_in)
+
+
+def seconds(text: str) -> float:
+    """Take a positive number of seconds from the command line."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise ValueError
+    return value
+
+
+def stand_in(text: str) -> tuple[str, str]:
+    """Take ``NEW=INSTALLED`` from the command line, turned round for a lookup by what is installed."""
+    new, equals, installed = text.partition("=")
+    if not (new and equals and installed):
+        raise ValueError
+    return installed, new
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="fedmsg-relay",
+        description="The passive-to-passive adaptor of the fedmsg bus: scripts push in, listeners hear it.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"fedmsg-relay {__version__}")
+    parser.set_defaults(command=_serve)
+    _add_config(parser, default=None)
+    _add_settings(parser, default=None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
+
+    check = commands.add_parser("check-config", help="check the merged global config and relay.toml without starting")
+    check.set_defaults(command=_check_config)
+    _add_config(check)
+    _add_settings(check)
+    check.add_argument(
+        "--stand-in",
+        action="append",
+        default=[],
+        type=stand_in,
+        metavar="NEW=INSTALLED",
+        help="read the file NEW where INSTALLED would be read, to check a file before it is put in place",
+    )
+    check.add_argument(
+        "--scripts",
+        action="store_true",
+        help="this host runs no relay: check what scripts need",
+    )
+    _add_json(check)
+
+    status = commands.add_parser("status", help="how the relay of this host is (Nagios plugin)")
+    status.set_defaults(command=_status)
+    _add_json(status)
+
+    probe = commands.add_parser(
+        "probe", help="send a real message in at inbound and hear it at outbound (Nagios plugin)"
+    )
+    probe.set_defaults(command=_probe)
+    _add_config(probe)
+    probe.add_argument("--inbound", action="append", metavar="ADDRESS", help="instead of relay_inbound of the config")
+    probe.add_argument("--outbound", action="append", metavar="ADDRESS", help="instead of relay_outbound of the config")
+    probe.add_argument(
+        "--timeout", type=seconds, default=10.0, metavar="SECONDS", help="for each inbound (default: 10)"
+    )
+    _add_json(probe)
+
+    endpoints = commands.add_parser("endpoints", help="print where the global config says the relay is")
+    endpoints.set_defaults(command=_endpoints)
+    _add_config(endpoints)
+    form = endpoints.add_mutually_exclusive_group()
+    _add_json(form)
+    form.add_argument("--shell", action="store_true", help="print RELAY_INBOUND=... and so on, for eval in sh")
+    return parser
+
+
+def _add_config(parser: argparse.ArgumentParser, default: Any = argparse.SUPPRESS) -> None:
+    """Like ``--settings`` it stands before or after a command's name; what is not given after must not hide what was."""
+    parser.add_argument(
+        "--config-filename", metavar="FILE", default=default, help="read this config file instead of the usual places"
+    )
+
+
+def _add_settings(parser: argparse.ArgumentParser, default: Any = argparse.SUPPRESS) -> None:
+    parser.add_argument(
+        "--settings",
+        type=Path,
+        metavar="FILE",
+        default=default,
+        help="relay.toml (default: /etc/fedmsg-relay/relay.toml if it exists)",
+    )
+
+
+def _add_json(parser: Any) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

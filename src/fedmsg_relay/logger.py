@@ -1,0 +1,148 @@
+"""``fedmsg-logger``: one message from any shell script."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+from fedmsg_relay import config as global_config
+from fedmsg_relay import errors
+
+_EPILOG = """\
+examples:
+  echo "Hai there." | fedmsg-logger --modname=git --topic=repo.update
+  echo '{"a": 1}' | fedmsg-logger --json-input
+  fedmsg-logger --message="This is a message."
+
+Text becomes {"log": TEXT}, one message for each line of stdin; --json-input takes all of stdin as one JSON value.
+The relay is found through relay_inbound in the global config (/etc/fedmsg.d/*.py and the other usual places).
+
+exit codes:
+  0 handed to a relay   64 usage   65 not well-formed   69 no relay   77 refused by policy   78 config
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise errors.UsageError(f"{message} (see fedmsg-logger --help)")
+
+
+def main() -> int:
+    """Run the command.
+
+    Returns:
+        Its exit code, of :mod:`fedmsg_relay.errors`.
+    """
+    return errors.run("fedmsg-logger", _run)
+
+
+def _run() -> int:
+    options = vars(_parser().parse_args())
+    timeout = options.pop("timeout", None)
+    print_config = options.pop("print_config", False)
+    message = options.pop("logger_message", None)
+    filename = options.pop("config_filename", None)
+    config = {**global_config.read([filename] if filename else None), **options}
+    if print_config:
+        print(json.dumps(config, indent=2, default=str))
+        return errors.EX_OK
+    from fedmsg_relay import client  # noqa: PLC0415 -- ZeroMQ is not needed for --help and --print-config
+
+    publisher = client.Publisher(config, client.DEFAULT_TIMEOUT if timeout is None else timeout)
+    topic, modname = config.get("topic", "log"), config.get("modname", "logger")
+    try:
+        for msg in _messages(message, bool(config.get("json_input", False))):
+            publisher.publish(topic, msg, modname)
+    except BaseException:
+        _close_after_fault(publisher)
+        raise
+    publisher.close()
+    return errors.EX_OK
+
+
+def _close_after_fault(publisher: Any) -> None:
+    """What was published before the fault is still handed over; the fault is what gets reported."""
+    try:
+        publisher.close()
+    except errors.NoRelayError as error:
+        print(f"fedmsg-logger: {error}", file=sys.stderr)
+
+
+def _messages(message: str | None, json_input: bool) -> Iterator[Any]:
+    """Yield what to publish, from the command line or stdin, as it comes."""
+    if json_input:
+        yield _parse(sys.stdin.buffer.read() if message is None else message.encode(errors="surrogateescape"))
+    elif message is not None:
+        yield {"log": _decode(message.encode(errors="surrogateescape"), "--message")}
+    else:
+        for number, line in enumerate(sys.stdin.buffer, start=1):
+            yield {"log": _decode(line, f"line {number} of stdin").strip()}
+
+
+def _parse(data: bytes) -> Any:
+    try:
+        return json.loads(data.decode())
+    except UnicodeDecodeError as error:
+        raise errors.NotWellFormedError(f"input is not UTF-8: {error}") from error
+    except ValueError as error:
+        raise errors.NotWellFormedError(f"input is not JSON: {error}") from error
+    except RecursionError as error:
+        raise errors.NotWellFormedError("input is nested too deep") from error
+
+
+def _decode(data: bytes, where: str) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise errors.NotWellFormedError(
+            f"{where} is not UTF-8: {error}; earlier lines were sent, it was not"
+        ) from error
+
+
+def seconds(text: str) -> float:
+    value = float(text)
+    if not value > 0 or value == float("inf"):
+        raise ValueError
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Stock's options; what is not given on the command line is left to the config, as stock does."""
+    parser = _Parser(
+        prog="fedmsg-logger",
+        description="Emit log messages to the fedmsg bus, through the relay.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+    )
+    message = parser.add_argument_group("the message")
+    message.add_argument(
+        "--message", dest="logger_message", metavar="TEXT", help="the message to send, instead of stdin"
+    )
+    message.add_argument("--json-input", action="store_true", help="the input is one JSON value")
+    message.add_argument("--topic", help="the last part of its topic (default: log)")
+    message.add_argument("--modname", help="the part before it (default: logger)")
+    message.add_argument("--cert-prefix", metavar="PREFIX", help="which certificate signs (default: shell)")
+    message.add_argument(
+        "--topic-prefix", metavar="PREFIX", help="the first part of its topic (default: from the config)"
+    )
+    common = parser.add_argument_group("how to send it")
+    common.add_argument("--timeout", type=seconds, metavar="SECONDS", help="for all of it (default: 10)")
+    common.add_argument("--config-filename", metavar="FILE", help="read this config file instead of the usual places")
+    common.add_argument("--print-config", action="store_true", help="print the merged config and exit")
+    common.add_argument("--high-water-mark", type=int, metavar="N", help="messages that may wait to be sent")
+    common.add_argument("--io-threads", type=int, metavar="N", help="ZeroMQ I/O threads")
+    common.add_argument(
+        "--linger",
+        dest="zmq_linger",
+        type=int,
+        metavar="MS",
+        help="taken for stock's sake: --timeout bounds it all",
+    )
+    common.add_argument(
+        "--post-init-sleep", type=float, metavar="SECONDS", help="taken for stock's sake: nothing sleeps here"
+    )
+    return parser

@@ -1,0 +1,180 @@
+"""How a relay is: its status socket, and the command that reads it.
+
+Whoever connects to the unix socket gets one JSON object and the end of file; ``fedmsg-relay status`` is one reader,
+``socat - UNIX-CONNECT:/run/fedmsg-relay/status.sock`` another. A thread of its own answers, so a busy relay does too,
+and nothing that a reader does can hold the relay up.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fedmsg_relay import __version__, directories
+from fedmsg_relay.errors import ConfigError, NoRelayError
+from fedmsg_relay.log import log
+
+if TYPE_CHECKING:
+    from fedmsg_relay.relay import Relay
+
+STUCK_SECONDS = 15.0
+"""A loop that has not come round for so long is reported; it turns every second even without messages."""
+
+Status = dict[str, Any]
+
+
+def describe(relay: Relay) -> Status:
+    """Describe a running relay.
+
+    Args:
+        relay: the relay of this process.
+
+    Returns:
+        What ``fedmsg-relay status --json`` prints.
+    """
+    totals = relay.accounting.totals()
+    groups = (relay.publishers, relay.listeners)
+    return {
+        "relay": {
+            "version": __version__,
+            "pid": os.getpid(),
+            "started": round(relay.started, 3),
+            "uptime": round(time.time() - relay.started, 3),
+            "since_last_turn": round(time.monotonic() - relay.turned, 3),
+        },
+        "endpoints": {"inbound": relay.inbound_addresses, "outbound": relay.outbound_addresses},
+        "messages": {
+            "received": totals.received,
+            "published": totals.published,
+            "dropped": sum(totals.dropped.values()),
+            "balanced": totals.balanced,
+        },
+        "dropped": totals.dropped,
+        "peers": {f"{group.role}s": group.addresses for group in groups},
+        "connections": {
+            name: sum(getattr(group, name) for group in groups) for name in ("accepted", "closed", "handshake_failed")
+        },
+    }
+
+
+class StatusServer:
+    """Answers on the status socket until closed.
+
+    Args:
+        relay: the relay to describe.
+
+    Raises:
+        ConfigError: the socket can not be made.
+    """
+
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+        self._path = directories.status_socket()
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.unlink(missing_ok=True)  # left by a relay that was killed; a live one holds its ports
+            self._socket.bind(str(self._path))
+        except OSError as error:
+            self._socket.close()
+            raise ConfigError(f"status socket {self._path}: {error.strerror or error}") from error
+        self._path.chmod(0o666)  # read-only, and any monitoring user may look
+        self._socket.listen(16)
+        threading.Thread(target=self._serve, name="status", daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                reader, _ = self._socket.accept()
+            except OSError:
+                return  # closed
+            with reader:
+                reader.settimeout(2)
+                try:
+                    reader.sendall(json.dumps(describe(self._relay)).encode() + b"\n")
+                except OSError as error:
+                    log.info("status reader left: %s", error)
+
+    def close(self) -> None:
+        """Stop answering and remove the socket."""
+        self._path.unlink(missing_ok=True)
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+
+def ask(path: Path | None = None) -> Status:
+    """Ask the relay of this host.
+
+    Args:
+        path: its status socket; without one the usual place.
+
+    Returns:
+        Its description.
+
+    Raises:
+        NoRelayError: nothing answers there.
+    """
+    path = path or directories.status_socket()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as reader:
+        reader.settimeout(5)
+        try:
+            reader.connect(str(path))
+            answer = b"".join(iter(lambda: reader.recv(65536), b""))
+            status: Status = json.loads(answer)
+        except OSError as error:
+            raise NoRelayError(f"no relay answers at {path}: {error.strerror or error}") from error
+        except ValueError as error:
+            raise NoRelayError(f"no relay answers at {path}: what came is no status") from error
+    return status
+
+
+def judge(status: Status) -> tuple[int, str]:
+    """Judge a status as a Nagios plugin does.
+
+    Args:
+        status: from :func:`ask`.
+
+    Returns:
+        0 (OK) or 2 (CRITICAL), and the line for a person with performance data behind ``|``.
+    """
+    messages, peers, relay = status["messages"], status["peers"], status["relay"]
+    publishers, listeners = len(peers["publishers"]), len(peers["listeners"])
+    if not messages["balanced"]:
+        code, word, fact = 2, "CRITICAL", "the counters do not add up: received is not published + dropped; "
+    elif relay["since_last_turn"] > STUCK_SECONDS:
+        code, word, fact = 2, "CRITICAL", f"the relay has been stuck for {relay['since_last_turn']:.0f} s; "
+    else:
+        code, word, fact = 0, "OK", "" if listeners else "no listener is connected, nobody hears what is published; "
+    line = (
+        f"{word} - {fact}received {messages['received']}, published {messages['published']}, "
+        f"dropped {messages['dropped']}; {publishers} publishers, {listeners} listeners; up {relay['uptime']:.0f} s"
+    )
+    perfdata = (
+        f"received={messages['received']}c published={messages['published']}c dropped={messages['dropped']}c "
+        f"publishers={publishers} listeners={listeners} uptime={relay['uptime']:.0f}s"
+    )
+    return code, f"{line} | {perfdata}"
+
+
+def details(status: Status) -> list[str]:
+    """Write out a status for a person, below the first line.
+
+    Args:
+        status: from :func:`ask`.
+
+    Returns:
+        Lines.
+    """
+    relay, connections = status["relay"], status["connections"]
+    return [
+        f"relay        version {relay['version']}, pid {relay['pid']}",
+        *(f"bound        {name} {address}" for name, found in status["endpoints"].items() for address in found),
+        *(f"dropped      {count} {reason}" for reason, count in status["dropped"].items() if count),
+        "connections  " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in connections.items()),
+        *(f"{role[:-1]:12} {address}" for role, found in status["peers"].items() for address in found),
+    ]
