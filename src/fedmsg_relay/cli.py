@@ -242,7 +242,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_config(parser: argparse.ArgumentParser, default: Any = argparse.SUPPRESS) -> None:
-    """Like ``--settings`` it stands before or after a command's name; what is not given after must not hide what was."""
+    """Like ``--settings`` it stands before or after a command; what is not given after must not hide what was."""
     parser.add_argument(
         "--config-filename", metavar="FILE", default=default, help="read this config file instead of the usual places"
     )

@@ -76,6 +76,7 @@ class Peers:
     def close(self) -> None:
         """Stop watching. To be called before the bound socket is closed."""
         self._bound.disable_monitor()
+        self.monitor.close()
 
     def _came(self, fd: int) -> None:
         self.accepted += 1
