@@ -7,6 +7,7 @@ import json
 import resource
 import shlex
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -66,14 +67,11 @@ def _serve(options: argparse.Namespace) -> int:
     _raise_file_limit()
     try:
         relay = Relay(plans, chosen, lambda: settings.load(options.settings))
-        status = StatusServer(relay)
+        with closing(relay), closing(StatusServer(relay)):
+            relay.run()
     except RelayError as error:
         log.log.error("%s", error)
         return error.exit_code
-    try:
-        relay.run()
-    finally:
-        status.close()
     return errors.EX_OK
 
 

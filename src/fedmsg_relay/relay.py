@@ -118,7 +118,7 @@ class Relay:
             self.outbound_addresses = self._bind(self._outbound, "outbound", plans.outbound)
             self.inbound_addresses = self._bind(self._inbound, "inbound", plans.inbound)
         except RelayError:
-            self._close()
+            self.close()
             raise
 
     def run(self) -> None:
@@ -229,10 +229,12 @@ class Relay:
         while self._turn():
             pass
         self._drops.report(everything=True)
-        self._close()
+        self.close()
 
-    def _close(self) -> None:
+    def close(self) -> None:
         """Close all sockets; outbound lingers until listeners have taken what is queued for them, within its bound."""
+        if self._context.closed:
+            return
         for watched in (self.publishers, self.listeners):
             watched.close()
         self._inbound.close()

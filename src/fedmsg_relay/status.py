@@ -75,10 +75,12 @@ class StatusServer:
     def __init__(self, relay: Relay) -> None:
         self._relay = relay
         self._path = directories.status_socket()
+        if _answers(self._path):
+            raise ConfigError(f"status socket {self._path}: another relay answers there")
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._path.unlink(missing_ok=True)  # left by a relay that was killed; a live one holds its ports
+            self._path.unlink(missing_ok=True)  # left by a relay that was killed
             self._socket.bind(str(self._path))
         except OSError as error:
             self._socket.close()
@@ -105,6 +107,11 @@ class StatusServer:
         self._path.unlink(missing_ok=True)
         self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
+        return other.connect_ex(str(path)) == 0
 
 
 def ask(path: Path | None = None) -> Status:
