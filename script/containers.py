@@ -89,6 +89,7 @@ class Engine:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     timeout=seconds,
+                    check=False,
                 ).returncode
             except subprocess.TimeoutExpired:
                 return 124

@@ -67,6 +67,7 @@ def _ensure(path: Path, accepted: set[str], stamp: str, what: str, arguments: li
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 timeout=INSTALL_SECONDS,
+                check=False,
             )
         except subprocess.TimeoutExpired:
             raise SetupError(f"pip did not end within {INSTALL_SECONDS} s, see {log}") from None
@@ -87,6 +88,7 @@ def _usable(path: Path) -> bool:
             stderr=subprocess.DEVNULL,
             text=True,
             timeout=30,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return False

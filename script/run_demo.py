@@ -17,7 +17,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -56,12 +57,11 @@ class Program:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader = threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True)
         self._reader.start()
 
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
+    def _read(self, stdout: Iterable[bytes]) -> None:
+        for line in stdout:
             self._output += line
             if not line.startswith(HELLO):
                 show(self.name, line)
@@ -89,12 +89,17 @@ class Program:
 
 
 def show(who: str, line: bytes) -> None:
-    sys.stdout.buffer.write(b"   %-8s | " % who.encode() + line.rstrip(b"\n") + b"\n")
-    sys.stdout.buffer.flush()
+    write(b"   %-8s | %b" % (who.encode(), line.rstrip(b"\n")))
 
 
 def say(text: str) -> None:
-    print(text, flush=True)
+    write(text.encode())
+
+
+def write(line: bytes) -> None:
+    """Write a whole line at once: the threads that read the programs write too."""
+    sys.stdout.buffer.write(line + b"\n")
+    sys.stdout.buffer.flush()
 
 
 def run(command: list[str], env: dict[str, str], cwd: Path) -> str:
@@ -107,6 +112,7 @@ def run(command: list[str], env: dict[str, str], cwd: Path) -> str:
         stderr=subprocess.STDOUT,
         text=True,
         timeout=STEP_SECONDS,
+        check=False,
     )
     if done.returncode != 0:
         raise DemoError(f"{shlex.join(command)}: exit {done.returncode}: {done.stdout.strip()}")
@@ -152,35 +158,38 @@ def git_push(home: Path, env: dict[str, str]) -> None:
         raise DemoError(f"git push said: {said.strip()}")
 
 
-def publish_raw(inbound: str, listener: Program) -> None:
-    """Send bodies that no encoder of ours made, and see each come out as it went in."""
-    context = zmq.Context()
-    publisher = context.socket(zmq.XPUB)
-    publisher.linger = 0
-    try:
+@contextmanager
+def raw_publisher(inbound: str) -> Iterator[Callable[[bytes, bytes], object]]:
+    """A publisher that sends the frames it is given; the relay is subscribed to it."""
+    with zmq.Context() as context, context.socket(zmq.XPUB) as publisher:
+        publisher.linger = 0
         publisher.connect(inbound)
         if not publisher.poll(STEP_SECONDS * 1000):
             raise DemoError(f"the relay's subscription did not arrive from {inbound}")
+        yield lambda topic, body: publisher.send_multipart([topic, body])
+
+
+def wait_until_heard(inbound: str, listener: Program) -> int:
+    """Publish until the listener prints it: only then has the relay its subscription. Return how often."""
+    hellos = 0
+    with raw_publisher(inbound) as publish:
+
+        def hello() -> None:
+            nonlocal hellos
+            hellos += 1
+            publish(HELLO, b"{}")
+
+        listener.wait_for(HELLO, hello)
+    return hellos
+
+
+def publish_raw(inbound: str, listener: Program) -> None:
+    """Send bodies that no encoder of ours made, and see each come out as it went in."""
+    with raw_publisher(inbound) as publish:
         for body in BODIES:
             show("sent", b"           " + body)
-            publisher.send_multipart([b"demo.bytes", body])
+            publish(b"demo.bytes", body)
             listener.wait_for(b"demo.bytes " + body + b"\n")
-    finally:
-        publisher.close()
-        context.term()
-
-
-def wait_until_heard(inbound: str, listener: Program) -> None:
-    """Publish until the listener prints it: only then has the relay its subscription."""
-    context = zmq.Context()
-    publisher = context.socket(zmq.PUB)
-    publisher.linger = 0
-    try:
-        publisher.connect(inbound)
-        listener.wait_for(HELLO, lambda: publisher.send_multipart([HELLO, b"{}"]))
-    finally:
-        publisher.close()
-        context.term()
 
 
 def demo(home: Path, started: list[Program]) -> None:
@@ -199,7 +208,8 @@ def demo(home: Path, started: list[Program]) -> None:
     say("2. A listener: examples/listener.py prints what arrives")
     listener = Program("listener", [str(BIN / "python"), str(EXAMPLES / "listener.py")], env, home)
     started.append(listener)
-    wait_until_heard(inbound, listener)
+    hellos = wait_until_heard(inbound, listener)
+    say(f"   ok: it hears the relay ({hellos} hellos were sent until it did)")
 
     say("3. From a shell: a git push whose hook examples/post-receive runs fedmsg-logger")
     git_push(home, env)

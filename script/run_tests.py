@@ -22,7 +22,6 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from xml.etree import ElementTree
 
 import containers
 import environment
@@ -96,19 +95,13 @@ def shell_files() -> Iterator[str]:
 
 
 def unit_part() -> Part:
-    report = LOGS / "pytest.xml"
+    return Part("pytest", ["python", "-m", "pytest", "tests"], UNIT_SECONDS, judge_pytest)
 
-    def judge(_log: str) -> Verdict:
-        suites = ElementTree.parse(report).getroot().iter("testsuite")
-        counts = [{key: int(one.get(key, 0)) for key in ("tests", "skipped")} for one in suites]
-        tests = sum(one["tests"] for one in counts)
-        skipped = sum(one["skipped"] for one in counts)
-        note = f"{tests - skipped} tests" + (f", {skipped} SKIPPED" if skipped else "")
-        return Verdict(tests > 0 and not (skipped and IN_CI), note)
 
-    report.unlink(missing_ok=True)
-    command = ["python", "-m", "pytest", "-rs", f"--junitxml={report}", "tests"]
-    return Part("pytest", command, UNIT_SECONDS, judge)
+def judge_pytest(log: str) -> Verdict:
+    summary = log.strip().splitlines()[-1].strip("= ")
+    skipped = re.search(r"\d+ (skipped|deselected|xfailed|xpassed)", summary)
+    return Verdict(" passed" in summary and not (skipped and IN_CI), summary)
 
 
 def molecule_parts(wanted: list[str]) -> list[Part]:
@@ -184,6 +177,7 @@ def run_bounded(part: Part, output: int) -> Verdict:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     timeout=DESTROY_SECONDS,
+                    check=False,
                 )
 
 
