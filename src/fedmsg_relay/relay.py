@@ -101,9 +101,8 @@ class Relay:
         self._signals: list[int] = []
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._context.max_sockets = 64
-        # Outbound first: whoever finds inbound open shall also be heard.
-        self.outbound_addresses: list[str] = []
-        self.inbound_addresses: list[str] = []
+        self.outbound_addresses = list(plans.outbound.bind)
+        self.inbound_addresses = list(plans.inbound.bind)
         self._outbound = self._socket(zmq.PUB, SNDHWM=SEND_QUEUE, MAXMSGSIZE=65536, LINGER=int(DRAIN_SECONDS * 1000))
         self._inbound = self._socket(
             zmq.SUB,
@@ -115,8 +114,9 @@ class Relay:
         self.listeners = peers.Peers(self._outbound, "listener")
         self.publishers = peers.Peers(self._inbound, "publisher")
         try:
-            self.outbound_addresses = self._bind(self._outbound, "outbound", plans.outbound)
-            self.inbound_addresses = self._bind(self._inbound, "inbound", plans.inbound)
+            # Outbound first: whoever finds inbound open shall also be heard.
+            self._bind(self._outbound, "outbound", plans.outbound)
+            self._inbound_endpoints = self._bind(self._inbound, "inbound", plans.inbound)
         except RelayError:
             self.close()
             raise
@@ -213,8 +213,8 @@ class Relay:
         """
         self.notifier.tell(STOPPING="1", STATUS="draining")
         deadline = time.monotonic() + DRAIN_SECONDS
-        for address in self.inbound_addresses:
-            self._inbound.unbind(address)
+        for endpoint in self._inbound_endpoints:
+            self._inbound.unbind(endpoint)
         self.publishers.update()
         self.publishers.half_close()
         poller = zmq.Poller()
@@ -259,13 +259,16 @@ class Relay:
     def _bind(self, unbound: zmq.Socket[bytes], endpoint: str, plan: bind.Plan) -> list[str]:
         for address in plan.foreign:
             log.info("left out %s %s: not an address of this host", endpoint, address)
+        bound: list[str] = []
         for address in plan.bind:
             try:
                 unbound.bind(address)
             except zmq.ZMQError as error:
                 raise RelayError(f"can not bind {endpoint} {address}: {error.strerror}") from error
+            # What libzmq made of it: where there is no IPv6, `*` is not what it calls it when it is to unbind it.
+            bound.append(unbound.getsockopt_string(zmq.LAST_ENDPOINT))
             log.info("bound %s %s", endpoint, address)
-        return list(plan.bind)
+        return bound
 
     def _catch_signals(self) -> socket.socket:
         """Let signals wake the loop, which handles them between two batches."""
