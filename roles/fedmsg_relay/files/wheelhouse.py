@@ -61,6 +61,8 @@ def collect(source: Path, into: Path, python: str, machine: str) -> None:
             platforms = [f"--platform={glibc}_{machine}" for glibc in GLIBC]
             target = ["--only-binary=:all:", "--implementation=cp", f"--python-version={python}", *platforms]
             pip("download", *target, "--dest", str(wheels), *map(str, wheels.glob("*.whl")))
+            if release(source) != into.parent.name:
+                sys.exit(f"{source} was changed while it was packed: run again")
             wheels.rename(into)
         print("collected")
         releases = sorted((path for path in into.parent.parent.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
