@@ -20,7 +20,7 @@ class RelayError(Exception):
     exit_code = EX_UNAVAILABLE
 
 
-class UsageError(RelayError):
+class UsageError(RelayError, ValueError):
     """The command or function was called in a way it does not offer."""
 
     exit_code = EX_USAGE
