@@ -36,6 +36,9 @@ exit codes: 0 ended as asked   64 usage   69 could not bind   78 config
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
+        if self.prog.rpartition(" ")[2] in {"status", "probe"}:
+            print(f"UNKNOWN - {message} (see {self.prog} --help)")
+            sys.exit(UNKNOWN)
         raise UsageError(f"{message} (see {self.prog} --help)")
 
 
@@ -130,7 +133,10 @@ def _probe(options: argparse.Namespace) -> int:
     from fedmsg_relay import probe  # noqa: PLC0415
 
     try:
-        config = _config(options)
+        if options.inbound and options.outbound and not global_config.files(_named(options)):
+            config = dict(global_config.DEFAULTS)  # a relay can be probed by address before any config is there
+        else:
+            config = _config(options)
         inbound = options.inbound or global_config.addresses(config, "relay_inbound")
         outbound = options.outbound or global_config.addresses(config, "relay_outbound")
         result = probe.probe(config, inbound, outbound, options.timeout)

@@ -169,7 +169,7 @@ class Publisher:
 
     Args:
         config: the merged global config, with whatever the caller changed in it.
-        timeout: seconds each publish may take.
+        timeout: seconds that closing may take, and each publish that names none.
 
     Raises:
         ConfigError: the config names no relay, or wants messages signed, which this version can not do.
@@ -195,15 +195,20 @@ class Publisher:
         return self._pid != os.getpid()
 
     def publish(
-        self, topic: str | None, msg: Any, modname: str, pre_fire_hook: Callable[[Json], None] | None = None
+        self,
+        topic: str | None,
+        msg: Any,
+        modname: str | None,
+        pre_fire_hook: Callable[[Json], None] | None = None,
+        timeout: float | None = None,
     ) -> Receipt:
         """Send one message; see :func:`publish`."""
         with self._lock:
             self._i += 1
-            wrapped = envelope(self._config, self._i, topic or "unspecified", msg or {}, modname)
+            wrapped = envelope(self._config, self._i, topic or "unspecified", msg or {}, modname or _calling_module())
             if pre_fire_hook:
                 pre_fire_hook(wrapped)
-            address = self._connection.send(*encode(wrapped), self._timeout)
+            address = self._connection.send(*encode(wrapped), self._timeout if timeout is None else timeout)
         return Receipt(wrapped["msg_id"], wrapped["topic"], address)
 
     def close(self) -> None:
@@ -310,7 +315,7 @@ def _username() -> str:
 
 
 _publisher: Publisher | None = None
-_publisher_lock = threading.Lock()
+_publisher_lock = threading.RLock()
 
 
 def init(**config: Any) -> None:
@@ -336,6 +341,7 @@ def publish(
     msg: Any = None,
     modname: str | None = None,
     pre_fire_hook: Callable[[Json], None] | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
     **config: Any,
 ) -> Receipt:
     """Publish one message to the relay that the global config names.
@@ -345,6 +351,7 @@ def publish(
         msg: what JSON can hold.
         modname: the part before it; the calling module's name where it is left out.
         pre_fire_hook: called with the envelope just before it is sent; may change it.
+        timeout: seconds this may take. (The config's own ``timeout`` is for stock's listeners.)
         config: goes over the global config if nothing was set up yet.
 
     Returns:
@@ -355,10 +362,12 @@ def publish(
         NotWellFormedError: it can not be sent as JSON that every listener takes.
         ConfigError: the global config can not be used, or names no relay.
     """
-    if _publisher is None or _publisher.inherited:
-        init(**config)
-    assert _publisher is not None  # noqa: S101 -- for the type checker: init raises otherwise
-    return _publisher.publish(topic, msg, modname or _calling_module(), pre_fire_hook)
+    with _publisher_lock:
+        if _publisher is None or _publisher.inherited:
+            init(**config)
+        publisher = _publisher
+    assert publisher is not None  # noqa: S101 -- for the type checker: init raises otherwise
+    return publisher.publish(topic, msg, modname, pre_fire_hook, timeout)
 
 
 def destroy() -> None:

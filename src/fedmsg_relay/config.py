@@ -30,6 +30,27 @@ DEFAULTS: Mapping[str, Any] = {
     "zmq_linger": 1000,
     "active": False,
     "persistent_store": None,
+    "logging": {
+        "version": 1,
+        "formatters": {
+            "bare": {
+                "datefmt": "%Y-%m-%d %H:%M:%S",
+                "format": "[%(asctime)s][%(name)10s %(levelname)7s] %(message)s",
+            }
+        },
+        "handlers": {
+            "console": {
+                "class": "logging.StreamHandler",
+                "formatter": "bare",
+                "level": "INFO",
+                "stream": "ext://sys.stdout",
+            }
+        },
+        "loggers": {
+            "fedmsg": {"level": "INFO", "propagate": False, "handlers": ["console"]},
+            "moksha": {"level": "INFO", "propagate": False, "handlers": ["console"]},
+        },
+    },
 }
 
 _cache: Config = {}
@@ -85,6 +106,7 @@ def read(filenames: Sequence[str] | None = None, stand_in: Mapping[str, str] | N
         config["config_filename"] = filenames[0]  # stock's name for it
     if not isinstance(config.get("endpoints"), dict):
         raise ConfigError(f"global config must hold a dict 'endpoints' (read: {sources(config, stand_in)})")
+    config.setdefault("topic_prefix_re", config["topic_prefix"].replace(".", r"\.") + r"\.[^\W\d_]+")
     config["endpoints"] = {name: listed(value) for name, value in config["endpoints"].items()}
     return config
 
@@ -192,7 +214,7 @@ def _execute(installed: str, path: str) -> Config:
         exec(compile(source, installed, "exec"), variables)  # noqa: S102 -- config files are Python, by stock's contract
     except SyntaxError as error:
         raise ConfigError(f"{installed}, line {error.lineno}: {error.msg}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(f"{installed}, line {_line(error, installed)}: {type(error).__name__}: {error}") from error
     config = variables.get("config")
     if not isinstance(config, dict):
@@ -200,7 +222,7 @@ def _execute(installed: str, path: str) -> Config:
     return config
 
 
-def _line(error: Exception, path: str) -> int | str:
+def _line(error: BaseException, path: str) -> int | str:
     """Find the line of a config file that raised."""
     line: int | str = "?"
     trace = error.__traceback__

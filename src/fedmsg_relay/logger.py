@@ -43,7 +43,7 @@ def _run() -> int:
     options = vars(_parser().parse_args())
     timeout = options.pop("timeout", None)
     print_config = options.pop("print_config", False)
-    message = options.pop("logger_message", None)
+    message = options.pop("logger_message", "") or None  # like stock: an empty one is none
     filename = options.pop("config_filename", None)
     config = {**global_config.read([filename] if filename else None), **options}
     if print_config:

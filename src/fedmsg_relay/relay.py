@@ -226,8 +226,7 @@ class Relay:
             self.notifier.sign_of_life()
         if self.publishers.addresses:
             log.warning("did not close within %.0f s: %s", DRAIN_SECONDS, ", ".join(self.publishers.addresses))
-        while self._turn():
-            pass
+        self._turn()
         self._drops.report(everything=True)
         self.close()
 
