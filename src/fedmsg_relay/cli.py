@@ -36,7 +36,7 @@ exit codes: 0 ended as asked   64 usage   69 could not bind   78 config
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        if self.prog.rpartition(" ")[2] in {"status", "probe"}:
+        if {"status", "probe"} & set(sys.argv[1:]):  # what they do not recognize, the main parser reports
             print(f"UNKNOWN - {message} (see {self.prog} --help)")
             sys.exit(UNKNOWN)
         raise UsageError(f"{message} (see {self.prog} --help)")
