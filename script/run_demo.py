@@ -20,13 +20,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 import zmq
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
-BIN = ROOT / ".venv" / "bin"
+BIN = Path(sys.executable).parent
 STEP_SECONDS = 10
 HELLO = b"demo.hello"
 
@@ -39,8 +38,21 @@ BODIES = [
 ]
 
 
+# Signals that told the demo to end. They are noted and looked at where nothing is half done.
+signals: list[int] = []
+
+
 class DemoError(Exception):
     """What did not happen, in one line."""
+
+
+class InterruptedDemoError(Exception):
+    """Somebody told the demo to end."""
+
+
+def look_at_signals() -> None:
+    if signals:
+        raise InterruptedDemoError
 
 
 class Program:
@@ -70,6 +82,7 @@ class Program:
         """Wait until the output holds `expected`, `doing` something while waiting."""
         deadline = time.monotonic() + STEP_SECONDS
         while expected not in self._output:
+            look_at_signals()
             if self._process.poll() is not None:
                 raise DemoError(f"the {self.name} ended by itself, exit {self._process.returncode}")
             if time.monotonic() > deadline:
@@ -103,6 +116,7 @@ def write(line: bytes) -> None:
 
 
 def run(command: list[str], env: dict[str, str], cwd: Path) -> str:
+    look_at_signals()
     done = subprocess.run(
         command,
         env=env,
@@ -134,7 +148,7 @@ def environment(home: Path) -> dict[str, str]:
         "PATH": f"{BIN}:{os.environ.get('PATH', os.defpath)}",
         "HOME": str(home),
         "STATE_DIRECTORY": str(home / "state"),
-        "RUNTIME_DIRECTORY": str(home / "run"),
+        "RUNTIME_DIRECTORY": "run",  # of the current directory: the path of a socket must be short
         "PYTHONUNBUFFERED": "1",
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_AUTHOR_NAME": "demo",
@@ -234,11 +248,6 @@ def demo(home: Path, started: list[Program]) -> None:
         raise DemoError(f"the relay exited {code} when it was stopped")
 
 
-def end(number: int, _frame: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_IGN)  # cleaning up is not to be interrupted
-    sys.exit(128 + number)
-
-
 def main() -> int:
     if shutil.which("git") is None:
         print(
@@ -246,8 +255,8 @@ def main() -> int:
             file=sys.stderr,
         )
         return 1
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, end)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda number, _frame: signals.append(number))
     began = time.monotonic()
     started: list[Program] = []
     home = Path(tempfile.mkdtemp(prefix="fedmsg-relay-demo."))
@@ -256,9 +265,9 @@ def main() -> int:
     except (DemoError, OSError, subprocess.TimeoutExpired, zmq.ZMQError) as error:
         say(f"FAILED: {error}")
         return 1
-    except KeyboardInterrupt:
+    except InterruptedDemoError:
         say("interrupted")
-        return 130
+        return 128 + signals[0]
     finally:
         for program in reversed(started):
             program.stop()

@@ -21,7 +21,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 import containers
 import environment
@@ -36,10 +35,13 @@ DESTROY_SECONDS = 120
 SHELL_DIRECTORIES = ("script", "examples", ".ci", "molecule", "playbooks", "roles", "tests")
 IN_CI = os.environ.get("CI") == "true"
 
+# Signals that told the tests to end. They are noted and looked at where nothing is half done.
+signals: list[int] = []
+
 
 @dataclass
 class Part:
-    """One thing to run. `judge` reads its log when the command itself is content."""
+    """One thing to run. `judge` reads its log when the command itself exited 0."""
 
     name: str
     command: list[str]
@@ -63,6 +65,10 @@ class Result:
     name: str
     verdict: Verdict
     seconds: float
+
+    def outcome(self) -> str:
+        word = "ok" if self.verdict.passed else "FAILED"
+        return f"{word:6} {self.seconds:7.1f} s  {self.verdict.note}".rstrip()
 
 
 def content(_log: str) -> Verdict:
@@ -104,10 +110,11 @@ def judge_pytest(log: str) -> Verdict:
     return Verdict(" passed" in summary and not (skipped and IN_CI), summary)
 
 
-def molecule_parts(wanted: list[str]) -> list[Part]:
-    there = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
-    # `default` and `move` are named so that a scenario that was lost is a failure.
-    names = wanted or sorted({"default", "move", *there})
+def scenarios() -> list[str]:
+    return sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
+
+
+def molecule_parts(names: list[str]) -> list[Part]:
     return [
         Part(
             f"molecule {name}",
@@ -121,16 +128,26 @@ def molecule_parts(wanted: list[str]) -> list[Part]:
 
 
 def judge_scenario(log: str) -> Verdict:
-    # Molecule skips a step whose playbook is not there, and exits 0.
-    if "Missing playbook" in log:
-        return Verdict(passed=False, note="a step of the scenario has no playbook")
-    for step in ("converge", "idempotence", "verify"):
-        if not re.search(rf"> {step}\b", log):
-            return Verdict(passed=False, note=f"the step {step} did not run")
-    return Verdict(passed=True)
+    """Molecule exits 0 also when it skipped a step, such as one whose playbook is not there."""
+    log = re.sub(r"\x1b\[[0-9;]*m", "", log)
+    skipped = re.search(r"^.*(missing playbook|> \w+\] skipping).*$", log, re.IGNORECASE | re.MULTILINE)
+    if skipped:
+        return Verdict(passed=False, note=skipped[0].strip())
+    matrix = re.search(r"test matrix: (.+)", log)
+    steps = [step.split()[0] for step in matrix[1].split(", ")] if matrix else []
+    done = re.findall(r"> (\w+)\] Executed: Successful", log)
+    if done != steps or not {"converge", "idempotence", "verify"} <= set(done):
+        return Verdict(passed=False, note=f"not every step ran: {' '.join(done) or 'none'}")
+    return Verdict(passed=True, note=f"{len(done)} steps")
+
+
+def look_at_signals() -> None:
+    if signals:
+        sys.exit(128 + signals[0])
 
 
 def run(part: Part) -> Result:
+    look_at_signals()
     heading(part.name)
     began = time.monotonic()
     with part.log.open("wb") as output:
@@ -143,8 +160,9 @@ def run(part: Part) -> Result:
         print(f"--- the end of {part.log.relative_to(ROOT)}:")
         print("\n".join(log.splitlines()[-TAIL_LINES:]))
         print("---")
-    print(f"   {result_line(Result('', verdict, seconds))}", flush=True)
-    return Result(part.name, verdict, seconds)
+    result = Result(part.name, verdict, seconds)
+    print(f"   {result.outcome()}", flush=True)
+    return result
 
 
 def run_bounded(part: Part, output: int) -> Verdict:
@@ -159,9 +177,12 @@ def run_bounded(part: Part, output: int) -> Verdict:
         start_new_session=True,
     )
     try:
-        code = process.wait(part.seconds)
-        return Verdict(code == 0, "" if code == 0 else f"exit {code}")
-    except subprocess.TimeoutExpired:
+        deadline = time.monotonic() + part.seconds
+        while time.monotonic() < deadline:
+            look_at_signals()
+            with suppress(subprocess.TimeoutExpired):
+                code = process.wait(0.5)
+                return Verdict(code == 0, "" if code == 0 else f"exit {code}")
         return Verdict(passed=False, note=f"did not end within {part.seconds} s")
     finally:
         if process.returncode is None:
@@ -194,12 +215,6 @@ def heading(text: str) -> None:
     print(f"== {text}", flush=True)
 
 
-def result_line(result: Result) -> str:
-    word = "ok    " if result.verdict.passed else "FAILED"
-    note = f"  {result.verdict.note}" if result.verdict.note else ""
-    return f"{word}  {result.name:18}{result.seconds:7.1f} s{note}".replace(" " * 18, " ", 1)
-
-
 def set_up(what: str, action: Callable[[], object]) -> Result | None:
     """The failure to set something up, as the result of a part; None when it is there."""
     heading(f"set up: {what}")
@@ -213,7 +228,7 @@ def set_up(what: str, action: Callable[[], object]) -> Result | None:
     return None
 
 
-def run_all(what: str, scenarios: list[str]) -> Iterator[Result]:
+def run_all(what: str, names: list[str]) -> Iterator[Result]:
     if failure := set_up("the tools", lambda: environment.make_venv(dev=True)):
         yield failure
         return
@@ -233,31 +248,27 @@ def run_all(what: str, scenarios: list[str]) -> Iterator[Result]:
             if failure := set_up("containers", engine.start):
                 yield failure
             else:
-                yield from map(run, molecule_parts(scenarios))
-
-
-def end(number: int, _frame: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_IGN)  # ending what was started is not to be interrupted
-    sys.exit(128 + number)
+                yield from map(run, molecule_parts(names or scenarios()))
 
 
 def main(arguments: list[str]) -> int:
     if arguments and arguments[0] in ("-h", "--help"):
         print(__doc__, end="")
         return 0
-    what, scenarios = (arguments[0], arguments[1:]) if arguments else ("all", [])
-    if what not in ("all", "lint", "unit", "molecule") or (scenarios and what != "molecule"):
+    what, names = (arguments[0], arguments[1:]) if arguments else ("all", [])
+    accepted = {"all": [], "lint": [], "unit": [], "molecule": scenarios()}
+    if what not in accepted or not set(names) <= set(accepted[what]):
         asked = " ".join(arguments)
         print(f"script/test: can not run {asked!r}, see script/test --help", file=sys.stderr)
         return 64
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, end)
+        signal.signal(number, lambda number, _frame: signals.append(number))
     LOGS.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    results = list(run_all(what, scenarios))
+    results = list(run_all(what, names))
     heading(f"summary ({time.monotonic() - began:.0f} s)")
     for result in results:
-        print(f"   {result_line(result)}")
+        print(f"   {result.name:20} {result.outcome()}")
     failed = sum(not result.verdict.passed for result in results)
     print(f"{len(results) - failed} passed, {failed} failed")
     return 1 if failed else 0

@@ -1,0 +1,150 @@
+"""The two commands of the README: what script/demo shows and leaves, and what script/test calls a success."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import run_tests
+
+from harness import PATIENCE, wait_until
+
+ROOT = Path(__file__).parent.parent
+
+
+class Demo:
+    """script/demo without its set-up, in a temporary directory of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._output = directory.parent / "output"
+        with self._output.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, ROOT / "script" / "run_demo.py"],
+                env=os.environ | {"TMPDIR": str(directory)},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def output(self) -> str:
+        return self._output.read_text(encoding="utf-8")
+
+    def interrupt(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def wait(self) -> int:
+        return self._process.wait(PATIENCE)
+
+    def close(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+    def left_behind(self) -> list[str]:
+        """Its files, and the processes that run in its directory."""
+        files = [str(path) for path in self.directory.rglob("*")]
+        processes = []
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                directory = str((process / "cwd").readlink())
+            except OSError:
+                continue  # ended, or not ours to look at
+            if directory.startswith(str(self.directory)):
+                processes.append(process.name)
+        return files + processes
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[Demo]:
+    (tmp_path / "demo").mkdir()
+    demo = Demo(tmp_path / "demo")
+    yield demo
+    demo.close()
+
+
+def test_the_demo_shows_messages_arriving_and_leaves_nothing_behind(demo: Demo) -> None:
+    code = demo.wait()
+    output = demo.output()
+    assert code == 0, output
+    expected = [
+        "1. A relay",
+        "listener | org.fedoraproject.dev.git.receive {",
+        "listener | org.fedoraproject.dev.git.branch {",
+        'listener | demo.bytes { "z" : 1,\t"a":[ 1e5,  1E+2, 0.10, -0 ] }  \n',
+        'listener | demo.bytes {"twice":1,"twice":2}\n',
+        r'listener | demo.bytes {"caf\u00e9":"\ud83d\ude80 \/ \u0041"}' + "\n",
+        "ok: all 4 bodies came out exactly as they went in",
+        "status   | OK - ",
+        "OK: everything arrived",
+    ]
+    places = [output.find(text) for text in expected]
+    assert -1 not in places, output
+    assert places == sorted(places)
+    assert demo.left_behind() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_demo_that_is_interrupted_leaves_nothing_behind(demo: Demo, number: signal.Signals) -> None:
+    wait_until(lambda: "2. A listener" in demo.output(), "the demo has started its relay", PATIENCE)
+    demo.interrupt(number)
+    assert demo.wait() == 128 + number
+    assert "Traceback" not in demo.output()
+    assert demo.left_behind() == []
+
+
+MATRIX = (
+    "0.7 INFO     [move > discovery] scenario test matrix: converge, idempotence, verify, verify verify_moved.yml\n"
+)
+STEP = "9.1 INFO     [move > {0}] Executing\n9.2 INFO     [move > {0}] Executed: Successful\n"
+COMPLETE = MATRIX + "".join(STEP.format(step) for step in ("converge", "idempotence", "verify", "verify"))
+
+
+def test_a_scenario_all_of_whose_steps_ran_has_passed() -> None:
+    assert run_tests.judge_scenario(COMPLETE).passed
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        "",
+        COMPLETE.replace("Executing", "Missing playbook (/x/verify.yml). Skipping", 1),
+        COMPLETE.removesuffix(STEP.format("verify")),
+        MATRIX.replace("converge, ", "") + "".join(STEP.format(step) for step in ("idempotence", "verify", "verify")),
+    ],
+    ids=["it did not run", "a playbook is missing", "a step did not run", "nothing is deployed"],
+)
+def test_a_scenario_that_left_something_out_has_failed(log: str) -> None:
+    assert not run_tests.judge_scenario(log).passed
+
+
+@pytest.mark.parametrize(
+    ("summary", "passed", "passed_in_ci"),
+    [
+        ("=== 412 passed in 80.01s ===", True, True),
+        ("=== 411 passed, 1 skipped in 80.01s ===", True, False),
+        ("=== 411 passed, 1 xfailed in 80.01s ===", True, False),
+        ("=== 3 skipped in 0.01s ===", False, False),
+        ("=== no tests ran in 0.01s ===", False, False),
+    ],
+)
+def test_a_skipped_test_is_reported_and_fails_in_ci(
+    summary: str, passed: bool, passed_in_ci: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_tests, "IN_CI", False)
+    assert run_tests.judge_pytest(f"...\n{summary}\n").passed == passed
+    assert summary.strip("= ") == run_tests.judge_pytest(summary).note
+    monkeypatch.setattr(run_tests, "IN_CI", True)
+    assert run_tests.judge_pytest(summary).passed == passed_in_ci
+
+
+@pytest.mark.parametrize(
+    "arguments", [["everything"], ["lint", "default"], ["molecule", "no-such-scenario"]], ids=" ".join
+)
+def test_what_can_not_be_run_is_a_usage_error(arguments: list[str]) -> None:
+    assert run_tests.main(arguments) == 64
