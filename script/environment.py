@@ -73,7 +73,7 @@ def _ensure(path: Path, accepted: set[str], stamp: str, what: str, arguments: li
             raise SetupError(f"pip did not end within {INSTALL_SECONDS} s, see {log}") from None
     if done.returncode != 0:
         errors = [line for line in log.read_text(errors="replace").splitlines() if "ERROR" in line]
-        reason = errors[-1] if errors else f"pip exited {done.returncode}"
+        reason = errors[-1].strip() if errors else f"pip exited {done.returncode}"
         raise SetupError(f"can not install {what}: {reason} (see {log})")
     stamp_file.write_text(stamp)
     print(f"Setting up {path.name}/: done in {time.monotonic() - started:.0f} s", flush=True)
