@@ -62,6 +62,7 @@ def test_the_limits() -> None:
     assert f"more than {message.MAX_NESTING} levels" in protocol
     assert f"at most {message.MAX_NESTING} levels" in protocol
     assert f"{message.DEFAULT_MAX_MESSAGE_SIZE // 2**20} MiB" in protocol
+    assert f"more than {relay.SIZE_HEADROOM} times the limit" in protocol
     assert f"| `limits.max_message_size` | `{message.DEFAULT_MAX_MESSAGE_SIZE}` |" in keys
     assert f"beyond {relay.SEND_QUEUE:,} messages" in readme
 
