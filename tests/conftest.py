@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from functools import partial
 
 import pytest
+
 from harness import Host, Relay
-from wire import Listener, Publisher, Sockets, join
+from wire import Bus, Sockets, StartBus, join
 
 _skipped: list[str] = []
 
@@ -49,34 +50,38 @@ def relay(host: Host) -> Iterator[Relay]:
         yield relay
 
 
-@dataclass(frozen=True)
-class Bus:
-    """A running relay with one publisher and one listener that are known to be connected."""
-
-    relay: Relay
-    publisher: Publisher
-    listener: Listener
-    sockets: Sockets
-
-    @property
-    def host(self) -> Host:
-        return self.relay.host
+def connected(relay: Relay, sockets: Sockets) -> Bus:
+    relay.start()
+    publisher = sockets.publisher(relay.host.inbound)
+    listener = sockets.listener(relay.host.outbound)
+    join(publisher, listener)
+    return Bus(relay, publisher, listener, sockets)
 
 
 @pytest.fixture
-def start_bus(relay: Relay, sockets: Sockets) -> Callable[[], Bus]:
+def start_bus(relay: Relay, sockets: Sockets) -> StartBus:
     """Starts the bus once the test has written its config and settings."""
 
-    def start() -> Bus:
-        relay.start()
-        publisher = sockets.publisher(relay.host.inbound)
-        listener = sockets.listener(relay.host.outbound)
-        join(publisher, listener)
-        return Bus(relay, publisher, listener, sockets)
-
-    return start
+    return partial(connected, relay, sockets)
 
 
 @pytest.fixture
-def bus(start_bus: Callable[[], Bus]) -> Bus:
+def bus(start_bus: StartBus) -> Bus:
     return start_bus()
+
+
+@pytest.fixture(scope="module")
+def module_bus() -> Iterator[Bus]:
+    with (
+        contextlib.closing(Host()) as host,
+        contextlib.closing(Relay(host)) as relay,
+        contextlib.closing(Sockets()) as sockets,
+    ):
+        yield connected(relay, sockets)
+
+
+@pytest.fixture
+def shared_bus(module_bus: Bus) -> Bus:
+    """One bus for all tests of a module that leave the relay as they found it."""
+    join(module_bus.publisher, module_bus.listener)
+    return module_bus

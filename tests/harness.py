@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import os
 import resource
 import shutil
 import signal
@@ -20,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 REPOSITORY = Path(__file__).parent.parent
 COMMANDS = Path(sys.executable).parent
@@ -49,7 +48,7 @@ class HeldPort:
     def __init__(self) -> None:
         self._socket = socket.socket()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._socket.bind(("0.0.0.0", 0))
+        self._socket.bind(("", 0))
         self.number: int = self._socket.getsockname()[1]
 
     def release(self) -> None:
@@ -152,6 +151,23 @@ class Host:
             done.stderr.decode(errors="backslashreplace"),
             time.monotonic() - started,
         )
+
+    @contextlib.contextmanager
+    def piped(self, *command: str | Path) -> Iterator[IO[bytes]]:
+        """A command whose stdin stays open inside the block; it has to end well after it."""
+        with subprocess.Popen(
+            [locate(command[0]), *map(str, command[1:])],
+            stdin=subprocess.PIPE,
+            cwd=self.directory,
+            env=self.environment(),
+        ) as process:
+            try:
+                assert process.stdin is not None
+                yield process.stdin
+                process.stdin.close()
+                assert process.wait(PATIENCE) == 0
+            finally:
+                process.kill()
 
     def start(self, *command: str | Path, env: Mapping[str, str] | None = None) -> Process:
         """Start a command and leave it running; the host ends it when the test is over."""
@@ -256,9 +272,7 @@ class ServiceManager:
 class Relay:
     """The real fedmsg-relay on a host, started the way systemd starts it."""
 
-    def __init__(
-        self, host: Host, *options: str | Path, env: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, host: Host, *options: str | Path, env: Mapping[str, str] | None = None) -> None:
         self.host = host
         self.options = options
         self.env = dict(env or {})
@@ -324,8 +338,16 @@ class Relay:
         what = f"a log line with {words}"
         return wait_until(lambda: self.log_lines(*words), what, timeout)[-1]
 
+    def wait_for_log_anywhere(self, text: str) -> None:
+        """The text stands in the log or in one that was rotated away."""
+        folder = self.host.log_file.parent
+        wait_until(
+            lambda: any(text in file.read_text() for file in list(folder.iterdir())),
+            f"{text!r} in a log",
+        )
+
     def open_files(self) -> int:
-        return len(os.listdir(f"/proc/{self.pid}/fd"))
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 
     def memory(self) -> int:
         """Resident memory in bytes."""

@@ -81,9 +81,7 @@ class StockTail:
     def expect(self, messages: list[Message], timeout: float = PATIENCE) -> None:
         """Exactly these are printed next, in this order."""
         expected = [printed_form(message) for message in messages]
-        wait_until(
-            lambda: len(self.printed()) >= len(expected), f"the tail prints {expected}", timeout
-        )
+        wait_until(lambda: len(self.printed()) >= len(expected), f"the tail prints {expected}", timeout)
         assert self.printed()[: len(expected)] == expected
         self._forgotten += len(expected)
 

@@ -6,8 +6,9 @@ import contextlib
 import json
 
 import pytest
-import stock
 import zmq
+
+import stock
 from harness import Host, wait_until
 from wire import Sockets, end_context, join, numbered
 

@@ -15,14 +15,18 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import zmq
-from harness import PATIENCE, wait_until
+
+from harness import PATIENCE, Host, Relay, wait_until
 
 Message = tuple[bytes, bytes]
+T = TypeVar("T")
 
 
 def envelope(topic: str, number: int, **msg: object) -> Message:
@@ -78,7 +82,11 @@ class Listener:
     """A subscriber on outbound that keeps everything it hears, in order."""
 
     def __init__(
-        self, context: zmq.Context[zmq.Socket[bytes]], *addresses: str, topic: bytes = b""
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        *addresses: str,
+        topic: bytes = b"",
+        bind: str = "",
     ) -> None:
         self._socket = context.socket(zmq.SUB)
         self._socket.set_hwm(0)
@@ -87,6 +95,8 @@ class Listener:
         self._socket.subscribe(topic)
         for address in addresses:
             self._socket.connect(address)
+        if bind:
+            self._socket.bind(bind)
         self.messages: list[tuple[bytes, ...]] = []
 
     def hear(self, timeout: float = 0.0) -> list[tuple[bytes, ...]]:
@@ -96,6 +106,15 @@ class Listener:
                 while True:
                     self.messages.append(tuple(self._socket.recv_multipart(zmq.DONTWAIT)))
         return self.messages
+
+    def hear_while(self, action: Callable[[], T]) -> T:
+        """Run the action beside taking what comes, and return what it returns."""
+        with ThreadPoolExecutor(1) as beside:
+            future = beside.submit(action)
+            while not future.done():
+                self.hear(0.05)
+        self.hear()
+        return future.result()
 
     def heard(self, message: Message) -> bool:
         return message in self.hear()
@@ -118,8 +137,8 @@ class Listener:
         up_to, self.messages = self.messages[:end], self.messages[end:]
         return up_to
 
-    def close(self) -> None:
-        self._socket.close(0)
+    def close(self, linger: int = 0) -> None:
+        self._socket.close(linger)
 
 
 class Hears(Protocol):
@@ -178,18 +197,30 @@ class Sockets:
         self._open.append(listener)
         return listener
 
+    def inbound(self, address: str) -> Listener:
+        """The relay's own place, taken by the test: it sees what publishers send, and nothing else.
+
+        A bound socket subscribes to who connects only while it is used: see `Listener.hear_while`.
+        """
+        listener = Listener(self.context, bind=address)
+        self._open.append(listener)
+        return listener
+
     def send_and_leave(self, address: str, messages: Sequence[tuple[bytes, ...]]) -> None:
-        """Connect, send, and be gone: on return every byte is in the relay's kernel, read or not."""
-        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        publisher = Publisher(context, address).wait_subscribed()
+        """A publisher that connects, sends and is gone."""
+        one = Sockets()
+        publisher = one.publisher(address)
         for message in messages:
             publisher.send(*message)
-        publisher.close(linger=int(PATIENCE * 1000))
-        end_context(context)
+        one.leave()
 
-    def close(self) -> None:
+    def leave(self) -> None:
+        """Close all; on return every byte sent is in the receiver's kernel, read or not."""
+        self.close(linger=int(PATIENCE * 1000))
+
+    def close(self, linger: int = 0) -> None:
         for one in self._open:
-            one.close()
+            one.close(linger)
         end_context(self.context)
 
 
@@ -233,10 +264,17 @@ class RawPeer:
         self.receive(size)
         return self
 
+    def finish(self) -> None:
+        """Say that this was all, take what is answered, and close once the relay has hung up."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+        self.wait_closed()
+        self.close()
+
     def wait_closed(self, timeout: float = PATIENCE) -> None:
         """Return when the relay has hung up."""
         self._socket.settimeout(timeout)
-        with contextlib.suppress(ConnectionResetError):
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):
             while self._socket.recv(65536):
                 pass
 
@@ -249,3 +287,20 @@ def frame(body: bytes, more: bool = False) -> bytes:
     if len(body) > 255:
         return struct.pack(">BQ", 2 | more, len(body)) + body
     return struct.pack(">BB", more, len(body)) + body
+
+
+@dataclass(frozen=True)
+class Bus:
+    """A running relay with one publisher and one listener that are known to be connected."""
+
+    relay: Relay
+    publisher: Publisher
+    listener: Listener
+    sockets: Sockets
+
+    @property
+    def host(self) -> Host:
+        return self.relay.host
+
+
+StartBus = Callable[[], Bus]

@@ -1,0 +1,144 @@
+"""Which of the config's addresses a relay binds, and what it says when it can not."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+import pytest
+
+from harness import Host, Relay, occupied
+from wire import Bus, Sockets, StartBus, join, numbered
+
+
+def port(address: str) -> str:
+    return address.rpartition(":")[2]
+
+
+def carries(sockets: Sockets, inbound: str, outbound: str) -> None:
+    """A message really gets from one address to the other."""
+    publisher, listener = sockets.publisher(inbound), sockets.listener(outbound)
+    join(publisher, listener)
+    publisher.send_all(numbered(3))
+    listener.expect(numbered(3))
+
+
+@pytest.mark.parametrize(
+    ("bind", "connect"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("*", "127.0.0.1"),
+        ("*", "[::1]"),
+        ("127.0.0.2", "127.0.0.2"),
+        ("[::1]", "[::1]"),
+        ("[::]", "[::1]"),
+    ],
+)
+def test_a_literal_is_bound_as_it_is(host: Host, relay: Relay, sockets: Sockets, bind: str, connect: str) -> None:
+    inbound, outbound = port(host.inbound), port(host.outbound)
+    host.configure(f"tcp://{bind}:{inbound}", f"tcp://{bind}:{outbound}")
+    relay.start()
+    assert relay.status()["endpoints"] == {
+        "inbound": [f"tcp://{bind}:{inbound}"],
+        "outbound": [f"tcp://{bind}:{outbound}"],
+    }
+    carries(sockets, f"tcp://{connect}:{inbound}", f"tcp://{connect}:{outbound}")
+
+
+@pytest.mark.parametrize("name", ["localhost", socket.gethostname()])
+def test_a_name_of_this_host_is_bound_on_every_address(host: Host, relay: Relay, sockets: Sockets, name: str) -> None:
+    inbound, outbound = port(host.inbound), port(host.outbound)
+    host.configure(f"tcp://{name}:{inbound}", f"tcp://{name}:{outbound}")
+    relay.start()
+    assert relay.status()["endpoints"] == {
+        "inbound": [f"tcp://*:{inbound}"],
+        "outbound": [f"tcp://*:{outbound}"],
+    }
+    carries(sockets, f"tcp://127.0.0.1:{inbound}", f"tcp://127.0.0.1:{outbound}")
+    assert relay.log_lines("bound inbound", f"tcp://*:{inbound}")
+    assert relay.log_lines("bound outbound", f"tcp://*:{outbound}")
+
+
+def test_of_several_relays_only_our_own_addresses_are_bound(host: Host, relay: Relay) -> None:
+    inbound, outbound = port(host.inbound), port(host.outbound)
+    host.configure(
+        [f"tcp://relay.invalid:{inbound}", f"tcp://localhost:{inbound}"],
+        [f"tcp://relay.invalid:{outbound}", f"tcp://localhost:{outbound}"],
+    )
+    relay.start()
+    assert relay.status()["endpoints"] == {
+        "inbound": [f"tcp://*:{inbound}"],
+        "outbound": [f"tcp://*:{outbound}"],
+    }
+
+
+def test_every_one_of_our_own_addresses_is_bound(host: Host, start_bus: StartBus) -> None:
+    second_in, second_out = (f"tcp://127.0.0.1:{host.port()}" for _ in range(2))
+    host.configure([host.inbound, second_in], [host.outbound, second_out])
+    bus: Bus = start_bus()
+    carries(bus.sockets, second_in, second_out)
+    carries(bus.sockets, host.inbound, second_out)
+    bus.listener.wait_for(numbered(3)[2])
+
+
+@pytest.mark.parametrize("foreign", ["relay.invalid", "192.0.2.7", "[2001:db8::7]"])
+@pytest.mark.parametrize("command", [["fedmsg-relay"], ["fedmsg-relay", "check-config"]], ids=" ".join)
+def test_addresses_of_other_hosts_only_are_refused(host: Host, foreign: str, command: list[str]) -> None:
+    host.configure(f"tcp://{foreign}:9941", f"tcp://{foreign}:3999")
+    ran = host.run(*command)
+    assert ran.code == 78
+    assert foreign.strip("[]") in ran.one_error_line()
+
+
+@pytest.mark.parametrize("way", ["inbound", "outbound"])
+def test_a_port_in_use_ends_the_relay_with_one_line_naming_it(host: Host, way: str) -> None:
+    busy = host.inbound if way == "inbound" else host.outbound
+    with occupied(int(port(busy))):
+        ran = host.run("fedmsg-relay")
+    assert ran.code == 69
+    said = ran.one_error_line()
+    assert port(busy) in said
+    assert way in said
+
+
+def test_a_second_relay_on_the_same_ports_leaves_the_first_alone(bus: Bus) -> None:
+    second = bus.host.run("fedmsg-relay", env={"RUNTIME_DIRECTORY": str(bus.host.directory / "home")})
+    assert second.code == 69
+    bus.publisher.send_all(numbered(3))
+    bus.listener.expect(numbered(3))
+
+
+def test_a_second_relay_does_not_take_over_the_status_of_the_first(bus: Bus) -> None:
+    assert bus.host.run("fedmsg-relay").code == 69
+    assert bus.relay.status()["relay"]["pid"] == bus.relay.pid
+
+
+def test_check_config_only_for_scripts_does_not_ask_whether_this_host_could_bind(host: Host) -> None:
+    host.configure("tcp://relay.invalid:9941", "tcp://relay.invalid:3999")
+    ran = host.run("fedmsg-relay", "check-config", "--scripts", "--json")
+    assert ran.code == 0, ran.stderr
+    json.loads(ran.stdout)
+
+
+def test_a_new_file_is_checked_where_it_would_be_installed(host: Host) -> None:
+    installed = host.directory / "fedmsg.d" / "relay.py"
+    good = installed.read_text()
+    new = host.write("staged.tmp", good.replace(host.inbound, "tcp://relay.invalid:9941"))
+    stand_in = f"{new}={installed}"
+    ran = host.run("fedmsg-relay", "check-config", "--stand-in", stand_in)
+    assert ran.code == 78
+    assert "relay.invalid" in ran.one_error_line()
+    assert host.run("fedmsg-relay", "check-config").code == 0
+    # Nothing is installed yet: the new file alone is what would be read.
+    installed.unlink()
+    new.write_text(good)
+    assert host.run("fedmsg-relay", "check-config", "--stand-in", stand_in).code == 0
+
+
+def test_a_new_file_is_checked_as_merged_with_those_that_stay(host: Host) -> None:
+    host.write("fedmsg.d/zz-site.py", "config = {'relay_inbound': ['tcp://relay.invalid:9941']}\n")
+    new = host.write("staged.tmp", (host.directory / "fedmsg.d" / "relay.py").read_text())
+    installed = host.directory / "fedmsg.d" / "relay.py"
+    ran = host.run("fedmsg-relay", "check-config", "--stand-in", f"{new}={installed}")
+    assert ran.code == 78
+    assert "relay.invalid" in ran.one_error_line()

@@ -1,0 +1,259 @@
+"""`import fedmsg_relay as fedmsg`: the code of real hooks, run as the script that it is."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+import stock
+from harness import COMMANDS, Host, Ran, wait_until
+from wire import Bus, Listener, Message, envelope
+
+# A dist-git post-receive hook.
+HOOK = """
+import fedmsg_relay as fedmsg
+
+config = fedmsg.config.load_config([], None)
+config['active'] = True
+config['endpoints']['relay_inbound'] = config['relay_inbound']
+fedmsg.init(name='relay_inbound', cert_prefix='scm', **config)
+for seq in range(3):
+    fedmsg.publish(
+        topic='receive',
+        msg=dict(commit=dict(rev='abc%i' % seq, stats=dict(files={'f.spec': {'lines': 2}}), seq=seq)),
+        modname='git',
+    )
+"""
+
+# The manner of pkgdb2branch.py.
+BRANCH = """
+import fedmsg_relay as fedmsg
+fedmsg.init(name='relay_inbound', cert_prefix='shell', active=True)
+fedmsg.publish(modname='git', topic='branch', msg=dict(agent='limb', name='nethack', branch='f40'))
+"""
+
+# An Ansible callback: init twice (the second time in vain), publish at start and end.
+CALLBACK = """
+import fedmsg_relay as fedmsg
+def publish(topic, msg):
+    try:
+        fedmsg.init(**{**fedmsg.config.load_config(), 'active': True, 'name': 'relay_inbound'})
+    except ValueError:
+        pass
+    fedmsg.publish(modname='ansible', topic=topic, msg=msg)
+publish('playbook.start', {'playbook': 'x.yml'})
+publish('playbook.complete', {'playbook': 'x.yml', 'results': {'ok': 1}})
+"""
+
+SHORTEST = """
+import fedmsg_relay
+fedmsg_relay.publish(topic='short', modname='test', msg={'n': 1})
+fedmsg_relay.publish('positional', {'n': 2}, modname='test')
+"""
+
+
+def run(host: Host, code: str, stocks: bool = False) -> Ran:
+    """The code as a script in a file, with ours or with stock fedmsg."""
+    if not stocks:
+        return host.run(COMMANDS / "python", host.write("script.py", code))
+    text = code.replace("fedmsg_relay as fedmsg", "fedmsg").replace("fedmsg_relay", "fedmsg")
+    script = host.write("script.py", text)
+    return host.run(stock.command("python"), "-W", "ignore", script)
+
+
+def published(listener: Listener, count: int) -> list[tuple[str, dict[str, Any]]]:
+    wait_until(lambda: len(listener.hear(0.1)) >= count, f"{count} message(s)")
+    taken = [(topic.decode(), json.loads(body)) for topic, body in listener.messages]
+    assert len(taken) == count
+    listener.forget()
+    return taken
+
+
+def test_a_post_receive_hook_publishes_a_message_for_each_commit(shared_bus: Bus) -> None:
+    ran = run(shared_bus.host, HOOK)
+    assert (ran.code, ran.stdout, ran.stderr) == (0, "", "")
+    messages = published(shared_bus.listener, 3)
+    assert [topic for topic, _ in messages] == ["org.fedoraproject.test.git.receive"] * 3
+    assert [body["msg"]["commit"]["seq"] for _, body in messages] == [0, 1, 2]
+    assert [body["i"] for _, body in messages] == [1, 2, 3]
+    assert len({body["msg_id"] for _, body in messages}) == 3
+
+
+@pytest.mark.parametrize(
+    ("code", "topics"),
+    [
+        (BRANCH, ["git.branch"]),
+        (CALLBACK, ["ansible.playbook.start", "ansible.playbook.complete"]),
+        (SHORTEST, ["test.short", "test.positional"]),
+    ],
+    ids=["branch", "callback", "shortest"],
+)
+def test_a_script_publishes_and_ends(shared_bus: Bus, code: str, topics: list[str]) -> None:
+    ran = run(shared_bus.host, code)
+    assert (ran.code, ran.stderr) == (0, "")
+    assert [topic for topic, _ in published(shared_bus.listener, len(topics))] == [
+        f"org.fedoraproject.test.{topic}" for topic in topics
+    ]
+
+
+VALUES = """
+import datetime
+import fedmsg_relay as fedmsg
+class Commit:
+    def __json__(self):
+        return {'rev': 'abc'}
+config = fedmsg.config.load_config([], None)
+config.update(active=True, post_init_sleep=2)
+fedmsg.init(name='relay_inbound', **config)
+def publish(msg, topic='values', modname='test'):
+    fedmsg.publish(topic=topic, modname=modname, msg=msg)
+publish({'when': datetime.datetime(2026, 1, 2, 3, 4, 5), 'day': datetime.date(2026, 1, 2)})
+publish({'commit': Commit(), 'set': {1}, 'tuple': (1, 2), 'text': 'é', 'none': None})
+publish('text')
+publish([])
+publish(None)
+publish({}, topic=None)
+publish({}, topic='a.b.c', modname='org.fedoraproject.already')
+"""
+
+
+def test_the_messages_are_those_of_stock(shared_bus: Bus) -> None:
+    ours = run(shared_bus.host, VALUES)
+    assert (ours.code, ours.stderr) == (0, "")
+    ours_messages = published(shared_bus.listener, 7)
+    stocks = run(shared_bus.host, VALUES, stocks=True)
+    assert stocks.code == 0, stocks.stderr
+    stocks_messages = published(shared_bus.listener, 7)
+    for ours_one, stocks_one in zip(ours_messages, stocks_messages, strict=True):
+        assert set(ours_one[1]) == set(stocks_one[1])
+        assert without_identity(ours_one) == without_identity(stocks_one)
+
+
+def without_identity(message: tuple[str, dict[str, Any]]) -> tuple[str, dict[str, Any]]:
+    topic, body = message
+    return topic, {key: value for key, value in body.items() if key not in ("msg_id", "timestamp")}
+
+
+def test_a_hook_run_with_stock_fedmsg_gets_through_as_well(shared_bus: Bus) -> None:
+    ran = run(shared_bus.host, HOOK.replace("**config)", "**dict(config, post_init_sleep=2))"), stocks=True)
+    assert ran.code == 0, ran.stderr
+    assert len(published(shared_bus.listener, 3)) == 3
+
+
+@pytest.mark.parametrize("code", [HOOK, BRANCH, CALLBACK, SHORTEST])
+def test_no_relay_is_an_error_in_the_time_given(host: Host, code: str) -> None:
+    host.configure(timeout=1)
+    ran = run(host, code)
+    assert ran.code != 0
+    assert host.inbound in ran.stderr
+    assert ran.seconds < 20
+
+
+CATCH = """
+import sys
+import fedmsg_relay as fedmsg
+try:
+    {statement}
+except {error} as error:
+    print(type(error).__name__, error, file=sys.stderr)
+    sys.exit(5)
+"""
+
+
+def test_no_relay_can_be_caught_as_the_os_error_it_is(host: Host) -> None:
+    host.configure(timeout=1)
+    ran = run(host, CATCH.format(statement="fedmsg.publish(topic='x', msg={}, modname='m')", error="OSError"))
+    assert ran.code == 5
+    assert host.inbound in ran.stderr
+
+
+def test_what_can_not_be_json_is_an_error_of_the_caller(shared_bus: Bus) -> None:
+    statement = "fedmsg.publish(topic='x', msg={'x': object()}, modname='m')"
+    ran = run(shared_bus.host, CATCH.format(statement=statement, error="(TypeError, ValueError)"))
+    assert ran.code == 5
+    good: Message = envelope("org.example.good", 1)
+    shared_bus.publisher.send(*good)
+    shared_bus.listener.expect([good])
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "fedmsg.init(name='relay_inbound', active=True)",
+        "fedmsg.publish(topic='x', msg={}, modname='m')",
+    ],
+)
+def test_a_config_that_asks_for_signing_sends_nothing(shared_bus: Bus, host: Host, statement: str) -> None:
+    host.configure([shared_bus.host.inbound], [shared_bus.host.outbound], sign_messages=True)
+    code = CATCH.format(statement=f"{statement}; fedmsg.publish(topic='y', msg={{}})", error="ValueError")
+    ran = run(host, code)
+    assert ran.code == 5
+    assert "sign_messages" in ran.stderr
+    good: Message = envelope("org.example.good", 2)
+    shared_bus.publisher.send(*good)
+    shared_bus.listener.expect([good])
+
+
+MANY = """
+import fedmsg_relay as fedmsg
+for n in range(10_000):
+    fedmsg.publish(topic='many', modname='test', msg=dict(n=n))
+"""
+
+
+def test_ten_thousand_publishes_of_one_script_arrive_in_order(shared_bus: Bus) -> None:
+    ran = run(shared_bus.host, MANY)
+    assert (ran.code, ran.stderr) == (0, "")
+    messages = published(shared_bus.listener, 10_000)
+    assert [body["msg"]["n"] for _, body in messages] == list(range(10_000))
+
+
+AGAIN = """
+import fedmsg_relay as fedmsg
+for n in range(3):
+    fedmsg.init(name='relay_inbound', active=True)
+    fedmsg.publish(topic='again', modname='test', msg=dict(n=n))
+    fedmsg.destroy()
+"""
+
+
+def test_after_destroy_it_can_be_initialised_again(shared_bus: Bus) -> None:
+    ran = run(shared_bus.host, AGAIN)
+    assert (ran.code, ran.stderr) == (0, "")
+    assert [body["msg"]["n"] for _, body in published(shared_bus.listener, 3)] == [0, 1, 2]
+
+
+THREADS = """
+import threading
+import fedmsg_relay as fedmsg
+def work(who):
+    for n in range(20):
+        fedmsg.publish(topic='t%i' % who, modname='test', msg=dict(n=n))
+threads = [threading.Thread(target=work, args=(who,)) for who in range(5)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+
+
+def test_threads_publish_each_in_order(shared_bus: Bus) -> None:
+    ran = run(shared_bus.host, THREADS)
+    assert (ran.code, ran.stderr) == (0, "")
+    messages = published(shared_bus.listener, 100)
+    for who in range(5):
+        mine = [body["msg"]["n"] for topic, body in messages if topic.endswith(f".t{who}")]
+        assert mine == list(range(20))
+
+
+@pytest.mark.parametrize(
+    ("ending", "code"),
+    [("", 0), ("sys.exit(3)", 3), ("raise RuntimeError('after')", 1)],
+    ids=["the end", "exit", "an exception"],
+)
+def test_a_message_arrives_however_the_script_ends(shared_bus: Bus, ending: str, code: int) -> None:
+    text = f"import sys, fedmsg_relay as f\nf.publish(topic='x', modname='test', msg={{'n': 1}})\n{ending}\n"
+    assert run(shared_bus.host, text).code == code
+    assert [body["msg"] for _, body in published(shared_bus.listener, 1)] == [{"n": 1}]

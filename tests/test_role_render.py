@@ -1,0 +1,239 @@
+"""What the role writes, rendered by ansible-playbook itself for every operating system, and read by what reads it.
+
+Debian 12 and 13 are run for real by the molecule scenarios; RHEL and Fedora are rendered here only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from fedmsg_relay import bind, config, settings
+
+ROOT = Path(__file__).parent.parent
+ROLE = ROOT / "roles/fedmsg_relay"
+ANSIBLE_PLAYBOOK = Path(sys.executable).parent / "ansible-playbook"
+
+SYSTEMS = {
+    "debian12": ("Debian", "Debian", "12"),
+    "debian13": ("Debian", "Debian", "13"),
+    "rhel9": ("RedHat", "RedHat", "9"),
+    "rocky9": ("RedHat", "Rocky", "9"),
+    "rhel10": ("RedHat", "RedHat", "10"),
+    "fedora43": ("RedHat", "Fedora", "43"),
+}
+"""Host: its family, distribution and major version."""
+
+ODD = {
+    "quotes": "it's \"quoted\" \\ and {{ '{{' }} more",
+    "lines": "one\ntwo\ttab\r",
+    "unicode": "\u00e9 \u2028 \U0001f600 \x7f",
+    "python": [True, False, None, 1, 1.5, {"deep": ["'''"]}],
+    "# no comment": "'] # none",
+}
+
+RENDER = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - name: Load what the role knows of this system
+      ansible.builtin.include_role: {name: fedmsg_relay, tasks_from: facts, public: true}
+    - name: Render each template
+      ansible.builtin.template:
+        src: "{{ role }}/templates/{{ item }}.j2"
+        dest: "{{ out }}/{{ inventory_hostname }}-{{ item }}"
+        mode: "0644"
+      loop: [relay.py, relay.toml, fedmsg-relay.service, logrotate]
+    - name: Say what differs
+      ansible.builtin.copy:
+        content: "{{ {'python': __fedmsg_relay_python, 'packages': packages} | to_json }}"
+        dest: "{{ out }}/{{ inventory_hostname }}-system"
+        mode: "0644"
+      vars:
+        packages: "{{ __fedmsg_relay_packages + __fedmsg_relay_service_packages }}"
+"""
+
+
+class Controller:
+    """Runs ansible-playbook on hosts that are this machine, each with the facts of another system."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.facts = home / "facts"
+        self.facts.mkdir()
+
+    def play(
+        self,
+        playbook: Path,
+        hosts: dict[str, Any],
+        *arguments: str,
+        relays: dict[str, Any],
+        variables: dict[str, Any] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        local = {"ansible_connection": "local", "ansible_become": False, "ansible_python_interpreter": sys.executable}
+        inventory = self.home / "inventory.yml"
+        inventory.write_text(
+            yaml.safe_dump(
+                {"fedmsg": {"hosts": hosts, "vars": {**local, **(variables or {})}}, "fedmsg_relay": {"hosts": relays}},
+                allow_unicode=False,
+            )
+        )
+        for host in {**hosts, **relays}:
+            family, distribution, major = SYSTEMS.get(host, SYSTEMS["debian12"])
+            facts = {
+                "os_family": family,
+                "distribution": distribution,
+                "distribution_major_version": major,
+                "machine": "x86_64",
+                "pkg_mgr": "apt" if family == "Debian" else "dnf",
+            }
+            # Facts that are already known are not gathered again.
+            cached = {f"ansible_{name}": value for name, value in facts.items()}
+            (self.facts / host).write_text(json.dumps(cached))
+        return subprocess.run(
+            [ANSIBLE_PLAYBOOK, "--inventory", inventory, *arguments, playbook],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "ANSIBLE_CACHE_PLUGIN": "jsonfile",
+                "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(self.facts),
+                "ANSIBLE_NOCOLOR": "1",
+            },
+            capture_output=True,
+            text=True,
+            timeout=110,
+            check=False,
+        )
+
+
+@pytest.fixture
+def controller(tmp_path: Path) -> Controller:
+    return Controller(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with what the role would write on each host, for two relays of which one has an IPv6 address."""
+    out = tmp_path_factory.mktemp("rendered")
+    playbook = out / "render.yml"
+    playbook.write_text(RENDER)
+    done = Controller(out).play(
+        playbook,
+        dict.fromkeys(SYSTEMS) | {"proxy01": {"fedmsg_relay_network": "vpn"}},
+        f"--extra-vars={json.dumps({'out': str(out), 'role': str(ROLE)})}",
+        relays={
+            "debian12": {"fedmsg_relay_addresses": {"vpn": "bus.vpn.example.org"}},
+            "rhel9": {"fedmsg_relay_addresses": {"default": "fd00::17", "vpn": "10.8.0.17"}},
+        },
+        variables={
+            "fedmsg_relay_environment": "stg",
+            "fedmsg_relay_topic_prefix": "org.example",
+            "fedmsg_relay_config_extra": {"odd": ODD, "endpoints": {"shell.app01": ["tcp://app01:3000"]}},
+            "fedmsg_relay_settings": {
+                "bind": {"inbound": ["tcp://*:9941", "tcp://[::1]:3998"]},
+                "limits": {"max_message_size": 4096},
+            },
+        },
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out
+
+
+@pytest.mark.parametrize("host", SYSTEMS)
+def test_the_global_config_names_every_relay_as_the_groups_order_has_them(rendered: Path, host: str) -> None:
+    read = config.read([str(rendered / f"{host}-relay.py")])
+    assert config.addresses(read, "relay_inbound") == ["tcp://debian12:9941", "tcp://[fd00::17]:9941"]
+    assert config.addresses(read, "relay_outbound") == ["tcp://debian12:3999", "tcp://[fd00::17]:3999"]
+    assert (read["environment"], read["topic_prefix"]) == ("stg", "org.example")
+    assert all(bind.split(address, "") for address in read["relay_inbound"])
+
+
+def test_a_host_on_another_network_gets_the_relays_names_there(rendered: Path) -> None:
+    read = config.read([str(rendered / "proxy01-relay.py")])
+    assert config.addresses(read, "relay_inbound") == ["tcp://bus.vpn.example.org:9941", "tcp://10.8.0.17:9941"]
+
+
+def test_more_config_is_merged_and_any_text_survives_as_python(rendered: Path) -> None:
+    read = config.read([str(rendered / "debian13-relay.py")])
+    assert read["endpoints"]["shell.app01"] == ["tcp://app01:3000"]
+    assert read["odd"] == {**ODD, "quotes": 'it\'s "quoted" \\ and {{ more'}
+
+
+@pytest.mark.parametrize("host", SYSTEMS)
+def test_the_settings_are_the_relays(rendered: Path, host: str) -> None:
+    read = settings.load(rendered / f"{host}-relay.toml")
+    assert read.bind.inbound == ["tcp://*:9941", "tcp://[::1]:3998"]
+    assert read.limits.max_message_size == 4096
+
+
+@pytest.mark.parametrize("host", SYSTEMS)
+def test_every_file_says_who_wrote_it(rendered: Path, host: str) -> None:
+    for name in ("relay.py", "relay.toml", "fedmsg-relay.service", "logrotate"):
+        first = (rendered / f"{host}-{name}").read_text().splitlines()[0]
+        assert first.startswith("# Ansible managed: role fedmsg_relay"), name
+
+
+@pytest.mark.parametrize(
+    ("host", "python", "package"),
+    [
+        ("debian12", "/usr/bin/python3", "python3-venv"),
+        ("debian13", "/usr/bin/python3", "python3-venv"),
+        ("rhel9", "/usr/bin/python3.11", "python3.11"),
+        ("rocky9", "/usr/bin/python3.11", "python3.11"),
+        ("rhel10", "/usr/bin/python3", "python3"),
+        ("fedora43", "/usr/bin/python3", "python3"),
+    ],
+)
+def test_each_system_gets_a_python_that_is_new_enough(rendered: Path, host: str, python: str, package: str) -> None:
+    system = json.loads((rendered / f"{host}-system").read_text())
+    assert system["python"] == python
+    assert package in system["packages"]
+    assert "logrotate" in system["packages"]
+
+
+@pytest.mark.parametrize("host", SYSTEMS)
+def test_systemd_counts_at_most_1_5_of_exposure(rendered: Path, host: str, tmp_path: Path) -> None:
+    unit = tmp_path / "fedmsg-relay.service"
+    unit.write_bytes((rendered / f"{host}-fedmsg-relay.service").read_bytes())
+    scored = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--threshold=15", "--no-pager", unit],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert scored.returncode == 0, scored.stdout + scored.stderr
+    assert "Unknown key" not in scored.stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "relays", "message"),
+    [
+        ({}, {}, "would leave no relay at all"),
+        ({"fedmsg_relay_network": "lan"}, {"app01": None}, "set fedmsg_relay_addresses.lan on app01"),
+        ({}, {"app01": {"fedmsg_relay_addresses": {"default": "a'+b"}}}, "neither a host name nor an IP address: a'+b"),
+        ({}, {"app01": {"fedmsg_relay_addresses": {"default": "a b"}}}, "neither a host name nor an IP address: a b"),
+        ({}, {"app01": {"fedmsg_relay_addresses": {"default": "pkgs01"}}, "pkgs01": None}, "an address of its own"),
+        ({"fedmsg_relay_config_extra": {"relay_inbound": ["tcp://x:1"]}}, {"app01": None}, "names the relay"),
+        ({"fedmsg_relay_config_extra": {"endpoints": {"relay_outbound": "x"}}}, {"app01": None}, "names the relay"),
+        ({"fedmsg_relay_settings": '{"limits": {"x": true}}'}, {"app01": None}, "write it as YAML"),
+        ({"fedmsg_relay_inbound_port": "http"}, {"app01": None}, "unable to convert to int"),
+    ],
+)
+def test_what_can_not_work_is_refused_before_anything_is_changed(
+    controller: Controller, variables: dict[str, Any], relays: dict[str, Any], message: str
+) -> None:
+    # A dry run: if it were not refused, the hosts of this test are the machine that runs it.
+    done = controller.play(
+        ROOT / "playbooks/relay.yml", {"app01": None, "pkgs01": None}, "--check", relays=relays, variables=variables
+    )
+    assert done.returncode != 0
+    assert message in " ".join(done.stdout.split()), done.stdout
+    assert "changed=0" in done.stdout
+    assert "changed: [" not in done.stdout

@@ -1,0 +1,210 @@
+"""Stopping loses nothing that was sent, and reloading takes effect or changes nothing."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from harness import Host, Relay, wait_until
+from wire import Bus, Message, RawPeer, Sockets, StartBus, join, numbered
+
+ENDS = [signal.SIGTERM, signal.SIGINT]
+
+
+@pytest.mark.parametrize("number", ENDS * 3)
+def test_what_was_sent_before_the_signal_is_published(bus: Bus, number: signal.Signals) -> None:
+    # The relay stands still while a publisher sends and leaves, so all of it waits unread in the
+    # kernel when the signal comes: the hardest case of "sent before".
+    sent = numbered(2000)
+    script = Sockets()
+    publisher = script.publisher(bus.host.inbound)
+    bus.relay.running.send_signal(signal.SIGSTOP)
+    publisher.send_all(sent)
+    script.leave()
+    bus.relay.running.send_signal(number)
+    bus.relay.running.send_signal(signal.SIGCONT)
+    bus.listener.expect(sent)
+    assert bus.relay.running.wait() == 0
+
+
+@pytest.mark.parametrize("number", ENDS)
+def test_the_last_log_line_has_the_totals(bus: Bus, number: signal.Signals) -> None:
+    before = bus.relay.status()["messages"]
+    bus.publisher.send_all(numbered(20))
+    bus.publisher.send(b"org.example", b"not json")
+    bus.publisher.send_all(numbered(1, start=20))
+    bus.listener.expect(numbered(21))
+    assert bus.relay.stop(number) == 0
+    last = bus.relay.log().splitlines()[-1]
+    assert " stop " in last
+    assert f"received={before['received'] + 22}" in last
+    assert f"published={before['published'] + 21}" in last
+    assert f"dropped={before['dropped'] + 1}" in last
+
+
+def test_stopping_under_traffic_publishes_everything_it_counted(bus: Bus) -> None:
+    before = bus.relay.status()["messages"]["published"]
+    sent = numbered(20_000)
+    bus.publisher.send_all(sent[:10_000])
+    bus.listener.expect(sent[:1])
+    bus.relay.running.send_signal(signal.SIGTERM)
+    bus.publisher.send_all(sent[10_000:])
+    assert bus.relay.running.wait() == 0
+    last = bus.relay.log().splitlines()[-1]
+    published = int(last.split("published=")[1].split()[0]) - before
+    assert published >= 1
+    bus.listener.expect(sent[1:published])
+
+
+def test_a_connected_publisher_loses_nothing_over_a_restart(bus: Bus) -> None:
+    assert bus.relay.stop() == 0
+    bus.publisher.send_all(numbered(50))
+    bus.relay.start()
+    wait_until(lambda: bus.relay.status()["messages"]["received"] == 50, "all 50 are received")
+    join(bus.publisher, bus.listener)
+    bus.publisher.send_all(numbered(5))
+    bus.listener.expect(numbered(5))
+
+
+def test_the_ports_are_free_at_once_after_a_stop(bus: Bus) -> None:
+    for _ in range(3):
+        assert bus.relay.stop() == 0
+        bus.relay.start()
+
+
+def test_stopping_does_not_wait_for_a_listener_that_stands_still(bus: Bus) -> None:
+    still = bus.sockets.listener(bus.host.outbound)
+    join(bus.publisher, bus.listener, still)
+    body = b'"' + b"x" * 1_000_000 + b'"'
+    for n in range(60):
+        message = (b"org.example.%d" % n, body)
+        bus.publisher.send(*message)
+        bus.listener.expect([message])
+    bus.relay.running.send_signal(signal.SIGTERM)
+    assert bus.relay.running.wait(timeout=20) == 0
+
+
+def big(number: int) -> Message:
+    return b"org.example.big", b'"%04d' % number + b"x" * 1995 + b'"'
+
+
+def test_sighup_takes_the_new_size_limit(host: Host, start_bus: StartBus) -> None:
+    host.write("relay.toml", "")
+    bus = start_bus()
+    for number, (limit, passes) in enumerate([(1024, False), (5000, True), (1024, False)]):
+        host.write("relay.toml", f"[limits]\nmax_message_size = {limit}\n")
+        bus.relay.reload()
+        small = (b"org.example.small", b"%d" % number)
+        bus.publisher.send(*big(number))
+        bus.publisher.send(*small)
+        bus.listener.expect([big(number), small] if passes else [small])
+    assert len(bus.relay.log_lines("INFO", "reloaded")) == 3
+    assert bus.relay.status()["dropped"]["too-large"] == 2
+
+
+def test_sighup_can_raise_the_size_limit(host: Host, start_bus: StartBus) -> None:
+    host.write("relay.toml", "[limits]\nmax_message_size = 1024\n")
+    bus = start_bus()
+    host.write("relay.toml", "[limits]\nmax_message_size = 16777216\n")
+    bus.relay.reload()
+    large = (b"org.example.large", b'"' + b"x" * 1_000_000 + b'"')
+    bus.publisher.send(*large)
+    bus.listener.expect([large])
+
+
+def test_a_stop_without_traffic_takes_no_time_to_speak_of(bus: Bus) -> None:
+    # An idle publisher and one that leaves at this moment are no reason to wait.
+    for _ in range(5):
+        RawPeer(bus.host.inbound).finish()
+        bus.relay.running.send_signal(signal.SIGTERM)
+        assert bus.relay.running.wait(timeout=5) == 0
+        assert not bus.relay.log_lines("did not close")
+        bus.relay.start()
+        join(bus.publisher, bus.listener)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[limits]\nmax_message_size = 'big'\n", "[limits\n", "[limits]\nmax_mesage_size = 5\n"],
+    ids=["wrong type", "not TOML", "unknown key"],
+)
+def test_sighup_with_invalid_settings_keeps_the_old_ones(host: Host, start_bus: StartBus, text: str) -> None:
+    host.write("relay.toml", "")
+    bus = start_bus()
+    host.write("relay.toml", "[limits]\nmax_message_size = 1024\n")
+    bus.relay.reload()
+    host.write("relay.toml", text)
+    bus.relay.reload()
+    bus.relay.wait_for_log("ERROR", str(host.settings_file))
+    small = (b"org.example.small", b"1")
+    bus.publisher.send(*big(1))
+    bus.publisher.send(*small)
+    bus.listener.expect([small])
+
+
+def test_sighup_with_a_broken_config_keeps_the_relay_running(bus: Bus) -> None:
+    bus.host.write("fedmsg.d/zz-broken.py", "config = {\n")
+    bus.relay.reload()
+    bus.publisher.send_all(numbered(3))
+    bus.listener.expect(numbered(3))
+
+
+def test_sighup_under_traffic_loses_nothing(host: Host, start_bus: StartBus) -> None:
+    host.write("relay.toml", "")
+    bus = start_bus()
+    sent = numbered(5000)
+    for start in range(0, 5000, 1000):
+        bus.publisher.send_all(sent[start : start + 1000])
+        bus.relay.reload()
+    bus.listener.expect(sent)
+
+
+def test_the_service_manager_hears_ready_status_and_stopping(relay: Relay) -> None:
+    relay.start()
+    assert any(line.startswith("STATUS=") for line in relay.systemd.listen())
+    assert relay.stop() == 0
+    relay.systemd.wait_for("STOPPING=1")
+    told = [line for line in relay.systemd.listen() if line in ("READY=1", "STOPPING=1")]
+    assert told == ["READY=1", "STOPPING=1"]
+
+
+def test_the_service_manager_hears_of_a_reload(relay: Relay) -> None:
+    relay.start()
+    relay.reload()
+    told = relay.systemd.listen()
+    assert told.index("RELOADING=1") < told.index("READY=1")
+    # Type=notify-reload wants to know when it began.
+    assert any(line.startswith("MONOTONIC_USEC=") for line in told)
+
+
+def test_the_watchdog_is_fed_while_the_relay_works(host: Host) -> None:
+    relay = Relay(host, env={"WATCHDOG_USEC": "500000"})
+    try:
+        relay.start()
+        relay.systemd.wait_for("WATCHDOG=1", times=4, timeout=10)
+    finally:
+        relay.close()
+
+
+def test_without_a_watchdog_nothing_is_fed(bus: Bus) -> None:
+    assert "WATCHDOG=1" not in bus.relay.systemd.listen()
+
+
+def test_ready_means_that_the_ports_listen(relay: Relay) -> None:
+    relay.launch()
+    wait_until(lambda: "READY=1" in relay.systemd.listen(), "the relay is ready")
+    status = relay.status()
+    assert status["endpoints"] == {"inbound": [relay.host.inbound], "outbound": [relay.host.outbound]}
+
+
+def test_a_relay_that_can_not_start_never_says_ready(relay: Relay) -> None:
+    relay.host.configure("tcp://relay.invalid:1", "tcp://relay.invalid:2")
+    assert relay.launch().wait() == 78
+    assert "READY=1" not in relay.systemd.listen()
+
+
+def test_without_a_service_manager_it_runs_as_well(host: Host) -> None:
+    process = host.start("fedmsg-relay")
+    wait_until(lambda: host.run("fedmsg-relay", "status").code == 0, "status is OK")
+    assert process.stop() == 0
