@@ -11,11 +11,12 @@ import re
 import socket
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fedmsg_relay import config as global_config
 from fedmsg_relay.errors import ConfigError
-from fedmsg_relay.settings import Settings
+from fedmsg_relay.settings import DEFAULT_PATH, Bind, Settings
 
 _TCP = re.compile(r"tcp://(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:/]+):(?P<port>\d{1,5})")
 
@@ -41,12 +42,13 @@ class Plans:
     outbound: Plan
 
 
-def plan(config: Mapping[str, Any], settings: Settings) -> Plans:
+def plan(config: Mapping[str, Any], settings: Settings, settings_path: Path | None = None) -> Plans:
     """Decide what to bind.
 
     Args:
         config: the merged global config.
         settings: relay.toml, whose ``[bind]`` goes before the config.
+        settings_path: where that stands, for messages.
 
     Returns:
         The plans; each binds at least one address.
@@ -57,10 +59,10 @@ def plan(config: Mapping[str, Any], settings: Settings) -> Plans:
     chosen = {}
     for endpoint in ("inbound", "outbound"):
         own = getattr(settings.bind, endpoint)
-        origin = f"relay.toml: bind.{endpoint}" if own else f"global config: relay_{endpoint}"
+        origin = f"{settings_path or DEFAULT_PATH}: bind.{endpoint}" if own else f"global config: relay_{endpoint}"
         chosen[endpoint] = _plan_one(own or global_config.addresses(config, f"relay_{endpoint}"), origin)
     both = Plans(inbound=chosen["inbound"], outbound=chosen["outbound"])
-    _refuse_clash(both)
+    _refuse_clash(both, f"{settings_path or DEFAULT_PATH}" if settings.bind != Bind() else "global config")
     return both
 
 
@@ -154,14 +156,14 @@ def _without_covered(bind: Iterable[str]) -> tuple[str, ...]:
     return tuple(a for a in bind if a.startswith(("tcp://*:", "ipc://")) or a.rpartition(":")[2] not in wildcards)
 
 
-def _refuse_clash(plans: Plans) -> None:
+def _refuse_clash(plans: Plans, origin: str) -> None:
     """Inbound and outbound on one port, where their addresses overlap, can not both be bound."""
     for inbound in plans.inbound.bind:
         for outbound in plans.outbound.bind:
             if inbound == outbound or (_port(inbound) == _port(outbound) and _overlap(inbound, outbound)):
                 raise ConfigError(
-                    f"inbound {inbound} and outbound {outbound} clash: relay_inbound and endpoints['relay_outbound'] "
-                    "(or bind.inbound and bind.outbound) need different ports"
+                    f"{origin}: inbound {inbound} and outbound {outbound} clash: relay_inbound and "
+                    "endpoints['relay_outbound'] (or bind.inbound and bind.outbound) need different ports"
                 )
 
 

@@ -65,7 +65,7 @@ def _serve(options: argparse.Namespace) -> int:
 
     name_process()
     chosen = settings.load(options.settings)
-    plans = bind.plan(_config(options), chosen)
+    plans = bind.plan(_config(options), chosen, options.settings)
     log.start()
     _raise_file_limit()
     try:
@@ -96,7 +96,7 @@ def _check_config(options: argparse.Namespace) -> int:
         "relay_outbound": global_config.addresses(config, "relay_outbound"),
     }
     if not options.scripts:
-        plans = bind.plan(config, settings.load(options.settings))
+        plans = bind.plan(config, settings.load(options.settings), options.settings)
         result["bind"] = {"inbound": plans.inbound.bind, "outbound": plans.outbound.bind}
     if options.json:
         print(json.dumps(result))

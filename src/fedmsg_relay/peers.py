@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import socket
 import struct
-from collections.abc import Collection
+import threading
+from contextlib import suppress
 
 import zmq
 
 from fedmsg_relay.log import log
 
-_ACCEPTED = zmq.Event.ACCEPTED
-_GONE = {zmq.Event.DISCONNECTED, zmq.Event.CLOSED}
-_HANDSHAKE_FAILED = {
-    zmq.Event.HANDSHAKE_FAILED_NO_DETAIL,
-    zmq.Event.HANDSHAKE_FAILED_PROTOCOL,
-    zmq.Event.HANDSHAKE_FAILED_AUTH,
-}
-_EVENTS = _ACCEPTED | zmq.Event.DISCONNECTED | zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
-_EVENTS |= zmq.Event.HANDSHAKE_FAILED_PROTOCOL | zmq.Event.HANDSHAKE_FAILED_AUTH
+_EVENTS = (
+    zmq.Event.LISTENING
+    | zmq.Event.ACCEPTED
+    | zmq.Event.HANDSHAKE_SUCCEEDED
+    | zmq.Event.DISCONNECTED
+    | zmq.Event.MONITOR_STOPPED
+)
+
+_SO_ATTACH_FILTER = 26
+_REJECT_ALL = struct.pack("HBBI", 0x06, 0, 0, 0)
+"""A socket filter (BPF) of one instruction: return 0 bytes, so drop the packet."""
 
 
 class Peers:
-    """The connections of one bound socket.
+    """The connections of one bound socket, watched by a thread of its own.
+
+    A one-off script is gone in a few milliseconds, and the kernel can tell its address only while it is there: so the
+    monitor is not read in the relay's loop, which may have a batch in hand.
 
     Args:
-        bound: the socket to watch.
+        bound: the socket to watch, before it is bound.
         role: what its peers are: ``publisher`` or ``listener``.
     """
 
@@ -36,69 +43,83 @@ class Peers:
         self.closed = 0
         self.handshake_failed = 0
         self._bound = bound
+        self._listening: list[int] = []
         self._by_fd: dict[int, str] = {}
-        self._failed = False
-        self.monitor: zmq.Socket[bytes] = bound.get_monitor_socket(_EVENTS)
+        self._handshaking: dict[int, None] = {}
+        self._monitor: zmq.Socket[bytes] = bound.get_monitor_socket(_EVENTS)
+        self._thread = threading.Thread(target=self._watch, name=f"{role}s", daemon=True)
+        self._thread.start()
 
     @property
     def addresses(self) -> list[str]:
         """Addresses of the peers connected now, such as ``10.5.126.12:41234``."""
         return sorted(self._by_fd.copy().values())
 
-    def update(self) -> None:
-        """Take in what the monitor has to say, without waiting; one log line for each peer that came or went."""
-        while True:
-            try:
-                event, value = struct.unpack("=hi", self.monitor.recv(zmq.DONTWAIT))
-            except zmq.Again:
-                return
-            self.monitor.recv()  # the second frame, our own address
-            if event == _ACCEPTED:
-                self._came(value)
-            elif event in _HANDSHAKE_FAILED:
-                self.handshake_failed += 1
-                self._failed = True  # libzmq says at once, with DISCONNECTED, whose it was
-            elif event in _GONE:
-                self._went(value)
+    def keep_out_newcomers(self) -> None:
+        """Let nobody connect any more, without closing: the kernel drops what asks for a connection, so it is retried.
+
+        libzmq's own way, to unbind, also cuts the connections it has accepted, with what they have sent.
+        """
+        code = ctypes.create_string_buffer(_REJECT_ALL)
+        program = struct.pack("HL", 1, ctypes.addressof(code))
+        for fd in self._listening:
+            with suppress(OSError), _borrowed(fd) as listening:
+                listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
 
     def half_close(self) -> None:
-        """Ask every peer to close, without losing what it has sent: it reads end of file, closes, and its queue waits.
+        """Ask every peer to close without losing what it has sent: it reads end of file, closes, and its queue waits.
 
-        The kernel still delivers what the peer had written, up to its own end of file, which :meth:`update` sees.
+        The kernel still delivers what the peer had written, up to its own end of file; then its address is gone here.
         """
         for fd in list(self._by_fd):
-            try:
-                with socket.socket(fileno=os.dup(fd)) as connection:
-                    connection.shutdown(socket.SHUT_WR)
-            except OSError:
-                continue  # gone in this very moment; the monitor will say so
+            with suppress(OSError), _borrowed(fd) as connection:
+                connection.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
         """Stop watching. To be called before the bound socket is closed."""
         self._bound.disable_monitor()
-        self.monitor.close()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        """Take in what the monitor has to say; one log line for each peer that came or went."""
+        while True:
+            event, value = struct.unpack("=hi", self._monitor.recv())
+            self._monitor.recv()  # the second frame, our own address
+            if event == zmq.Event.ACCEPTED:
+                self._came(value)
+            elif event == zmq.Event.DISCONNECTED:
+                self._went(value)
+            elif event == zmq.Event.HANDSHAKE_SUCCEEDED:
+                # The event does not say whose; handshakes are short, so it is the one that began first.
+                self._handshaking.pop(next(iter(self._handshaking), -1), None)
+            elif event == zmq.Event.LISTENING:
+                self._listening.append(value)
+            else:
+                self._monitor.close()
+                return
 
     def _came(self, fd: int) -> None:
         self.accepted += 1
-        self._by_fd[fd] = address = _address(fd)
+        address = "unknown"  # if it is gone already
+        with suppress(OSError), _borrowed(fd) as connection:
+            address = format_address(connection.getpeername())
+        self._by_fd[fd] = address
+        self._handshaking[fd] = None
         log.info("%s connected %s", self.role, address)
 
     def _went(self, fd: int) -> None:
-        self.closed += 1
         address = self._by_fd.pop(fd, "unknown")
-        if self._failed:
-            self._failed = False
+        self.closed += 1
+        if fd in self._handshaking:
+            del self._handshaking[fd]
+            self.handshake_failed += 1
             log.warning("handshake failed %s: it does not speak ZeroMQ, or left before it did", address)
         log.info("%s disconnected %s", self.role, address)
 
 
-def _address(fd: int) -> str:
-    """Ask the kernel who is at the other end of a connection that libzmq accepted."""
-    try:
-        with socket.socket(fileno=os.dup(fd)) as connection:
-            return format_address(connection.getpeername())
-    except OSError:
-        return "unknown"  # gone before we could ask
+def _borrowed(fd: int) -> socket.socket:
+    """Get at a connection of libzmq's; raises OSError when it is closed already."""
+    return socket.socket(fileno=os.dup(fd))
 
 
 def format_address(name: tuple[str, int] | tuple[str, int, int, int] | str | bytes) -> str:
@@ -114,15 +135,3 @@ def format_address(name: tuple[str, int] | tuple[str, int, int, int] | str | byt
         return "local"
     host = name[0].removeprefix("::ffff:")
     return f"[{host}]:{name[1]}" if ":" in host else f"{host}:{name[1]}"
-
-
-def names(groups: Collection[Peers]) -> dict[str, list[str]]:
-    """List the peers of several sockets.
-
-    Args:
-        groups: publishers and listeners.
-
-    Returns:
-        Their addresses under ``publishers`` and ``listeners``.
-    """
-    return {f"{peers.role}s": peers.addresses for peers in groups}

@@ -48,10 +48,11 @@ SEND_QUEUE = 10_000
 """Messages libzmq keeps for each listener that is slow; beyond it that listener loses, the others do not."""
 
 SIZE_HEADROOM = 4
-"""libzmq's MAXMSGSIZE as a multiple of our limit.
+MIN_CUT_BYTES = 64 * 1024 * 1024
+"""libzmq's MAXMSGSIZE: this multiple of our limit, or these bytes if they are more.
 
-libzmq cuts the connection of whoever sends more, in silence and with all that was queued behind it. Up to this
-multiple a message is taken in and dropped with its reason; only what is larger still is worth the cut.
+libzmq cuts the connection of whoever sends more, in silence and with all that was queued behind it. Up to there a
+message is taken in and dropped with its reason; only what is larger still is worth the cut.
 """
 
 DRAIN_SECONDS = 10.0
@@ -73,7 +74,7 @@ class Received(NamedTuple):
         try:
             return str(self.first.get("Peer-Address"))
         except zmq.ZMQError:
-            return "local"  # over ipc there is no address
+            return "unknown"  # over ipc, and of peers that speak ZMTP 1, libzmq does not say it
 
 
 class Relay:
@@ -100,14 +101,15 @@ class Relay:
         self._drops = DropLog()
         self._signals: list[int] = []
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._context.max_sockets = 64
+        self._cut = _cut(settings)
+        log.info("start version=%s pid=%d", __version__, os.getpid())
         self.outbound_addresses = list(plans.outbound.bind)
         self.inbound_addresses = list(plans.inbound.bind)
         self._outbound = self._socket(zmq.PUB, SNDHWM=SEND_QUEUE, MAXMSGSIZE=65536, LINGER=int(DRAIN_SECONDS * 1000))
         self._inbound = self._socket(
             zmq.SUB,
             RCVHWM=RECEIVE_QUEUE,
-            MAXMSGSIZE=SIZE_HEADROOM * settings.limits.max_message_size,
+            MAXMSGSIZE=self._cut,
             LINGER=0,
         )
         self._inbound.subscribe(b"")
@@ -116,7 +118,7 @@ class Relay:
         try:
             # Outbound first: whoever finds inbound open shall also be heard.
             self._bind(self._outbound, "outbound", plans.outbound)
-            self._inbound_endpoints = self._bind(self._inbound, "inbound", plans.inbound)
+            self._bind(self._inbound, "inbound", plans.inbound)
         except RelayError:
             self.close()
             raise
@@ -125,9 +127,8 @@ class Relay:
         """Relay until SIGTERM or SIGINT, then drain and close."""
         wakeup = self._catch_signals()
         poller = zmq.Poller()
-        for source in (self._inbound, self.listeners.monitor, self.publishers.monitor, wakeup):
+        for source in (self._inbound, wakeup):
             poller.register(source, zmq.POLLIN)
-        log.info("start version=%s pid=%d", __version__, os.getpid())
         self.notifier.tell(READY="1", STATUS="relaying")
         longest = min(TURN_MILLISECONDS, int(self.notifier.watchdog_interval * 1000) or TURN_MILLISECONDS)
         while self._stop is None:
@@ -150,8 +151,6 @@ class Relay:
     def _turn(self) -> int:
         """Take one batch through the pipeline; return how many messages it had."""
         self.turned = time.monotonic()
-        self.publishers.update()
-        self.listeners.update()
         batch = self._receive()
         if batch:
             admitted, dropped = self._admit(batch)
@@ -208,20 +207,18 @@ class Relay:
     def _drain(self) -> None:
         """Take in what publishers have sent, publish it, and close.
 
-        Unbind first, so that nobody new arrives. Then half-close: a publisher that reads end of file closes in turn,
-        and keeps for the next relay what it had not yet written; all that it had written is ours to publish.
+        Let nobody new in first. Then half-close: a publisher that reads end of file closes in turn, and keeps for the
+        next relay what it had not yet written; all that it had written is ours to publish.
         """
         self.notifier.tell(STOPPING="1", STATUS="draining")
         deadline = time.monotonic() + DRAIN_SECONDS
-        for endpoint in self._inbound_endpoints:
-            self._inbound.unbind(endpoint)
-        self.publishers.update()
-        self.publishers.half_close()
-        poller = zmq.Poller()
-        poller.register(self._inbound, zmq.POLLIN)
-        poller.register(self.publishers.monitor, zmq.POLLIN)
-        while (self.publishers.addresses or self._inbound.poll(0)) and time.monotonic() < deadline:
-            poller.poll(100)
+        self.publishers.keep_out_newcomers()
+        while time.monotonic() < deadline:
+            # Again and again: who was just let in when the door was closed is known only a little later.
+            self.publishers.half_close()
+            connected = self.publishers.addresses
+            if not self._inbound.poll(10) and not connected:
+                break
             self._turn()
             self.notifier.sign_of_life()
         if self.publishers.addresses:
@@ -255,19 +252,15 @@ class Relay:
             opened.setsockopt(getattr(zmq, name), value)
         return opened
 
-    def _bind(self, unbound: zmq.Socket[bytes], endpoint: str, plan: bind.Plan) -> list[str]:
+    def _bind(self, unbound: zmq.Socket[bytes], endpoint: str, plan: bind.Plan) -> None:
         for address in plan.foreign:
             log.info("left out %s %s: not an address of this host", endpoint, address)
-        bound: list[str] = []
         for address in plan.bind:
             try:
                 unbound.bind(address)
             except zmq.ZMQError as error:
-                raise RelayError(f"can not bind {endpoint} {address}: {error.strerror}") from error
-            # What libzmq made of it: where there is no IPv6, `*` is not what it calls it when it is to unbind it.
-            bound.append(unbound.getsockopt_string(zmq.LAST_ENDPOINT))
+                raise RelayError(f"can not bind {endpoint} {address}: {os.strerror(error.errno or 0)}") from error
             log.info("bound %s %s", endpoint, address)
-        return bound
 
     def _catch_signals(self) -> socket.socket:
         """Let signals wake the loop, which handles them between two batches."""
@@ -303,10 +296,15 @@ class Relay:
             log.error("not reloaded, the settings stay as they were: %s", error)
         else:
             restart = " (bind changed: needs a restart)" if new.bind != self._settings.bind else ""
+            if new.limits.max_message_size > self._cut:
+                restart += f" (libzmq cuts off above {self._cut} bytes: needs a restart)"
             self._settings = new
-            self._inbound.setsockopt(zmq.MAXMSGSIZE, SIZE_HEADROOM * new.limits.max_message_size)
             log.info("reloaded max_message_size=%d%s", new.limits.max_message_size, restart)
         self.notifier.tell(READY="1")
+
+
+def _cut(settings: Settings) -> int:
+    return max(MIN_CUT_BYTES, SIZE_HEADROOM * settings.limits.max_message_size)
 
 
 def name_process() -> None:
