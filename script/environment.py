@@ -37,7 +37,9 @@ def make_venv(*, dev: bool) -> None:
 def make_stock_venv() -> None:
     """Make `.venv-stock` with the stock fedmsg that the tests talk to."""
     stamp = _stamp("stock", STOCK_REQUIREMENTS)
-    _ensure(STOCK_VENV, {stamp}, stamp, "stock fedmsg", ["--requirement", str(STOCK_REQUIREMENTS)])
+    # Without --use-pep517 the pip of Debian 12 builds the old packages among these in a way that fails.
+    arguments = ["--use-pep517", "--requirement", str(STOCK_REQUIREMENTS)]
+    _ensure(STOCK_VENV, {stamp}, stamp, "stock fedmsg", arguments)
 
 
 def _stamp(kind: str, source: Path) -> str:
