@@ -36,6 +36,7 @@ def test_a_day_in_the_log(bus: Bus) -> None:
     bus.publisher.send_all(numbered(1))
     bus.listener.expect(numbered(1))
     noise = RawPeer(bus.host.inbound)
+    bus.relay.wait_for_log("publisher connected", noise.name)
     noise.send(b"\xff" * 200)
     noise.finish()
     bus.relay.wait_for_log("handshake failed", noise.name)
