@@ -62,7 +62,7 @@ def test_a_wheelhouse_holds_all_that_a_target_needs_and_is_made_once(
 
 def test_two_runs_at_once_make_one_wheelhouse(source: Path, tmp_path: Path) -> None:
     into = tmp_path / "cache" / release(source) / "3.13-x86_64"
-    command = [sys.executable, SCRIPT, "collect", source, into, "3.13", "x86_64"]
+    command: list[str | Path] = [sys.executable, SCRIPT, "collect", source, into, "3.13", "x86_64"]
     runs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     said = sorted(run.communicate(timeout=110)[0].strip() for run in runs)
     assert said == ["already there", "already there", "collected"]

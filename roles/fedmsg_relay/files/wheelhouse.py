@@ -38,7 +38,8 @@ def release(source: Path) -> str:
 
 def pip(*arguments: str) -> None:
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", *arguments]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    # pip, and nothing but our own arguments.
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)  # noqa: S603
     if "No module named pip" in done.stdout:
         sys.exit(
             f"{sys.executable} on the controller has no pip, and building the program needs it: install pip for it, "
@@ -65,7 +66,9 @@ def collect(source: Path, into: Path, python: str, machine: str) -> None:
                 sys.exit(f"{source} was changed while it was packed: run again")
             wheels.rename(into)
         print("collected")
-        releases = sorted((path for path in into.parent.parent.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
+        releases = sorted(
+            (path for path in into.parent.parent.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime
+        )
         for old in releases[:-KEEP]:
             shutil.rmtree(old)
 
