@@ -60,6 +60,7 @@ def run(name: str, command: Callable[[], int]) -> int:
     Returns:
         The exit code: the command's own, or that of the fault.
     """
+    _open_closed_standard_files()
     try:
         code = command()
         sys.stdout.flush()
@@ -73,3 +74,10 @@ def run(name: str, command: Callable[[], int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     return code
+
+
+def _open_closed_standard_files() -> None:
+    """Hooks and daemons start programs without them; no socket of ours shall get the number of one, in this order."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 -- for good
