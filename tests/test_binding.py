@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 
@@ -88,6 +89,13 @@ def test_addresses_of_other_hosts_only_are_refused(host: Host, foreign: str, com
     ran = host.run(*command)
     assert ran.code == 78
     assert foreign.strip("[]") in ran.one_error_line()
+
+
+def test_the_config_can_be_named_on_the_command_line(host: Host, sockets: Sockets) -> None:
+    only = host.configure().rename(host.directory / "elsewhere.cfg")
+    with contextlib.closing(Relay(host, "--config-filename", only)) as relay:
+        relay.start()
+        carries(sockets, host.inbound, host.outbound)
 
 
 @pytest.mark.parametrize("way", ["inbound", "outbound"])

@@ -9,7 +9,7 @@ import pytest
 import zmq
 
 import stock
-from harness import Host, wait_until
+from harness import REPOSITORY, Host, wait_until
 from wire import Sockets, end_context, join, numbered
 
 
@@ -53,3 +53,12 @@ def test_a_port_of_the_host_is_not_found_free_by_others(host: Host) -> None:
     with contextlib.closing(Host()) as other:
         ports = {host.port(), host.port(), other.port(), other.port()}
     assert len(ports) == 4
+
+
+@pytest.mark.parametrize(("ci", "code"), [("true", 1), ("", 0)])
+def test_ci_does_not_accept_a_skipped_test(host: Host, ci: str, code: int) -> None:
+    host.write("conftest.py", (REPOSITORY / "tests" / "conftest.py").read_text())
+    host.write("test_it.py", "import pytest\ndef test_a(): pytest.skip('why not')\ndef test_b(): pass\n")
+    ran = host.run("pytest", "-p", "no:cacheprovider", env={"CI": ci, "PYTHONPATH": str(REPOSITORY / "tests")})
+    assert ran.code == code, ran.stdout + ran.stderr
+    assert ("which CI does not allow: test_it.py::test_a" in ran.stdout) == bool(code)

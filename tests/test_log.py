@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness import Host, Relay, wait_until
-from wire import Bus, RawPeer, numbered
+from wire import Bus, RawPeer, StartBus, numbered
 
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (INFO|WARNING|ERROR) fedmsg-relay\[(\d+)\] \S.*")
 
@@ -142,6 +142,16 @@ def test_without_a_log_directory_it_logs_to_stderr(host: Host) -> None:
         assert not host.log_file.exists()
     finally:
         relay.close()
+
+
+def test_a_full_disk_costs_lines_and_not_the_relay(host: Host, start_bus: StartBus) -> None:
+    host.log_file.symlink_to("/dev/full")
+    bus = start_bus()
+    bus.publisher.send(b"org.example", b"not json")
+    bus.publisher.send_all(numbered(100))
+    bus.listener.expect(numbered(100))
+    assert bus.relay.stop() == 0
+    assert "Traceback" not in bus.relay.running.stderr()
 
 
 def test_warnings_reach_stderr_as_well(bus: Bus) -> None:

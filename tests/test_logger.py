@@ -357,6 +357,50 @@ def test_a_relay_that_has_stopped_answering_is_no_relay(bus: Bus) -> None:
     within(ran, 1)
 
 
+def test_a_relay_that_stops_taking_half_way_is_reported_in_the_time_given(bus: Bus) -> None:
+    lines = "".join(f"line {n} {'x' * 1000}\n" for n in range(30_000))
+    source = bus.host.write("lines", lines)
+    script = f"(head -n 1 {source}; read go < pipe; tail -n +2 {source}) | fedmsg-logger --timeout 2"
+    bus.host.run("/usr/bin/mkfifo", "pipe")
+    logger = bus.host.start("/bin/sh", "-c", script)
+    wait_until(lambda: bus.listener.hear(0.1), "the first line")
+    bus.relay.running.send_signal(signal.SIGSTOP)
+    (bus.host.directory / "pipe").write_text("go\n")
+    code = logger.wait(timeout=20)
+    bus.relay.running.send_signal(signal.SIGCONT)
+    assert code == 69
+    assert bus.host.inbound in logger.stderr()
+    assert "Traceback" not in logger.stderr()
+
+
+def test_lines_after_a_restart_of_the_relay_arrive(bus: Bus) -> None:
+    with bus.host.piped("fedmsg-logger") as lines:
+        lines.write(b"before\n")
+        lines.flush()
+        assert bodies(bus.listener, 1)[0]["msg"] == {"log": "before"}
+        assert bus.relay.stop() == 0
+        bus.relay.start()
+        join(bus.publisher, bus.listener)
+        lines.write(b"after\n")
+        lines.flush()
+        assert bodies(bus.listener, 1)[0]["msg"] == {"log": "after"}
+
+
+@pytest.mark.parametrize("redirection", ["<&-", "< /dev/null >&-", "< /dev/null 2>&-"])
+def test_odd_standard_files_cause_no_traceback(shared_bus: Bus, redirection: str) -> None:
+    ran = shared_bus.host.run("/bin/sh", "-c", f"fedmsg-logger {redirection}")
+    assert "Traceback" not in ran.stderr
+    assert len(ran.stderr.splitlines()) == (1 if ran.code else 0) or "2>&-" in redirection
+    expect_logged(shared_bus, [])
+
+
+@pytest.mark.parametrize("redirection", ["<&-", "< /dev/null >&-", "< /dev/null 2>&-"])
+def test_a_message_is_sent_whatever_the_standard_files_are(shared_bus: Bus, redirection: str) -> None:
+    ran = shared_bus.host.run("/bin/sh", "-c", f"fedmsg-logger --message hello {redirection}")
+    assert (ran.code, ran.stderr) == (0, "")
+    expect_logged(shared_bus, [{"log": "hello"}])
+
+
 def test_every_address_that_was_tried_is_named(host: Host) -> None:
     tried = [host.inbound, f"tcp://127.0.0.1:{host.port()}"]
     host.configure(tried)

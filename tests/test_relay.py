@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from harness import wait_until
 from wire import Bus, Message, Sockets, join, numbered
 
 TOPIC = b"org.example.test.bytes"
@@ -67,9 +69,10 @@ def test_each_publisher_keeps_its_own_order(shared_bus: Bus, sockets: Sockets) -
     for row in zip(*sent, strict=True):
         for publisher, message in zip(publishers, row, strict=True):
             publisher.send(*message)
-    listener = shared_bus.listener
-    heard = [listener.wait_for(messages[-1]) for messages in sent]
-    everything = [message for part in heard for message in part]
+    for messages in sent:
+        last = partial(shared_bus.listener.heard, messages[-1])
+        wait_until(last, "the last message of each publisher")
+    everything = shared_bus.listener.messages
     for who, messages in enumerate(sent):
         assert [m for m in everything if m[0] == b"org.example.%d" % who] == messages
 
