@@ -153,8 +153,8 @@ class Host:
         )
 
     @contextlib.contextmanager
-    def piped(self, *command: str | Path) -> Iterator[IO[bytes]]:
-        """A command whose stdin stays open inside the block; it has to end well after it."""
+    def piped(self, *command: str | Path, code: int = 0) -> Iterator[IO[bytes]]:
+        """A command whose stdin stays open inside the block; after it, it has to end with the code."""
         with subprocess.Popen(
             [locate(command[0]), *map(str, command[1:])],
             stdin=subprocess.PIPE,
@@ -165,7 +165,7 @@ class Host:
                 assert process.stdin is not None
                 yield process.stdin
                 process.stdin.close()
-                assert process.wait(PATIENCE) == 0
+                assert process.wait(PATIENCE) == code
             finally:
                 process.kill()
 

@@ -6,17 +6,18 @@ import contextlib
 import json
 import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
 import stock
-from harness import Host, Ran, Relay, wait_until
+from harness import PATIENCE, Host, Ran, Relay, wait_until
 from wire import Bus, Listener, Sockets, compare, join
 
 END = "the last line"
@@ -371,6 +372,69 @@ def test_a_relay_that_stops_taking_half_way_is_reported_in_the_time_given(bus: B
     assert code == 69
     assert bus.host.inbound in logger.stderr()
     assert "Traceback" not in logger.stderr()
+
+
+class Writer:
+    """Writes lines to a pipe beside the test, and shows how far it has come."""
+
+    def __init__(self, pipe: IO[bytes], lines: list[bytes]) -> None:
+        self.written = 0
+        self._seen = (0, 0.0)
+        self._pipe, self._lines = pipe, lines
+        self.thread = threading.Thread(target=self._write, daemon=True)
+        self.thread.start()
+
+    def _write(self) -> None:
+        for line in self._lines:
+            self._pipe.write(line)
+            self.written += 1
+        self._pipe.flush()
+
+    def stuck_or_done(self) -> bool:
+        now = time.monotonic()
+        if self._seen[0] != self.written or not self.written:
+            self._seen = (self.written, now)
+        return not self.thread.is_alive() or now - self._seen[1] > 0.5
+
+
+def test_a_relay_that_pauses_costs_no_line(bus: Bus) -> None:
+    text = "x" * 1000
+    with bus.host.piped("fedmsg-logger") as pipe:
+        pipe.write(b"first\n")
+        pipe.flush()
+        assert bodies(bus.listener, 1)[0]["msg"] == {"log": "first"}
+        bus.relay.running.send_signal(signal.SIGSTOP)
+        writer = Writer(pipe, [f"{n} {text}\n".encode() for n in range(30_000)])
+        wait_until(writer.stuck_or_done, "the logger waits for the relay")
+        bus.relay.running.send_signal(signal.SIGCONT)
+        writer.thread.join(PATIENCE)
+    expect_logged(bus, [{"log": f"{n} {text}"} for n in range(30_000)])
+
+
+def test_a_relay_that_is_killed_with_a_message_unread_is_reported(bus: Bus) -> None:
+    with bus.host.piped("fedmsg-logger", code=69) as pipe:
+        pipe.write(b"first\n")
+        pipe.flush()
+        assert bodies(bus.listener, 1)[0]["msg"] == {"log": "first"}
+        bus.relay.running.send_signal(signal.SIGSTOP)
+        pipe.write(b"never read\n")
+        pipe.flush()
+        wait_until(lambda: unread(bus.host.inbound), "the message waits at the relay")
+        bus.relay.kill()
+        wait_until(lambda: not connections(bus.host.inbound), "everyone has noticed")
+
+
+def connections(address: str) -> list[list[str]]:
+    """What the kernel knows of connections to or from the port: state and queues."""
+    port = f":{int(address.rpartition(':')[2]):04X}"
+    rows = [row.split() for name in ("tcp", "tcp6") for row in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
+    ended = {"06", "07", "0A"}  # TIME_WAIT, CLOSE, LISTEN
+    return [row for row in rows if (row[1].endswith(port) or row[2].endswith(port)) and row[3] not in ended]
+
+
+def unread(address: str) -> bool:
+    """Whether a connection to the port has received what its program has not taken."""
+    return any(int(row[4].partition(":")[2], 16) for row in connections(address))
 
 
 def test_lines_after_a_restart_of_the_relay_arrive(bus: Bus) -> None:
