@@ -27,6 +27,9 @@ DEFAULT_TIMEOUT = 10.0
 HEAD_START = 0.25
 """Seconds an address has to answer before the next one of the list is tried as well."""
 
+PAUSE_SECONDS, SETTLE_MILLISECONDS = 0.1, 20
+"""After a pause this long between two messages, how long to look whether the relay is still there."""
+
 _SUBSCRIBED = b"\x01"
 
 Json = dict[str, Any]
@@ -63,6 +66,7 @@ class Connection:
         self._high_water_mark = high_water_mark
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads)
         self._socket: zmq.Socket[bytes] | None = None
+        self._last_sent = 0.0
         self.address = ""
 
     def send(self, topic: bytes, body: bytes, timeout: float) -> str:
@@ -89,6 +93,7 @@ class Connection:
             self._socket.send_multipart([topic, body])
         except zmq.Again:
             raise NoRelayError(f"the relay at {self.address} took nothing for {timeout:g} s; not sent") from None
+        self._last_sent = time.monotonic()
         return self.address
 
     def close(self, timeout: float) -> None:
@@ -154,7 +159,9 @@ class Connection:
     def _still_subscribed(self, connection: zmq.Socket[bytes]) -> bool:
         """Take in what the relay's side has said since: False once its subscription went with its connection."""
         subscribed = True
-        while connection.poll(0):
+        # After a pause libzmq may have something to catch up with, in several steps of its two threads.
+        patience = SETTLE_MILLISECONDS if time.monotonic() - self._last_sent > PAUSE_SECONDS else 0
+        while connection.poll(patience):
             subscribed = connection.recv()[:1] == _SUBSCRIBED
         return subscribed
 
