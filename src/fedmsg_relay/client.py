@@ -27,7 +27,7 @@ DEFAULT_TIMEOUT = 10.0
 HEAD_START = 0.25
 """Seconds an address has to answer before the next one of the list is tried as well."""
 
-PAUSE_SECONDS, SETTLE_MILLISECONDS = 0.1, 20
+PAUSE_SECONDS, SETTLE_MILLISECONDS = 0.01, 20
 """After a pause this long between two messages, how long to look whether the relay is still there."""
 
 _SUBSCRIBED = b"\x01"
