@@ -417,6 +417,8 @@ def test_a_relay_that_is_killed_with_a_message_unread_is_reported(bus: Bus) -> N
         pipe.flush()
         assert bodies(bus.listener, 1)[0]["msg"] == {"log": "first"}
         bus.relay.running.send_signal(signal.SIGSTOP)
+        status = Path(f"/proc/{bus.relay.running.pid}/status")
+        wait_until(lambda: "T (stopped)" in status.read_text(), "the relay has stopped")
         pipe.write(b"never read\n")
         pipe.flush()
         wait_until(lambda: unread(bus.host.inbound), "the message waits at the relay")
