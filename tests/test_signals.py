@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import threading
 
 import pytest
 
@@ -71,6 +73,29 @@ def test_the_ports_are_free_at_once_after_a_stop(bus: Bus) -> None:
     for _ in range(3):
         assert bus.relay.stop() == 0
         bus.relay.start()
+
+
+def test_newcomers_do_not_prolong_a_stop(bus: Bus) -> None:
+    stopped = threading.Event()
+
+    def keep_coming() -> None:
+        while not stopped.is_set():
+            with contextlib.suppress(OSError, AssertionError):
+                RawPeer(bus.host.inbound, timeout=0.5).shake_hands().close()
+
+    crowd = [threading.Thread(target=keep_coming) for _ in range(4)]
+    for thread in crowd:
+        thread.start()
+    try:
+        # A drain that has something to do: otherwise it is over before anyone comes.
+        bus.publisher.send_all(numbered(20_000))
+        bus.relay.running.send_signal(signal.SIGTERM)
+        assert bus.relay.running.wait(timeout=8) == 0
+        assert not bus.relay.log_lines("did not close")
+    finally:
+        stopped.set()
+        for thread in crowd:
+            thread.join()
 
 
 def test_stopping_does_not_wait_for_a_listener_that_stands_still(bus: Bus) -> None:

@@ -235,9 +235,9 @@ def end_context(context: zmq.Context[zmq.Socket[bytes]], timeout: float = PATIEN
 class RawPeer:
     """A TCP connection to a relay's port that says exactly the bytes the test wants."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, timeout: float = PATIENCE) -> None:
         host, _, port = address.removeprefix("tcp://").rpartition(":")
-        self._socket = socket.create_connection((host.strip("[]"), int(port)), PATIENCE)
+        self._socket = socket.create_connection((host.strip("[]"), int(port)), timeout)
         self.name = "{}:{}".format(*self._socket.getsockname()[:2])
 
     def send(self, data: bytes) -> None:
