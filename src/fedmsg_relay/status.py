@@ -111,7 +111,11 @@ class StatusServer:
 
 def _answers(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
-        return other.connect_ex(str(path)) == 0
+        try:
+            other.connect(str(path))
+        except OSError:  # also a path that is too long, which bind reports
+            return False
+        return True
 
 
 def ask(path: Path | None = None) -> Status:
