@@ -55,6 +55,16 @@ class HeldPort:
         self._socket.close()
 
 
+def has_ipv6() -> bool:
+    """Whether this machine has IPv6 at all; where it has none, what the relay does then is tested."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
 @dataclass(frozen=True)
 class Ran:
     """What a command that has ended left behind."""

@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from harness import Host, Relay, occupied
+from harness import Host, Relay, has_ipv6, occupied
 from wire import Bus, Sockets, StartBus, join, numbered
 
 
@@ -24,15 +24,17 @@ def carries(sockets: Sockets, inbound: str, outbound: str) -> None:
     listener.expect(numbered(3))
 
 
+LOOPBACK = "[::1]" if has_ipv6() else "127.0.0.1"
+
+
 @pytest.mark.parametrize(
     ("bind", "connect"),
     [
         ("127.0.0.1", "127.0.0.1"),
-        ("*", "127.0.0.1"),
-        ("*", "[::1]"),
         ("127.0.0.2", "127.0.0.2"),
-        ("[::1]", "[::1]"),
-        ("[::]", "[::1]"),
+        ("*", "127.0.0.1"),
+        ("*", LOOPBACK),
+        ("[::]", LOOPBACK),
     ],
 )
 def test_a_literal_is_bound_as_it_is(host: Host, relay: Relay, sockets: Sockets, bind: str, connect: str) -> None:
@@ -44,6 +46,20 @@ def test_a_literal_is_bound_as_it_is(host: Host, relay: Relay, sockets: Sockets,
         "outbound": [f"tcp://{bind}:{outbound}"],
     }
     carries(sockets, f"tcp://{connect}:{inbound}", f"tcp://{connect}:{outbound}")
+
+
+def test_an_ipv6_literal_is_bound_where_there_is_ipv6(host: Host, relay: Relay, sockets: Sockets) -> None:
+    inbound, outbound = (f"tcp://[::1]:{port(address)}" for address in (host.inbound, host.outbound))
+    host.configure(inbound, outbound)
+    if has_ipv6():
+        relay.start()
+        carries(sockets, inbound, outbound)
+        assert host.run("fedmsg-logger", "--message", "over IPv6").code == 0
+        assert host.run("fedmsg-relay", "probe").code == 0
+    else:
+        ran = host.run("fedmsg-relay")
+        assert ran.code == 78
+        assert inbound in ran.one_error_line()
 
 
 @pytest.mark.parametrize("name", ["localhost", socket.gethostname()])

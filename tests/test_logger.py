@@ -17,7 +17,7 @@ from typing import IO, Any
 import pytest
 
 import stock
-from harness import PATIENCE, Host, Ran, Relay, wait_until
+from harness import PATIENCE, Host, Ran, wait_until
 from wire import Bus, Listener, Sockets, compare, join
 
 END = "the last line"
@@ -501,19 +501,6 @@ def test_with_two_relays_alive_a_message_goes_to_one_of_them(bus: Bus, host: Hos
     for n in range(5):
         assert host.run("fedmsg-logger", "--message", str(n)).code == 0
     assert [body["msg"]["log"] for body in bodies(fresh, 5)] == [str(n) for n in range(5)]
-
-
-def test_a_relay_over_ipv6_is_reached(host: Host, relay: Relay, sockets: Sockets) -> None:
-    inbound, outbound = host.inbound.rpartition(":")[2], host.outbound.rpartition(":")[2]
-    host.configure(f"tcp://[::1]:{inbound}", f"tcp://[::1]:{outbound}")
-    relay.start()
-    listener, publisher = (
-        sockets.listener(f"tcp://[::1]:{outbound}"),
-        sockets.publisher(f"tcp://[::1]:{inbound}"),
-    )
-    join(publisher, listener)
-    assert host.run("fedmsg-logger", "--message", "six").code == 0
-    assert bodies(listener, 1)[0]["msg"] == {"log": "six"}
 
 
 def test_a_name_with_an_ipv6_and_an_ipv4_address_is_reached(shared_bus: Bus, host: Host) -> None:
