@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import socket
 import struct
@@ -21,9 +20,8 @@ _EVENTS = (
     | zmq.Event.MONITOR_STOPPED
 )
 
-_SO_ATTACH_FILTER = 26
-_REJECT_ALL = struct.pack("HBBI", 0x06, 0, 0, 0)
-"""A socket filter (BPF) of one instruction: return 0 bytes, so drop the packet."""
+_HOPS = ((socket.IPPROTO_IP, 21), (socket.IPPROTO_IPV6, 73))
+"""IP_MINTTL and IPV6_MINHOPCOUNT, for which the socket module has no names, see ip(7)."""
 
 
 class Peers:
@@ -60,11 +58,10 @@ class Peers:
 
         libzmq's own way, to unbind, also cuts the connections it has accepted, with what they have sent.
         """
-        code = ctypes.create_string_buffer(_REJECT_ALL)
-        program = struct.pack("HL", 1, ctypes.addressof(code))
         for fd in self._listening:
-            with suppress(OSError), _borrowed(fd) as listening:
-                listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+            # No packet comes with so many hops left (hosts start with 64 or 128). A socket filter would be plainer, but
+            # not every kernel lets an unprivileged user attach one.
+            _require_hops(fd, 255)
 
     def half_close(self) -> None:
         """Ask every peer to close without losing what it has sent: it reads end of file, closes, and its queue waits.
@@ -72,6 +69,7 @@ class Peers:
         The kernel still delivers what the peer had written, up to its own end of file; then its address is gone here.
         """
         for fd in list(self._by_fd):
+            _require_hops(fd, 0)  # who stood in the door when it was closed has inherited what closed it
             with suppress(OSError), _borrowed(fd) as connection:
                 connection.shutdown(socket.SHUT_WR)
 
@@ -120,6 +118,13 @@ class Peers:
 def _borrowed(fd: int) -> socket.socket:
     """Get at a connection of libzmq's; raises OSError when it is closed already."""
     return socket.socket(fileno=os.dup(fd))
+
+
+def _require_hops(fd: int, hops: int) -> None:
+    """Let the kernel drop what comes with fewer hops left; 0 lets everything in."""
+    for level, option in _HOPS:
+        with suppress(OSError), _borrowed(fd) as connection:
+            connection.setsockopt(level, option, hops)
 
 
 def format_address(name: tuple[str, int] | tuple[str, int, int, int] | str | bytes) -> str:

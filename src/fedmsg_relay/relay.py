@@ -217,7 +217,7 @@ class Relay:
             # Again and again: who was just let in when the door was closed is known only a little later.
             self.publishers.half_close()
             connected = self.publishers.addresses
-            if not self._inbound.poll(10) and not connected:
+            if not self._inbound.poll(10) and not connected and not self.publishers.addresses:
                 break
             self._turn()
             self.notifier.sign_of_life()
