@@ -7,6 +7,7 @@ if the name is this host's: the config is the same everywhere and may name sever
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import re
 import socket
 from collections.abc import Iterable, Mapping, Sequence
@@ -36,10 +37,15 @@ class Plan:
 
 @dataclass(frozen=True)
 class Plans:
-    """Both endpoints of a relay."""
+    """All endpoints of a relay; submit may have nothing to bind."""
 
     inbound: Plan
     outbound: Plan
+    submit: Plan
+
+    def endpoints(self) -> dict[str, Plan]:
+        """Get the plans by the endpoint's name."""
+        return {"inbound": self.inbound, "outbound": self.outbound, "submit": self.submit}
 
 
 def plan(config: Mapping[str, Any], settings: Settings, settings_path: Path | None = None) -> Plans:
@@ -51,19 +57,25 @@ def plan(config: Mapping[str, Any], settings: Settings, settings_path: Path | No
         settings_path: where that stands, for messages.
 
     Returns:
-        The plans; each binds at least one address.
+        The plans; inbound and outbound bind at least one address, submit only where it is named.
 
     Raises:
-        ConfigError: an address is malformed, none is this host's, or both endpoints want the same port.
+        ConfigError: an address is malformed, none is this host's, or two endpoints want the same port.
     """
     chosen = {}
-    for endpoint in ("inbound", "outbound"):
+    for endpoint in ("inbound", "outbound", "submit"):
         own = getattr(settings.bind, endpoint)
         origin = f"{settings_path or DEFAULT_PATH}: bind.{endpoint}" if own else f"global config: relay_{endpoint}"
+        if endpoint == "submit" and not own and not config.get("relay_submit"):
+            chosen[endpoint] = Plan((), ())
+            continue
         chosen[endpoint] = _plan_one(own or global_config.addresses(config, f"relay_{endpoint}"), origin)
-    both = Plans(inbound=chosen["inbound"], outbound=chosen["outbound"])
-    _refuse_clash(both, f"{settings_path or DEFAULT_PATH}" if settings.bind != Bind() else "global config")
-    return both
+    plans = Plans(**chosen)
+    for one, other in itertools.combinations(plans.endpoints(), 2):
+        _refuse_clash(
+            plans, one, other, f"{settings_path or DEFAULT_PATH}" if settings.bind != Bind() else "global config"
+        )
+    return plans
 
 
 def _plan_one(addresses: Sequence[str], origin: str) -> Plan:
@@ -156,15 +168,18 @@ def _without_covered(bind: Iterable[str]) -> tuple[str, ...]:
     return tuple(a for a in bind if a.startswith(("tcp://*:", "ipc://")) or a.rpartition(":")[2] not in wildcards)
 
 
-def _refuse_clash(plans: Plans, origin: str) -> None:
-    """Inbound and outbound on one port, where their addresses overlap, can not both be bound."""
-    for inbound in plans.inbound.bind:
-        for outbound in plans.outbound.bind:
-            if inbound == outbound or (_port(inbound) == _port(outbound) and _overlap(inbound, outbound)):
-                raise ConfigError(
-                    f"{origin}: inbound {inbound} and outbound {outbound} clash: relay_inbound and "
-                    "endpoints['relay_outbound'] (or bind.inbound and bind.outbound) need different ports"
-                )
+def _refuse_clash(plans: Plans, one: str, other: str, origin: str) -> None:
+    """Two endpoints on one port, where their addresses overlap, can not both be bound."""
+    for first, second in itertools.product(plans.endpoints()[one].bind, plans.endpoints()[other].bind):
+        if first == second or (_port(first) == _port(second) and _overlap(first, second)):
+            keys = [
+                key.replace("relay_outbound", "endpoints['relay_outbound']")
+                for key in (f"relay_{one}", f"relay_{other}")
+            ]
+            raise ConfigError(
+                f"{origin}: {one} {first} and {other} {second} clash: {' and '.join(keys)} "
+                f"(or bind.{one} and bind.{other}) need different ports"
+            )
 
 
 def _port(address: str) -> str:

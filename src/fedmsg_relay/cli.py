@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NoReturn
 
-from fedmsg_relay import __version__, errors
+from fedmsg_relay import __version__, errors, journal_cli
 from fedmsg_relay import config as global_config
 from fedmsg_relay.errors import ConfigError, NoRelayError, RelayError, UsageError
 
@@ -80,8 +80,9 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _raise_file_limit() -> None:
     """A connection is a file descriptor; take as many as we are allowed."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _check_config(options: argparse.Namespace) -> int:
@@ -92,21 +93,21 @@ def _check_config(options: argparse.Namespace) -> int:
     result: dict[str, Any] = {
         "ok": True,
         "files": global_config.files(_named(options), dict(options.stand_in)),
-        "relay_inbound": global_config.addresses(config, "relay_inbound"),
-        "relay_outbound": global_config.addresses(config, "relay_outbound"),
+        **{key: global_config.addresses(config, key) for key in _endpoint_keys(config)},
     }
     if not options.scripts:
         plans = bind.plan(config, settings.load(options.settings), options.settings)
-        result["bind"] = {"inbound": plans.inbound.bind, "outbound": plans.outbound.bind}
+        result["bind"] = {name: plan.bind for name, plan in plans.endpoints().items()}
     if options.json:
         print(json.dumps(result))
         return OK
     for path in result["files"]:
         print(f"read      {path}")
-    for key in ("relay_inbound", "relay_outbound"):
+    for key in _endpoint_keys(config):
         print(f"names     {key} {' '.join(result[key])}")
     for endpoint, addresses in result.get("bind", {}).items():
-        print(f"would bind {endpoint} {' '.join(addresses)}")
+        if addresses:
+            print(f"would bind {endpoint} {' '.join(addresses)}")
     print("OK")
     return OK
 
@@ -148,10 +149,36 @@ def _probe(options: argparse.Namespace) -> int:
     return code
 
 
+def _deliver(options: argparse.Namespace) -> int:
+    """Deliver the spool of this host."""
+    from fedmsg_relay import deliver, spool  # noqa: PLC0415
+
+    config = _config(options)
+    path = options.spool or str(config.get("relay_spool", spool.DIRECTORY))
+    done = deliver.deliver(config, path, options.patience)
+    print(json.dumps(done._asdict()) if options.json else f"delivered {done.delivered}, refused {done.refused}")
+    return errors.EX_DATAERR if done.refused else errors.EX_OK
+
+
+def _list_spool(options: argparse.Namespace) -> int:
+    """List what waits in the spool of this host."""
+    from fedmsg_relay import spool  # noqa: PLC0415
+
+    path = options.spool or str(_config(options).get("relay_spool", spool.DIRECTORY))
+    try:
+        names = spool.pending(path)
+    except OSError as error:
+        raise ConfigError(f"spool {path}: {error.strerror}") from error
+    print(
+        json.dumps({"spool": path, "waiting": names}) if options.json else "\n".join([f"{len(names)} waiting", *names])
+    )
+    return errors.EX_OK
+
+
 def _endpoints(options: argparse.Namespace) -> int:
     """Print where the global config says the relay is."""
     config = _config(options)
-    found = {key: global_config.addresses(config, key) for key in ("relay_inbound", "relay_outbound")}
+    found = {key: global_config.addresses(config, key) for key in _endpoint_keys(config)}
     if options.json:
         print(json.dumps(found))
     elif options.shell:
@@ -162,6 +189,11 @@ def _endpoints(options: argparse.Namespace) -> int:
             for address in addresses:
                 print(key, address)
     return OK
+
+
+def _endpoint_keys(config: global_config.Config) -> list[str]:
+    """Those that every config must name, and submit where it does."""
+    return ["relay_inbound", "relay_outbound", *(["relay_submit"] if config.get("relay_submit") else [])]
 
 
 def _named(options: argparse.Namespace) -> list[str] | None:
@@ -235,6 +267,23 @@ def _parser() -> argparse.ArgumentParser:
         "--timeout", type=seconds, default=10.0, metavar="SECONDS", help="for each inbound (default: 10)"
     )
     _add_json(probe)
+
+    journal = commands.add_parser("journal", help="look into the journal: ls, show, tail, export, quarantine, check")
+    journal_cli.add_commands(journal)
+
+    spools = commands.add_parser("spool", help="what waits on this host for a relay: ls, deliver")
+    actions = spools.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+    waiting = actions.add_parser("ls", help="list what waits")
+    waiting.set_defaults(command=_list_spool)
+    deliver = actions.add_parser("deliver", help="deliver it, in order, each message once")
+    deliver.set_defaults(command=_deliver)
+    deliver.add_argument(
+        "--patience", type=seconds, default=60.0, metavar="SECONDS", help="go on trying so long (default: 60)"
+    )
+    for action in (waiting, deliver):
+        _add_config(action)
+        action.add_argument("--spool", metavar="DIR", help="instead of relay_spool of the config, or the usual place")
+        _add_json(action)
 
     endpoints = commands.add_parser("endpoints", help="print where the global config says the relay is")
     endpoints.set_defaults(command=_endpoints)

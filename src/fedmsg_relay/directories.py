@@ -20,5 +20,20 @@ def status_socket() -> Path:
         return service / "status.sock"
     if user := os.environ.get("XDG_RUNTIME_DIR"):
         return Path(user, "fedmsg-relay", "status.sock")
-    state = os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser()
-    return Path(state, "fedmsg-relay", "status.sock")
+    return _user_state() / "status.sock"
+
+
+def state() -> Path:
+    """Find the directory of the journal.
+
+    Returns:
+        ``$STATE_DIRECTORY``, else ``/var/lib/fedmsg-relay`` if it is writable, else ``$XDG_STATE_HOME/fedmsg-relay``.
+    """
+    if named := os.environ.get("STATE_DIRECTORY", "").split(":")[0]:
+        return Path(named)
+    service = Path("/var/lib/fedmsg-relay")
+    return service if os.access(service, os.W_OK) else _user_state()
+
+
+def _user_state() -> Path:
+    return Path(os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser(), "fedmsg-relay")

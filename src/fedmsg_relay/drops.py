@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass
 
 from fedmsg_relay.log import log
-from fedmsg_relay.message import Reason
 
 INTERVAL = 10.0
 """Seconds between two lines for the same reason; the first comes at once."""
@@ -23,17 +22,17 @@ class DropLog:
     """One line a reason, then at most one every ``INTERVAL`` seconds with what came in between."""
 
     def __init__(self) -> None:
-        self._pending = {reason: _Pending() for reason in Reason}
+        self._pending: dict[str, _Pending] = {}
         self._waiting = False
 
-    def note(self, reason: Reason, source: str) -> None:
+    def note(self, reason: str, source: str) -> None:
         """Remember a dropped message.
 
         Args:
             reason: why it was dropped.
             source: IP address of its publisher.
         """
-        pending = self._pending[reason]
+        pending = self._pending.setdefault(reason, _Pending())
         pending.count += 1
         pending.source = source.removeprefix("::ffff:")
         self._waiting = True

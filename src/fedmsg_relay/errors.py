@@ -33,9 +33,14 @@ class NotWellFormedError(RelayError, ValueError):
 
 
 class NoRelayError(RelayError, OSError):
-    """No relay took the message: it was not sent, or its connection broke before it was handed over."""
+    """No relay took the message: it was not sent, or its connection broke before it was handed over.
+
+    Attributes:
+        sent: of several messages, how many a relay had taken before.
+    """
 
     exit_code = EX_UNAVAILABLE
+    sent = 0
 
 
 class RefusedError(RelayError):
@@ -48,6 +53,16 @@ class ConfigError(RelayError, ValueError):
     """The global config or relay.toml can not be used as it is."""
 
     exit_code = EX_CONFIG
+
+
+class JournalError(RelayError):
+    """The journal can not be read or written: disk full, read-only, no permission, or of a newer version."""
+
+    exit_code = EX_UNAVAILABLE
+
+
+class JournalCorruptError(JournalError):
+    """The journal's file is damaged so that SQLite can not work with it: it has to be set aside."""
 
 
 def run(name: str, command: Callable[[], int]) -> int:

@@ -22,6 +22,9 @@ Stock listeners run json.loads under Python's recursion limit of 1000 and die at
 their own stack takes. Newer Pythons parse ten times that, so the limit is ours and not the interpreter's.
 """
 
+MAX_MSG_ID = 200
+"""Characters of a msg_id; stock's have 41."""
+
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
@@ -49,22 +52,38 @@ def fault(topic: bytes, body: bytes, max_size: int = DEFAULT_MAX_MESSAGE_SIZE) -
     Returns:
         The reason, or None for a well-formed message.
     """
+    return examine(topic, body, max_size)[0]
+
+
+def examine(topic: bytes, body: bytes, max_size: int) -> tuple[Reason | None, str | None]:
+    """Like :func:`fault`, and get the ``msg_id`` of the envelope on the way.
+
+    Args:
+        topic: the first frame.
+        body: the second frame.
+        max_size: bytes that topic and body together may have.
+
+    Returns:
+        The reason, or None, and the ``msg_id``, or None where the body is no envelope that has one.
+    """
     if len(topic) + len(body) > max_size:
-        return Reason.TOO_LARGE
+        return Reason.TOO_LARGE, None
     try:
         reason = Reason.TOPIC_NOT_UTF8
         topic.decode()
         reason = Reason.BODY_NOT_UTF8
         text = body.decode()
         reason = Reason.BODY_NOT_JSON
-        json.loads(text)
+        parsed = json.loads(text)
     except RecursionError:
-        return Reason.TOO_DEEP
+        return Reason.TOO_DEEP, None
     except ValueError:
-        return reason
+        return reason, None
     if body.count(b"[") + body.count(b"{") > MAX_NESTING and _nesting(body) > MAX_NESTING:
-        return Reason.TOO_DEEP
-    return None
+        return Reason.TOO_DEEP, None
+    msg_id = parsed.get("msg_id") if isinstance(parsed, dict) else None
+    # Whatever else stands there is passed on, but it is no name that a retry could be known by.
+    return None, msg_id if isinstance(msg_id, str) and msg_id.isascii() and len(msg_id) <= MAX_MSG_ID else None
 
 
 def _nesting(body: bytes) -> int:

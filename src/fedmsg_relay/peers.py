@@ -20,6 +20,12 @@ _EVENTS = (
     | zmq.Event.MONITOR_STOPPED
 )
 
+QUIET_MILLISECONDS = 8
+"""Longer than the pauses within a burst; the kernel's own clock ticks every 4."""
+
+_LAST_RECEIVED = struct.Struct("=52xI72x")
+"""``tcpi_last_data_recv``, milliseconds, in the first 128 bytes of ``struct tcp_info``, linux/tcp.h."""
+
 _HOPS = ((socket.IPPROTO_IP, 21), (socket.IPPROTO_IPV6, 73))
 """IP_MINTTL and IPV6_MINHOPCOUNT, for which the socket module has no names, see ip(7)."""
 
@@ -53,6 +59,10 @@ class Peers:
         """Addresses of the peers connected now, such as ``10.5.126.12:41234``."""
         return sorted(self._by_fd.copy().values())
 
+    def connections(self) -> list[tuple[int, str]]:
+        """File descriptors and addresses of the peers connected now."""
+        return list(self._by_fd.copy().items())
+
     def keep_out_newcomers(self) -> None:
         """Let nobody connect any more, without closing: the kernel drops what asks for a connection, so it is retried.
 
@@ -63,15 +73,21 @@ class Peers:
             # not every kernel lets an unprivileged user attach one.
             _require_hops(fd, 255)
 
-    def half_close(self) -> None:
-        """Ask every peer to close without losing what it has sent: it reads end of file, closes, and its queue waits.
+    def half_close(self, only_quiet: bool) -> None:
+        """Ask peers to close without losing what they have sent: they read end of file, close, and their queue waits.
 
-        The kernel still delivers what the peer had written, up to its own end of file; then its address is gone here.
+        The kernel still delivers what a peer had written, up to its own end of file; then its address is gone here.
+        But a libzmq that is disconnected in the middle of a burst forgets the message of which it has written the
+        topic and not yet the body.
+
+        Args:
+            only_quiet: leave alone those that are sending at this moment.
         """
         for fd in list(self._by_fd):
             _require_hops(fd, 0)  # who stood in the door when it was closed has inherited what closed it
             with suppress(OSError), _borrowed(fd) as connection:
-                connection.shutdown(socket.SHUT_WR)
+                if not only_quiet or _quiet(connection):
+                    connection.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
         """Stop watching. To be called before the bound socket is closed."""
@@ -115,6 +131,16 @@ class Peers:
         log.info("%s disconnected %s", self.role, address)
 
 
+def _quiet(connection: socket.socket) -> bool:
+    """Whether it has received nothing for a moment."""
+    try:
+        info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 128)
+    except OSError:
+        return True  # no TCP: it does not say
+    (silence,) = _LAST_RECEIVED.unpack(info)
+    return bool(silence >= QUIET_MILLISECONDS)
+
+
 def _borrowed(fd: int) -> socket.socket:
     """Get at a connection of libzmq's; raises OSError when it is closed already."""
     return socket.socket(fileno=os.dup(fd))
@@ -140,3 +166,18 @@ def format_address(name: tuple[str, int] | tuple[str, int, int, int] | str | byt
         return "local"
     host = name[0].removeprefix("::ffff:")
     return f"[{host}]:{name[1]}" if ":" in host else f"{host}:{name[1]}"
+
+
+def peer_address(frame: zmq.Frame) -> str:
+    """Get the IP address a frame came from.
+
+    Args:
+        frame: as libzmq gave it.
+
+    Returns:
+        The address; ``unknown`` over ipc, and of peers that speak ZMTP 1: libzmq does not say it.
+    """
+    try:
+        return str(frame.get("Peer-Address")).removeprefix("::ffff:")
+    except zmq.ZMQError:
+        return "unknown"

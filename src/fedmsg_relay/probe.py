@@ -12,6 +12,7 @@ from typing import Any
 import zmq
 
 from fedmsg_relay import client
+from fedmsg_relay.connection import InboundConnection
 from fedmsg_relay.errors import ConfigError, NoRelayError
 
 RETRY_SECONDS = 0.25
@@ -129,14 +130,14 @@ def _wait_until_connected(ear: zmq.Socket[bytes], deadline: float) -> None:
 def _leg(config: Mapping[str, Any], inbound: str, ears: Mapping[str, zmq.Socket[bytes]], timeout: float) -> Leg:
     deadline = time.monotonic() + timeout
     nonce = os.urandom(8).hex()
-    connection = client.Connection([inbound], "the address to probe")
+    connection = InboundConnection([inbound], "the address to probe")
     heard: dict[str, float] = {}
     error = ""
     try:
         for i in count(1):
             wrapped = client.envelope(config, i, TOPIC, {"probe": nonce}, MODNAME)
             sent = time.monotonic()
-            connection.send(*client.encode(wrapped), deadline - sent)
+            connection.send([client.encode(wrapped)], deadline - sent)
             _hear(ears, nonce.encode(), sent, min(deadline, sent + RETRY_SECONDS), heard)
             if heard or time.monotonic() >= deadline:
                 break

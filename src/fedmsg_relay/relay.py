@@ -1,15 +1,4 @@
-"""The relay: what comes in at inbound goes out at outbound, byte for byte, in batches.
-
-One loop, one pipeline, in this order and no other:
-
-    receive -> admit -> publish
-
-Invariants:
-
-1. What is published is exactly what was received: the same two frames, never re-encoded.
-2. Every message received is published or dropped for a reason of :class:`fedmsg_relay.message.Reason`, and counted.
-3. Messages of one publisher are published in the order in which they came.
-"""
+"""The relay: its sockets, its loop, its signals. What happens to a message stands in :mod:`fedmsg_relay.pipeline`."""
 
 from __future__ import annotations
 
@@ -17,35 +6,23 @@ import os
 import signal
 import socket
 import time
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import NamedTuple
 
 import zmq
 
-from fedmsg_relay import __version__, bind, message, peers
+from fedmsg_relay import __version__, bind, directories, peers
 from fedmsg_relay import log as logfile
-from fedmsg_relay.accounting import Accounting
-from fedmsg_relay.drops import DropLog
 from fedmsg_relay.errors import ConfigError, RelayError
 from fedmsg_relay.log import log
-from fedmsg_relay.message import Reason
+from fedmsg_relay.outbound import Outbound
+from fedmsg_relay.pipeline import Pipeline
 from fedmsg_relay.settings import Settings
 from fedmsg_relay.systemd import Notifier
 
-BATCH_MESSAGES = 1000
-"""Messages a batch takes at most, so that peers, signals and the watchdog are seen to between two batches."""
-
-BATCH_BYTES = 16 * 1024 * 1024
-"""Bytes after which a batch takes no further message."""
-
 RECEIVE_QUEUE = 10_000
 """Messages libzmq keeps for each publisher when we are busy; beyond it TCP holds the publisher back."""
-
-SEND_QUEUE = 10_000
-"""Messages libzmq keeps for each listener that is slow; beyond it that listener loses, the others do not."""
 
 SIZE_HEADROOM = 4
 MIN_CUT_BYTES = 64 * 1024 * 1024
@@ -58,23 +35,14 @@ message is taken in and dropped with its reason; only what is larger still is wo
 DRAIN_SECONDS = 10.0
 """How long a stop waits at most for publishers' last bytes, and again for listeners to take theirs."""
 
+QUIET_SECONDS = 0.1
+"""How long a stop waits at most for the end of a publisher's burst."""
+
+UNSETTLED_MILLISECONDS = 20
+"""How long the loop sleeps at most while publishing waits for listeners, or for what it published to be written."""
+
 TURN_MILLISECONDS = 1000
 """How long the loop sleeps at most."""
-
-
-class Received(NamedTuple):
-    """One message as it came: its frames (at most three are kept), and libzmq's first, which knows the publisher."""
-
-    frames: list[bytes]
-    first: zmq.Frame
-
-    @property
-    def source(self) -> str:
-        """The publisher's IP address."""
-        try:
-            return str(self.first.get("Peer-Address"))
-        except zmq.ZMQError:
-            return "unknown"  # over ipc, and of peers that speak ZMTP 1, libzmq does not say it
 
 
 class Relay:
@@ -90,7 +58,6 @@ class Relay:
     """
 
     def __init__(self, plans: bind.Plans, settings: Settings, reload: Callable[[], Settings]) -> None:
-        self.accounting = Accounting()
         self.notifier = Notifier()
         self.started = time.time()
         self.turned = time.monotonic()
@@ -98,27 +65,30 @@ class Relay:
         self._settings = settings
         self._reload = reload
         self._stop: str | None = None
-        self._drops = DropLog()
         self._signals: list[int] = []
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._cut = _cut(settings)
+        self._cut = max(MIN_CUT_BYTES, SIZE_HEADROOM * settings.limits.max_message_size)
         log.info("start version=%s pid=%d", __version__, os.getpid())
-        self.outbound_addresses = list(plans.outbound.bind)
-        self.inbound_addresses = list(plans.inbound.bind)
-        self._outbound = self._socket(zmq.PUB, SNDHWM=SEND_QUEUE, MAXMSGSIZE=65536, LINGER=int(DRAIN_SECONDS * 1000))
-        self._inbound = self._socket(
-            zmq.SUB,
-            RCVHWM=RECEIVE_QUEUE,
-            MAXMSGSIZE=self._cut,
-            LINGER=0,
-        )
+        self.addresses = {name: list(plan.bind) for name, plan in plans.endpoints().items()}
+        self.outbound = Outbound(linger=DRAIN_SECONDS)
+        self._inbound = self._socket(zmq.SUB, RCVHWM=RECEIVE_QUEUE, MAXMSGSIZE=self._cut, LINGER=0)
         self._inbound.subscribe(b"")
-        self.listeners = peers.Peers(self._outbound, "listener")
+        # A reply to someone who has gone is an error we see; one that waits for a slow client must not fill memory.
+        self._submits = self._socket(
+            zmq.ROUTER, RCVHWM=RECEIVE_QUEUE, MAXMSGSIZE=self._cut, LINGER=2000, ROUTER_MANDATORY=1
+        )
         self.publishers = peers.Peers(self._inbound, "publisher")
+        self.submitters = peers.Peers(self._submits, "submitter")
+        self.peers = (self.publishers, self.submitters, self.outbound.listeners)
+        self.pipeline: Pipeline | None = None
         try:
             # Outbound first: whoever finds inbound open shall also be heard.
-            self._bind(self._outbound, "outbound", plans.outbound)
+            self._bind(self.outbound.socket, "outbound", plans.outbound)
             self._bind(self._inbound, "inbound", plans.inbound)
+            self._bind(self._submits, "submit", plans.submit)
+            self.pipeline = Pipeline(
+                self._inbound, self._submits, self.outbound, directories.state() / "journal.db", settings
+            )
         except RelayError:
             self.close()
             raise
@@ -127,80 +97,47 @@ class Relay:
         """Relay until SIGTERM or SIGINT, then drain and close."""
         wakeup = self._catch_signals()
         poller = zmq.Poller()
-        for source in (self._inbound, wakeup):
+        for source in (self._inbound, self._submits, self.outbound.socket, wakeup):
             poller.register(source, zmq.POLLIN)
         self.notifier.tell(READY="1", STATUS="relaying")
         longest = min(TURN_MILLISECONDS, int(self.notifier.watchdog_interval * 1000) or TURN_MILLISECONDS)
+        more = True
         while self._stop is None:
             self.notifier.sign_of_life()
-            ready = dict(poller.poll(longest))
+            ready = dict(poller.poll(0 if more else longest if self._pipeline.settled else UNSETTLED_MILLISECONDS))
             if wakeup.fileno() in ready:
                 wakeup.recv(4096)
                 self._handle_signals()
-            self._turn()
+            more = self._turn()
         self._drain()
-        totals = self.accounting.totals()
+        totals = self._pipeline.accounting.totals()
         log.info(
-            "stop received=%d published=%d dropped=%d (%s)",
+            "stop received=%d published=%d dropped=%d journaled=%d quarantined=%d refused=%d duplicates=%d "
+            "unjournaled=%d carried=%d waiting=%d damaged=%d (%s)",
             totals.received,
-            totals.published,
-            sum(totals.dropped.values()),
+            totals.published + totals.unjournaled,
+            totals.quarantined + totals.refused,
+            totals.journaled,
+            totals.quarantined,
+            totals.refused,
+            totals.duplicates,
+            totals.unjournaled,
+            totals.carried,
+            totals.waiting,
+            totals.damaged,
             self._stop,
         )
 
-    def _turn(self) -> int:
-        """Take one batch through the pipeline; return how many messages it had."""
+    @property
+    def _pipeline(self) -> Pipeline:
+        assert self.pipeline is not None  # noqa: S101 -- for the type checker: only a failed start has none
+        return self.pipeline
+
+    def _turn(self) -> bool:
+        """See to the peers and take one batch through the pipeline; return whether there is more to do at once."""
         self.turned = time.monotonic()
-        batch = self._receive()
-        if batch:
-            admitted, dropped = self._admit(batch)
-            self._publish(admitted)
-            self.accounting.add(len(batch), len(admitted), dropped)
-        self._drops.report()
-        return len(batch)
-
-    # The stages.
-
-    def _receive(self) -> list[Received]:
-        """Take what has arrived, at most a batch, without waiting."""
-        batch: list[Received] = []
-        size = 0
-        receive = self._inbound.recv
-        while len(batch) < BATCH_MESSAGES and size < BATCH_BYTES:
-            try:
-                first = frame = receive(zmq.DONTWAIT, copy=False)
-            except zmq.Again:
-                break
-            frames = [frame.bytes]
-            while frame.more:
-                frame = receive(copy=False)
-                if len(frames) < 3:
-                    frames.append(frame.bytes)
-            size += sum(map(len, frames))
-            batch.append(Received(frames, first))
-        return batch
-
-    def _admit(self, batch: list[Received]) -> tuple[list[list[bytes]], Counter[Reason]]:
-        """Part the well-formed messages from those that a listener must not see."""
-        admitted: list[list[bytes]] = []
-        dropped: Counter[Reason] = Counter()
-        max_size = self._settings.limits.max_message_size
-        for received in batch:
-            frames = received.frames
-            reason = message.fault(frames[0], frames[1], max_size) if len(frames) == 2 else Reason.FRAME_COUNT
-            if reason is None:
-                admitted.append(frames)
-            else:
-                dropped[reason] += 1
-                self._drops.note(reason, received.source)
-        return admitted, dropped
-
-    def _publish(self, admitted: list[list[bytes]]) -> None:
-        """Hand the messages to every listener."""
-        send = self._outbound.send
-        for topic, body in admitted:
-            send(topic, zmq.SNDMORE)
-            send(body)
+        self.outbound.update()
+        return self._pipeline.turn()
 
     # Stopping.
 
@@ -211,31 +148,38 @@ class Relay:
         next relay what it had not yet written; all that it had written is ours to publish.
         """
         self.notifier.tell(STOPPING="1", STATUS="draining")
-        deadline = time.monotonic() + DRAIN_SECONDS
+        started = time.monotonic()
+        deadline = started + DRAIN_SECONDS
         self.publishers.keep_out_newcomers()
+        self.submitters.keep_out_newcomers()
+        self._pipeline.keep_house(ending=True)
+        more = True
         while time.monotonic() < deadline:
             # Again and again: who was just let in when the door was closed is known only a little later.
-            self.publishers.half_close()
+            self.publishers.half_close(only_quiet=time.monotonic() < started + QUIET_SECONDS)
             connected = self.publishers.addresses
-            if not self._inbound.poll(10) and not connected and not self.publishers.addresses:
+            idle = not self._inbound.poll(0 if more else 10) and not more
+            if idle and not connected and not self.publishers.addresses:
                 break
-            self._turn()
+            more = self._turn()
             self.notifier.sign_of_life()
         if self.publishers.addresses:
             log.warning("did not close within %.0f s: %s", DRAIN_SECONDS, ", ".join(self.publishers.addresses))
         self._turn()
-        self._drops.report(everything=True)
         self.close()
 
     def close(self) -> None:
         """Close all sockets; outbound lingers until listeners have taken what is queued for them, within its bound."""
         if self._context.closed:
             return
-        for watched in (self.publishers, self.listeners):
+        for watched in (self.publishers, self.submitters):
             watched.close()
         self._inbound.close()
-        self._outbound.close()
+        self._submits.close()
+        self.outbound.close()
         self._context.term()
+        if self.pipeline is not None:
+            self.pipeline.close()  # knowing that all is out
 
     # Setting up.
 
@@ -298,13 +242,9 @@ class Relay:
             restart = " (bind changed: needs a restart)" if new.bind != self._settings.bind else ""
             if new.limits.max_message_size > self._cut:
                 restart += f" (libzmq cuts off above {self._cut} bytes: needs a restart)"
-            self._settings = new
+            self._settings = self._pipeline.settings = new
             log.info("reloaded max_message_size=%d%s", new.limits.max_message_size, restart)
         self.notifier.tell(READY="1")
-
-
-def _cut(settings: Settings) -> int:
-    return max(MIN_CUT_BYTES, SIZE_HEADROOM * settings.limits.max_message_size)
 
 
 def name_process() -> None:

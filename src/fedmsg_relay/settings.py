@@ -22,10 +22,12 @@ class Bind(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     Attributes:
         inbound: instead of ``relay_inbound``.
         outbound: instead of ``endpoints["relay_outbound"]``.
+        submit: instead of ``relay_submit``.
     """
 
     inbound: list[Address] = []
     outbound: list[Address] = []
+    submit: list[Address] = []
 
 
 class Limits(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -38,11 +40,24 @@ class Limits(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     max_message_size: Size = DEFAULT_MAX_MESSAGE_SIZE
 
 
+class Journal(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """``[journal]``: how long messages are kept. Both are re-read on SIGHUP.
+
+    Attributes:
+        keep_days: days a published message is kept.
+        keep_bytes: bytes the journal may reach; beyond it the oldest published messages go first.
+    """
+
+    keep_days: Annotated[float, msgspec.Meta(gt=0, le=36500)] = 14.0
+    keep_bytes: Annotated[int, msgspec.Meta(ge=1024 * 1024)] = 4 * 1024 * 1024 * 1024
+
+
 class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """All of relay.toml; what the file leaves out has its default."""
 
     bind: Bind = Bind()
     limits: Limits = Limits()
+    journal: Journal = Journal()
 
 
 def load(path: Path | None = None) -> Settings:

@@ -12,12 +12,14 @@ import os
 import socket
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedmsg_relay import __version__, directories
+from fedmsg_relay import __version__, directories, submit
 from fedmsg_relay.errors import ConfigError, NoRelayError
 from fedmsg_relay.log import log
+from fedmsg_relay.message import Reason
 
 if TYPE_CHECKING:
     from fedmsg_relay.relay import Relay
@@ -37,8 +39,10 @@ def describe(relay: Relay) -> Status:
     Returns:
         What ``fedmsg-relay status --json`` prints.
     """
-    totals = relay.accounting.totals()
-    groups = (relay.publishers, relay.listeners)
+    pipeline = relay.pipeline
+    assert pipeline is not None  # noqa: S101 -- for the type checker: a relay that runs has one
+    totals, dropped = pipeline.accounting.totals(), pipeline.accounting.dropped()
+    journal = pipeline.journal
     return {
         "relay": {
             "version": __version__,
@@ -47,17 +51,25 @@ def describe(relay: Relay) -> Status:
             "uptime": round(time.time() - relay.started, 3),
             "since_last_turn": round(time.monotonic() - relay.turned, 3),
         },
-        "endpoints": {"inbound": relay.inbound_addresses, "outbound": relay.outbound_addresses},
+        "endpoints": relay.addresses,
         "messages": {
-            "received": totals.received,
-            "published": totals.published,
-            "dropped": sum(totals.dropped.values()),
+            **asdict(totals),
+            "dropped": totals.quarantined + totals.refused,
             "balanced": totals.balanced,
         },
-        "dropped": totals.dropped,
-        "peers": {f"{group.role}s": group.addresses for group in groups},
+        "dropped": {code: dropped[code] for code in (*Reason, *submit.Refusal)},
+        "journal": {
+            "fault": pipeline.journal_fault,
+            "notices": pipeline.notices,
+            "bytes": pipeline.journal_bytes,
+            "last": journal.last if journal else None,
+            "holding": pipeline.holding,
+        },
+        "laggards": [asdict(laggard) for laggard in list(relay.outbound.laggards.values())],
+        "peers": {f"{group.role}s": group.addresses for group in relay.peers},
         "connections": {
-            name: sum(getattr(group, name) for group in groups) for name in ("accepted", "closed", "handshake_failed")
+            name: sum(getattr(group, name) for group in relay.peers)
+            for name in ("accepted", "closed", "handshake_failed")
         },
     }
 
@@ -151,22 +163,32 @@ def judge(status: Status) -> tuple[int, str]:
         status: from :func:`ask`.
 
     Returns:
-        0 (OK) or 2 (CRITICAL), and the line for a person with performance data behind ``|``.
+        0 (OK), 1 (WARNING) or 2 (CRITICAL), and the line for a person with performance data behind ``|``.
     """
     messages, peers, relay = status["messages"], status["peers"], status["relay"]
     publishers, listeners = len(peers["publishers"]), len(peers["listeners"])
+    journal = status["journal"]
+    behind = ", ".join(f"{laggard['address']} (lost about {laggard['lost']})" for laggard in status["laggards"])
     if not messages["balanced"]:
-        code, word, fact = 2, "CRITICAL", "the counters do not add up: received is not published + dropped; "
+        code, word, fact = 2, "CRITICAL", "the counters do not add up; "
     elif relay["since_last_turn"] > STUCK_SECONDS:
         code, word, fact = 2, "CRITICAL", f"the relay has been stuck for {relay['since_last_turn']:.0f} s; "
+    elif journal["fault"]:
+        code, word, fact = 2, "CRITICAL", f"journal can not be written, messages go unjournaled: {journal['fault']}; "
+    elif journal["notices"]:
+        code, word, fact = 1, "WARNING", f"{'; '.join(journal['notices'])}; "
+    elif behind:
+        code, word, fact = 1, "WARNING", f"listeners do not keep up: {behind}; "
     else:
         code, word, fact = 0, "OK", "" if listeners else "no listener is connected, nobody hears what is published; "
     line = (
-        f"{word} - {fact}received {messages['received']}, published {messages['published']}, "
-        f"dropped {messages['dropped']}; {publishers} publishers, {listeners} listeners; up {relay['uptime']:.0f} s"
+        f"{word} - {fact}received {messages['received']}, published {messages['published'] + messages['unjournaled']}, "
+        f"waiting {messages['waiting']}, dropped {messages['dropped']}; "
+        f"{publishers} publishers, {listeners} listeners; up {relay['uptime']:.0f} s"
     )
     perfdata = (
         f"received={messages['received']}c published={messages['published']}c dropped={messages['dropped']}c "
+        f"waiting={messages['waiting']} journal={journal['bytes']}B "
         f"publishers={publishers} listeners={listeners} uptime={relay['uptime']:.0f}s"
     )
     return code, f"{line} | {perfdata}"

@@ -1,0 +1,237 @@
+"""Outbound: the socket listeners connect to, and what is known of each of them.
+
+A listener that does not keep up must cost the others nothing. libzmq keeps ``SEND_QUEUE`` messages for each listener
+and then drops what comes next for that one. We let it, but not at once and not in silence: when a queue is full we
+first wait a little, as a burst may only have outrun libzmq's own thread, and then name the listener whose connection
+does not move.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import struct
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import zmq
+
+from fedmsg_relay.log import log
+from fedmsg_relay.peers import Peers, peer_address
+
+SEND_QUEUE = 10_000
+"""Messages libzmq keeps for each listener that is slow."""
+
+PATIENCE_SECONDS = 0.2
+"""How long a full queue may hold up publishing at once."""
+
+PATIENCE_SHARE = 0.1
+"""Which share of all time full queues may hold up publishing: a listener that is always slow is not waited for."""
+
+CHECK_SECONDS = 1.0
+"""How often laggards are looked at."""
+
+_THREADS = Path("/proc/self/task")
+
+_SIOCOUTQNSD = 0x894B
+"""linux/sockios.h; tcp(7)."""
+
+_BYTES_ACKED = struct.Struct("=120xQ")
+"""``tcpi_bytes_acked`` in ``struct tcp_info``, linux/tcp.h."""
+
+
+@dataclass
+class Laggard:
+    """A listener that does not keep up.
+
+    Attributes:
+        address: of the listener.
+        since: Unix seconds when its queue was full.
+        published: messages that had been published by then.
+        acked: bytes its kernel had acknowledged by then.
+        lost: messages published since, which is about what it has lost.
+    """
+
+    address: str
+    since: float
+    published: int
+    acked: int
+    lost: int = 0
+
+
+class Outbound:
+    """The outbound socket, with a ZeroMQ context of its own, whose threads have nothing else to do.
+
+    Args:
+        linger: seconds that listeners have, at the end, to take what is queued for them.
+    """
+
+    def __init__(self, linger: float) -> None:
+        others = set(_THREADS.iterdir())
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self.socket = self._context.socket(zmq.XPUB)  # the first one starts the context's threads
+        started = set(_THREADS.iterdir()) - others
+        self._threads = [os.open(thread / "stat", os.O_RDONLY | os.O_CLOEXEC) for thread in started]
+        for option, value in {
+            zmq.IPV6: 1,
+            zmq.BACKLOG: 4096,
+            zmq.TCP_KEEPALIVE: 1,
+            zmq.TCP_KEEPALIVE_IDLE: 60,
+            zmq.TCP_KEEPALIVE_INTVL: 20,
+            zmq.SNDHWM: SEND_QUEUE,
+            zmq.MAXMSGSIZE: 65536,  # what listeners send are subscriptions
+            zmq.LINGER: int(linger * 1000),
+            zmq.XPUB_VERBOSE: 1,
+            zmq.XPUB_NODROP: 1,
+        }.items():
+            self.socket.setsockopt(option, value)
+        self.listeners = Peers(self.socket, "listener")
+        self.published = 0
+        self.laggards: dict[int, Laggard] = {}
+        self._patience = PATIENCE_SECONDS
+        self._refilled = self._checked = time.monotonic()
+        self._subscribed: Counter[str] = Counter()
+
+    def publish(self, topic: bytes, body: bytes) -> None:
+        """Hand one message to every listener whose queue has room.
+
+        Args:
+            topic: first frame.
+            body: second frame.
+        """
+        try:
+            self.socket.send(topic, zmq.SNDMORE | zmq.DONTWAIT)
+        except zmq.Again:
+            self._send_past_a_full_queue(topic)
+        self.socket.send(body)
+        self.published += 1
+
+    def written(self, patience: float) -> bool:
+        """Tell whether all that was published is with the kernel, which delivers it even if we are killed.
+
+        libzmq does not say so, but its threads sleep only when there is nothing left that they could write. A listener
+        that does not take more is no reason to wait.
+
+        Args:
+            patience: seconds to wait for it.
+
+        Returns:
+            Whether it is.
+        """
+        deadline = time.monotonic() + patience
+        while not all(_sleeps(thread) for thread in self._threads):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.00002)
+        return True
+
+    def update(self) -> None:
+        """Take in who came, subscribed and went, and look after laggards; never waits."""
+        while self.socket.poll(0):
+            frame = self.socket.recv(copy=False)
+            if frame.bytes[:1] == b"\x01":
+                self._subscribed[peer_address(frame)] += 1
+        if self.laggards and time.monotonic() - self._checked >= CHECK_SECONDS:
+            self._check_laggards()
+
+    def returned(self, expected: Sequence[str]) -> bool:
+        """Tell whether listeners are back.
+
+        Args:
+            expected: IP addresses, one for each connection there was.
+
+        Returns:
+            True when from each of these addresses as many are connected, and have subscribed.
+        """
+        connected = Counter(self.hosts())
+        return all(min(connected[host], self._subscribed[host]) >= number for host, number in Counter(expected).items())
+
+    def hosts(self) -> list[str]:
+        """IP addresses of the listeners connected now, one for each connection."""
+        return [address.rpartition(":")[0].strip("[]") or address for address in self.listeners.addresses]
+
+    def close(self) -> None:
+        """Close, after lingering."""
+        if self._context.closed:
+            return
+        self.listeners.close()
+        self.socket.close()
+        self._context.term()
+        for thread in self._threads:
+            os.close(thread)
+
+    def _send_past_a_full_queue(self, topic: bytes) -> None:
+        """Wait a little for the full queue, then send to all others."""
+        started = time.monotonic()
+        before = {fd: _flow(fd) for fd, _ in self.listeners.connections()}
+        self._patience = min(PATIENCE_SECONDS, self._patience + (started - self._refilled) * PATIENCE_SHARE)
+        try:
+            self.socket.sndtimeo = max(1, int(self._patience * 1000))
+            self.socket.send(topic, zmq.SNDMORE)
+        except zmq.Again:
+            self._note_laggards(before)
+            self.socket.setsockopt(zmq.XPUB_NODROP, 0)
+            self.socket.send(topic, zmq.SNDMORE)
+            self.socket.setsockopt(zmq.XPUB_NODROP, 1)
+        finally:
+            self.socket.sndtimeo = -1
+            self._refilled = time.monotonic()
+            self._patience = max(0.0, self._patience - (self._refilled - started))
+
+    def _note_laggards(self, before: dict[int, _Flow | None]) -> None:
+        """Find whose connection has stood still with bytes to send: theirs is the full queue.
+
+        From here on libzmq passes over that listener without a word, until its queue has room: it must be found now.
+        So where all move it is the one that is furthest behind.
+        """
+        behind = {}
+        for fd, address in self.listeners.connections():
+            if fd not in self.laggards and (now := _flow(fd)) and now.unsent:
+                behind[fd] = (now, address)
+        still = [fd for fd, (now, _) in behind.items() if now == before.get(fd)]
+        for fd in still or sorted(behind, key=lambda fd: behind[fd][0].unsent)[-1:]:
+            now, address = behind[fd]
+            self.laggards[fd] = Laggard(address, time.time(), self.published, now.acked)
+            log.warning("listener %s does not keep up: it loses messages from here on", address)
+
+    def _check_laggards(self) -> None:
+        """Lift a laggard that has caught up or left; say how much it lost."""
+        self._checked = time.monotonic()
+        present = dict(self.listeners.connections())
+        for fd, laggard in list(self.laggards.items()):
+            state = _flow(fd) if present.get(fd) == laggard.address else None
+            if state is None:
+                log.warning("listener %s left without catching up; it lost about %d", laggard.address, laggard.lost)
+                del self.laggards[fd]
+            elif state.unsent == 0 and state.acked > laggard.acked:
+                log.warning("listener %s has caught up; it lost about %d messages", laggard.address, laggard.lost)
+                del self.laggards[fd]
+            else:
+                laggard.lost = self.published - laggard.published
+
+
+def _sleeps(thread: int) -> bool:
+    """Whether a thread waits, by its ``stat`` in proc(5), behind the name in parentheses."""
+    return os.pread(thread, 256, 0).rpartition(b")")[2][1:2] == b"S"
+
+
+class _Flow(NamedTuple):
+    """How far a connection is: bytes the kernel holds and could not send yet, and bytes the peer has acknowledged."""
+
+    unsent: int
+    acked: int
+
+
+def _flow(fd: int) -> _Flow | None:
+    try:
+        with socket.socket(fileno=os.dup(fd)) as connection:
+            (unsent,) = struct.unpack("i", fcntl.ioctl(connection, _SIOCOUTQNSD, b"\0" * 4))
+            (acked,) = _BYTES_ACKED.unpack(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 128))
+    except OSError:
+        return None  # closed in this very moment, or no TCP
+    return _Flow(unsent, acked)

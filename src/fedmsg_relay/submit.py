@@ -1,0 +1,107 @@
+"""submit, version 1: what scripts say to the relay's ROUTER socket, and what it answers.
+
+See docs/submit.md for the protocol as a client's author needs it. Request frames, after the identity that ROUTER
+adds: ``b""``, ``b"FMR1"``, then ``topic``, ``body``, repeated up to ``MAX_MESSAGES`` times: a batch, accepted or
+refused as a whole.
+Reply frames: ``b""``, ``b"FMR1"``, one JSON object.
+"""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from typing import NamedTuple
+
+from fedmsg_relay.message import Reason
+
+VERSION = b"FMR1"
+MAX_MESSAGES = 1000
+
+
+class Refusal(StrEnum):
+    """Why a submit is refused, besides every :class:`~fedmsg_relay.message.Reason`. Together they are a closed list."""
+
+    BAD_REQUEST = "bad-request"
+    BAD_VERSION = "bad-version"
+    BATCH_TOO_LARGE = "batch-too-large"
+
+
+CODES = tuple(str(code) for code in (*Refusal, *(r for r in Reason if r is not Reason.FRAME_COUNT)))
+"""All reason codes that a refused submit may have."""
+
+
+class Request(NamedTuple):
+    """A batch that somebody submitted.
+
+    Attributes:
+        route: the frames that lead the reply back.
+        messages: topic and body of each.
+    """
+
+    route: list[bytes]
+    messages: list[tuple[bytes, bytes]]
+
+
+class Malformed(NamedTuple):
+    """A request that is none."""
+
+    route: list[bytes]
+    code: Refusal
+    detail: str
+
+
+def parse(frames: list[bytes]) -> Request | Malformed:
+    """Read a request as it came from the ROUTER socket.
+
+    Args:
+        frames: all of them, identity first.
+
+    Returns:
+        The batch, or what is wrong with it.
+    """
+    if len(frames) < 3 or frames[1] != b"":
+        return Malformed(
+            frames[:1], Refusal.BAD_REQUEST, "frames must be: empty, FMR1, then topic and body of each message"
+        )
+    route, version, rest = frames[:2], frames[2], frames[3:]
+    if version != VERSION:
+        return Malformed(route, Refusal.BAD_VERSION, "this relay speaks FMR1")
+    if not rest or len(rest) % 2:
+        return Malformed(route, Refusal.BAD_REQUEST, "after FMR1 come topic and body of each message, at least one")
+    if len(rest) > 2 * MAX_MESSAGES:
+        return Malformed(route, Refusal.BATCH_TOO_LARGE, f"a batch is {MAX_MESSAGES} messages at most")
+    return Request(route, list(zip(rest[::2], rest[1::2], strict=True)))
+
+
+def accepted(first: int, last: int, duplicates: int) -> bytes:
+    """Make the receipt of a batch that is on disk.
+
+    Args:
+        first: ``seq`` of its first message.
+        last: ``seq`` of its last message.
+        duplicates: how many of its messages were in the journal already.
+    """
+    return _reply(status="accepted", seq=[first, last], duplicates=duplicates)
+
+
+def refused(code: str, detail: str) -> bytes:
+    """Make the answer to a batch that is not taken, now or later.
+
+    Args:
+        code: of :data:`CODES`.
+        detail: for a person.
+    """
+    return _reply(status="refused", reason=str(code), detail=detail)
+
+
+def busy(retry_after: float) -> bytes:
+    """Make the answer to a batch that can not be taken now.
+
+    Args:
+        retry_after: seconds after which to try again.
+    """
+    return _reply(status="busy", retry_after=retry_after)
+
+
+def _reply(**answer: object) -> bytes:
+    return json.dumps(answer).encode()
