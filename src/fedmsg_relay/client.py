@@ -1,8 +1,7 @@
-"""The scripts' side: one connection to the first relay that answers, and ``publish`` over it.
+"""The scripts' side: ``init``, ``publish`` and ``destroy``, as stock's scripts call them.
 
-A stock script connects and sleeps, hoping that the relay's subscription has arrived. Ours connects an XPUB socket,
-which shows it the subscription, and sends as soon as it is there. This module is on the path of every one-off script:
-it imports only what that needs.
+A message goes to submit where the global config names it, else to inbound, else into the spool of this host; what none
+of them takes is an error. This module is on the path of every one-off script: it imports only what that needs.
 """
 
 from __future__ import annotations
@@ -14,23 +13,21 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
-
-import zmq
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fedmsg_relay import config as global_config
+from fedmsg_relay import spool
+from fedmsg_relay.connection import InboundConnection, Message
 from fedmsg_relay.errors import ConfigError, NoRelayError, NotWellFormedError, UsageError
+
+if TYPE_CHECKING:
+    from fedmsg_relay.submitter import SubmitConnection
 
 DEFAULT_TIMEOUT = 10.0
 """Seconds a publish may take, from looking for the relay to handing over the message."""
 
-HEAD_START = 0.25
-"""Seconds an address has to answer before the next one of the list is tried as well."""
-
-PAUSE_SECONDS, SETTLE_MILLISECONDS = 0.01, 20
-"""After a pause this long between two messages, how long to look whether the relay is still there."""
-
-_SUBSCRIBED = b"\x01"
+SPOOL_AFTER = 2.0
+"""Seconds after which a message goes to the spool, where there is one: the script goes on, the message waits."""
 
 Json = dict[str, Any]
 
@@ -41,134 +38,17 @@ class Receipt(NamedTuple):
     Attributes:
         msg_id: the message's own.
         topic: as it was sent.
-        address: the relay that took it. Over inbound this means that a relay was subscribed and the message handed to
-            its connection; it is not a word from the relay that it has it.
+        address: the relay that took it; empty when it was spooled. Over inbound it means that a relay was subscribed
+            and the message handed to its connection: that is not a word from the relay that it has it.
+        seq: the relay's word, over submit, that it is on its disk: the number it has there. Of a batch, the last.
+        spooled: the file that holds it, when no relay took it.
     """
 
     msg_id: str
     topic: str
     address: str
-
-
-class Connection:
-    """A connection to the inbound of the first relay that answers.
-
-    Args:
-        addresses: of inbound, in order of preference.
-        where: where these stand, for messages.
-        io_threads: of the ZeroMQ context.
-        high_water_mark: messages that may wait to be sent; 0 is libzmq's own default. When so many wait, sending does.
-    """
-
-    def __init__(self, addresses: Sequence[str], where: str, io_threads: int = 1, high_water_mark: int = 0) -> None:
-        self._addresses = list(dict.fromkeys(addresses))
-        self._where = where
-        self._high_water_mark = high_water_mark
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads)
-        self._socket: zmq.Socket[bytes] | None = None
-        self._last_sent = 0.0
-        self.address = ""
-
-    def send(self, topic: bytes, body: bytes, timeout: float) -> str:
-        """Send one message to the relay, connecting first where that is needed.
-
-        Args:
-            topic: the first frame.
-            body: the second frame.
-            timeout: seconds for all of it.
-
-        Returns:
-            The address of the relay it was handed to.
-
-        Raises:
-            NoRelayError: no relay answered, or it took nothing, within the timeout. The message was not sent.
-            ConfigError: an address can not be connected to at all.
-        """
-        deadline = time.monotonic() + timeout
-        if self._socket is None or not self._still_subscribed(self._socket):
-            self._connect(deadline, timeout)
-        assert self._socket is not None  # noqa: S101 -- for the type checker: _connect raises otherwise
-        self._socket.sndtimeo = max(1, int((deadline - time.monotonic()) * 1000))
-        try:
-            self._socket.send_multipart([topic, body])
-        except zmq.Again:
-            raise NoRelayError(f"the relay at {self.address} took nothing for {timeout:g} s; not sent") from None
-        self._last_sent = time.monotonic()
-        return self.address
-
-    def close(self, timeout: float) -> None:
-        """Hand over what is still queued, and close.
-
-        Args:
-            timeout: seconds that may take.
-
-        Raises:
-            NoRelayError: the relay left, or did not take everything in time: what was sent last may not have arrived.
-        """
-        connection, self._socket = self._socket, None
-        lost = connection is not None and not self._still_subscribed(connection)
-        started = time.monotonic()
-        if connection is not None:
-            connection.close(linger=max(1, int(timeout * 1000)))
-        self._context.term()
-        if lost or time.monotonic() - started >= timeout:
-            raise NoRelayError(
-                f"the relay at {self.address} left before it had everything; the last messages may be lost"
-            )
-
-    def _connect(self, deadline: float, timeout: float) -> None:
-        """Connect to the addresses one after the other, without giving up on the earlier ones, until one answers."""
-        self._disconnect()
-        waiting = list(self._addresses)
-        poller = zmq.Poller()
-        tried: dict[zmq.Socket[bytes], str] = {}
-        try:
-            while (now := time.monotonic()) < deadline:
-                if waiting:
-                    opened = self._open(waiting[0])
-                    tried[opened] = waiting.pop(0)
-                    poller.register(opened, zmq.POLLIN)
-                patience = min(deadline - now, HEAD_START) if waiting else deadline - now
-                for answered, _ in poller.poll(max(1, int(patience * 1000))):
-                    if answered.recv()[:1] == _SUBSCRIBED:
-                        self.address = tried.pop(answered)
-                        self._socket = answered
-                        return
-            found = ", ".join(self._addresses)
-            raise NoRelayError(f"no relay answered within {timeout:g} s at {found} ({self._where}); not sent")
-        finally:
-            for other in tried:
-                other.close(linger=0)
-
-    def _open(self, address: str) -> zmq.Socket[bytes]:
-        opened = self._context.socket(zmq.XPUB)
-        opened.setsockopt(zmq.IPV6, 1)
-        opened.setsockopt(zmq.LINGER, 0)
-        opened.setsockopt(zmq.XPUB_NODROP, 1)
-        # Queue for a live connection only, so that a relay's going shows as its subscription's.
-        opened.setsockopt(zmq.IMMEDIATE, 1)
-        if self._high_water_mark:
-            opened.setsockopt(zmq.SNDHWM, self._high_water_mark)
-        try:
-            opened.connect(address)
-        except zmq.ZMQError as error:
-            opened.close()
-            raise ConfigError(f"{self._where}: can not connect to {address!r}: {error.strerror}") from None
-        return opened
-
-    def _still_subscribed(self, connection: zmq.Socket[bytes]) -> bool:
-        """Take in what the relay's side has said since: False once its subscription went with its connection."""
-        subscribed = True
-        # After a pause libzmq may have something to catch up with, in several steps of its two threads.
-        patience = SETTLE_MILLISECONDS if time.monotonic() - self._last_sent > PAUSE_SECONDS else 0
-        while connection.poll(patience):
-            subscribed = connection.recv()[:1] == _SUBSCRIBED
-        return subscribed
-
-    def _disconnect(self) -> None:
-        if self._socket is not None:
-            self._socket.close(linger=0)
-            self._socket = None
+    seq: int | None = None
+    spooled: str = ""
 
 
 class Publisher:
@@ -184,17 +64,13 @@ class Publisher:
 
     def __init__(self, config: Mapping[str, Any], timeout: float = DEFAULT_TIMEOUT) -> None:
         refuse_to_sign(config)
-        self._config = config
+        self.config = config
         self._timeout = timeout
         self._pid = os.getpid()
         self._i = 0
         self._lock = threading.Lock()
-        self._connection = Connection(
-            global_config.addresses(config, "relay_inbound"),
-            f"relay_inbound of {global_config.sources(config)}",
-            config.get("io_threads") or 1,
-            config.get("high_water_mark") or 0,
-        )
+        self._spool = spool.directory(config)
+        self._connection = connection(config)
 
     @property
     def inherited(self) -> bool:
@@ -210,17 +86,95 @@ class Publisher:
         timeout: float | None = None,
     ) -> Receipt:
         """Send one message; see :func:`publish`."""
+        return self.publish_all(topic, [msg], modname, pre_fire_hook, timeout)[0]
+
+    def publish_all(
+        self,
+        topic: str | None,
+        msgs: Sequence[Any],
+        modname: str | None,
+        pre_fire_hook: Callable[[Json], None] | None = None,
+        timeout: float | None = None,
+    ) -> list[Receipt]:
+        """Send messages of one topic together, with one round trip where the relay gives receipts.
+
+        Args:
+            topic: as for :func:`publish`.
+            msgs: what they say, in order.
+            modname: as for :func:`publish`.
+            pre_fire_hook: as for :func:`publish`.
+            timeout: seconds for all of them.
+
+        Returns:
+            A receipt for each.
+
+        Raises:
+            RelayError: as for :func:`publish`.
+        """
         with self._lock:
-            self._i += 1
-            wrapped = envelope(self._config, self._i, topic or "unspecified", msg or {}, modname or _calling_module())
-            if pre_fire_hook:
-                pre_fire_hook(wrapped)
-            address = self._connection.send(*encode(wrapped), self._timeout if timeout is None else timeout)
-        return Receipt(wrapped["msg_id"], wrapped["topic"], address)
+            wrapped = []
+            for msg in msgs:
+                self._i += 1
+                one = envelope(self.config, self._i, topic or "unspecified", msg or {}, modname or _calling_module())
+                if pre_fire_hook:
+                    pre_fire_hook(one)
+                wrapped.append(one)
+            messages = [encode(one) for one in wrapped]
+            files, seq = self._send_or_spool(messages, self._timeout if timeout is None else timeout)
+        address = self._connection.address
+        return [
+            Receipt(one["msg_id"], one["topic"], "" if file else address, seq, file)
+            for one, file in zip(wrapped, files or [""] * len(wrapped), strict=True)
+        ]
 
     def close(self) -> None:
-        """Hand over what is queued, bounded by the timeout; see :meth:`Connection.close`."""
+        """Hand over what is queued, bounded by the timeout; see :meth:`InboundConnection.close`."""
         self._connection.close(self._timeout)
+
+    def _send_or_spool(self, messages: Sequence[Message], timeout: float) -> tuple[list[str], int | None]:
+        """Give messages to a relay, or else to the spool; return the files in it, or the seq of a receipt."""
+        if not self._spool:
+            return [], self._connection.send(messages, timeout)
+        if self._others_wait():
+            # What a script sends now must not overtake what it sent when no relay was there.
+            return spool.add(self._spool, messages), None
+        try:
+            return [], self._connection.send(messages, min(timeout, SPOOL_AFTER))
+        except NoRelayError as error:
+            try:
+                return [""] * error.sent + spool.add(self._spool, messages[error.sent :]), None
+            except spool.SpoolError as fault:
+                raise spool.SpoolError(f"{error}; {fault}") from error
+
+    def _others_wait(self) -> bool:
+        try:
+            return bool(spool.pending(self._spool))
+        except OSError as error:
+            raise spool.SpoolError(f"the spool {self._spool} can not be read: {error.strerror}; not sent") from error
+
+
+def connection(config: Mapping[str, Any]) -> InboundConnection | SubmitConnection:
+    """Get a connection to submit where the config names it, which gives receipts; else to inbound.
+
+    Args:
+        config: the merged global config.
+
+    Returns:
+        The connection; nothing is connected before the first message.
+
+    Raises:
+        ConfigError: the config names no relay.
+    """
+    io_threads = config.get("io_threads") or 1
+    sources = global_config.sources(config)
+    if config.get("relay_submit"):
+        from fedmsg_relay.submitter import SubmitConnection  # noqa: PLC0415 -- only where it is used
+
+        addresses = global_config.addresses(config, "relay_submit")
+        return SubmitConnection(addresses, f"relay_submit of {sources}", io_threads)
+    addresses = global_config.addresses(config, "relay_inbound")
+    high_water_mark = config.get("high_water_mark") or 0
+    return InboundConnection(addresses, f"relay_inbound of {sources}", io_threads, high_water_mark)
 
 
 def refuse_to_sign(config: Mapping[str, Any]) -> None:
@@ -340,7 +294,9 @@ def init(**config: Any) -> None:
     with _publisher_lock:
         if _publisher is not None and not _publisher.inherited:
             raise UsageError("fedmsg is already initialized")
-        _publisher = Publisher({**global_config.load_config(), **config})
+        # A forked child publishes as its parent was set up to.
+        base = global_config.load_config() if _publisher is None else _publisher.config
+        _publisher = Publisher({**base, **config})
 
 
 def publish(
@@ -365,7 +321,9 @@ def publish(
         What is known about it.
 
     Raises:
-        NoRelayError: no relay took it in time; it was not sent.
+        NoRelayError: no relay took it in time and there is no spool; it was not sent (over submit: it was not
+            acknowledged).
+        RefusedError: a relay's policy refuses it.
         NotWellFormedError: it can not be sent as JSON that every listener takes.
         ConfigError: the global config can not be used, or names no relay.
     """

@@ -12,6 +12,9 @@ from typing import Any, NoReturn
 from fedmsg_relay import config as global_config
 from fedmsg_relay import errors
 
+READ_BYTES = 65536
+"""Bytes of stdin taken at once."""
+
 _EPILOG = """\
 examples:
   echo "Hai there." | fedmsg-logger --modname=git --topic=repo.update
@@ -22,7 +25,8 @@ Text becomes {"log": TEXT}, one message for each line of stdin; --json-input tak
 The relay is found through relay_inbound in the global config (/etc/fedmsg.d/*.py and the other usual places).
 
 exit codes:
-  0 handed to a relay   64 usage   65 not well-formed   69 no relay   77 refused by policy   78 config
+  0 accepted by a relay, or spooled (stderr says so)   64 usage   65 not well-formed
+  69 no relay and no spool   77 refused by policy      78 config
 """
 
 
@@ -53,13 +57,16 @@ def _run() -> int:
 
     publisher = client.Publisher(config, client.DEFAULT_TIMEOUT if timeout is None else timeout)
     topic, modname = config.get("topic", "log"), config.get("modname", "logger")
+    spooled = 0
     try:
-        for msg in _messages(message, bool(config.get("json_input", False))):
-            publisher.publish(topic, msg, modname)
+        for msgs in _messages(message, bool(config.get("json_input", False))):
+            spooled += sum(1 for receipt in publisher.publish_all(topic, msgs, modname) if receipt.spooled)
     except BaseException:
         _close_after_fault(publisher)
         raise
     publisher.close()
+    if spooled:
+        print(f"fedmsg-logger: {spooled} spooled, to be delivered when a relay takes them", file=sys.stderr)
     return errors.EX_OK
 
 
@@ -71,15 +78,38 @@ def _close_after_fault(publisher: Any) -> None:
         print(f"fedmsg-logger: {error}", file=sys.stderr)
 
 
-def _messages(message: str | None, json_input: bool) -> Iterator[Any]:
+def _messages(message: str | None, json_input: bool) -> Iterator[list[Any]]:
     """Yield what to publish, from the command line or stdin, as it comes."""
     if json_input:
-        yield _parse(sys.stdin.buffer.read() if message is None else message.encode(errors="surrogateescape"))
+        yield [_parse(sys.stdin.buffer.read() if message is None else message.encode(errors="surrogateescape"))]
     elif message is not None:
-        yield {"log": _decode(message.encode(errors="surrogateescape"), "--message")}
+        yield [{"log": _decode(message.encode(errors="surrogateescape"), "--message")}]
     else:
-        for number, line in enumerate(sys.stdin.buffer, start=1):
-            yield {"log": _decode(line, f"line {number} of stdin").strip()}
+        number = 0
+        for lines in _lines_as_they_come():
+            texts = []
+            for line in lines:
+                number += 1
+                try:
+                    texts.append({"log": _decode(line, f"line {number} of stdin").strip()})
+                except errors.NotWellFormedError:
+                    yield texts  # what came before it is good
+                    raise
+            yield texts
+
+
+def _lines_as_they_come() -> Iterator[list[bytes]]:
+    """Yield the lines of stdin, together with those that are there already: each lot makes one round trip."""
+    unfinished: list[bytes] = []
+    while chunk := os.read(sys.stdin.fileno(), READ_BYTES):
+        if b"\n" in chunk:
+            *lines, rest = (b"".join(unfinished) + chunk).split(b"\n")
+            yield lines
+            unfinished = [rest]
+        else:
+            unfinished.append(chunk)
+    if rest := b"".join(unfinished):
+        yield [rest]
 
 
 def _parse(data: bytes) -> Any:

@@ -1,0 +1,57 @@
+"""What one turn of the pipeline took in, as it goes through the stages."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from fedmsg_relay.accounting import Counts
+from fedmsg_relay.journal import Entry, Rejected
+
+
+class Submitted(NamedTuple):
+    """A submitted batch whose answer is due."""
+
+    route: list[bytes]
+    first: int
+    last: int
+    messages: int
+    duplicates: int
+
+
+@dataclass
+class Batch:
+    """Messages of all ways in, in the order in which they were received.
+
+    Attributes:
+        base: last ``seq`` of the journal before it.
+        entries: messages to be journaled.
+        known: ``seq`` that those of the entries will have whose ``msg_id`` a retry is known by.
+        from_inbound: which of the entries came at inbound.
+        submitted: what gets a receipt once the batch is on disk.
+        refusals: what gets another answer: its route and the answer.
+        rejected: for the quarantine.
+        dropped: messages quarantined or refused, by reason.
+        counts: for the accounting.
+        size: bytes of all of it.
+    """
+
+    base: int
+    entries: list[Entry] = field(default_factory=list)
+    known: dict[str, int] = field(default_factory=dict)
+    from_inbound: list[int] = field(default_factory=list)
+    submitted: list[Submitted] = field(default_factory=list)
+    refusals: list[tuple[list[bytes], bytes]] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)
+    counts: Counts = field(default_factory=Counts)
+    size: int = 0
+
+    def add(self, entry: Entry) -> int:
+        """Take in a message; return the ``seq`` it will have."""
+        self.entries.append(entry)
+        seq = self.base + len(self.entries)
+        if entry.msg_id is not None:
+            self.known[entry.msg_id] = seq
+        return seq

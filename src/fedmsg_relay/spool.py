@@ -1,0 +1,160 @@
+"""The spool: a script host's directory of messages that no relay has taken yet.
+
+Many users write into it and one delivers from it, like a mail queue's drop directory: it belongs to ``fedmsg``, is
+sticky and set-group-ID (mode 3777), so files get the group ``fedmsg`` and only their owner and ``fedmsg`` can remove
+them.
+
+One message is one file, ``TIME-PID-NUMBER.msg`` (Unix nanoseconds, 20 digits): sorted names are the order of delivery.
+It is written under a dotted name, synced, renamed, and the directory synced: what is there is whole and on disk.
+The first line is ``fedmsg-spool 1 message``, then a line with the topic, then the body; or, from the shell where the
+config can not be read, ``fedmsg-spool 1 msg``, then lines with modname, topic, timestamp, msg_id and user name, then
+the JSON that becomes ``msg`` when it is delivered.
+
+This module is on the path of one-off scripts: it imports only what that needs.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fedmsg_relay.errors import NoRelayError
+
+DIRECTORY = "/var/spool/fedmsg-relay"
+SUFFIX = ".msg"
+MAX_FILES = 10_000
+MAX_BYTES = 1024 * 1024 * 1024
+"""Files and bytes a spool holds at most; a message beyond that is not spooled, and its script fails and says so."""
+
+HEADER = b"fedmsg-spool 1 "
+
+_number = 0
+_newest = 0
+
+
+class SpoolError(NoRelayError):
+    """No relay took the message and it could not be spooled: it was not sent."""
+
+
+def directory(config: Mapping[str, Any]) -> str:
+    """Find the spool of this host.
+
+    Args:
+        config: the merged global config; ``relay_spool`` names another place.
+
+    Returns:
+        Its path; empty where this user has no spool to write to.
+    """
+    path = str(config.get("relay_spool", DIRECTORY))
+    return path if path and os.access(path, os.W_OK | os.X_OK) else ""
+
+
+def pending(path: str) -> list[str]:
+    """List what waits.
+
+    Args:
+        path: of the spool.
+
+    Returns:
+        File names, in order of delivery.
+    """
+    with os.scandir(path) as entries:
+        return sorted(entry.name for entry in entries if _is_message(entry))
+
+
+def _is_message(entry: os.DirEntry[str]) -> bool:
+    """Anybody may have put there anything else, under names that no terminal should show; that is nobody's message."""
+    name = entry.name
+    return name.endswith(SUFFIX) and name[0] != "." and name.isprintable() and entry.is_file(follow_symlinks=False)
+
+
+def add(path: str, messages: Sequence[tuple[bytes, bytes]]) -> list[str]:
+    """Put messages into the spool; they are on disk when this returns.
+
+    Args:
+        path: of the spool.
+        messages: topic and body of each, in order.
+
+    Returns:
+        The files' paths.
+
+    Raises:
+        SpoolError: the spool is full, or can not be written. What was spooled before that stays.
+    """
+    try:
+        _refuse_when_full(path, len(messages), sum(len(topic) + len(body) for topic, body in messages))
+        files = [_write(path, HEADER + b"message\n" + topic + b"\n" + body) for topic, body in messages]
+        _sync_directory(path)
+    except SpoolError:  # which is an OSError as well
+        raise
+    except OSError as error:
+        raise SpoolError(f"the spool {path} can not be written: {error.strerror}; not sent") from error
+    return files
+
+
+def _refuse_when_full(path: str, files: int, size: int) -> None:
+    present = 0
+    for entry in os.scandir(path):
+        try:
+            size += entry.stat(follow_symlinks=False).st_size
+        except FileNotFoundError:
+            continue  # delivered, or renamed, in this very moment
+        present += 1
+    if present + files > MAX_FILES or size > MAX_BYTES:
+        raise SpoolError(f"the spool {path} is full ({present} files); not sent")
+
+
+def _write(path: str, content: bytes) -> str:
+    global _number, _newest  # noqa: PLW0603 -- with the process they make the name unique, and keep the order
+    _number += 1
+    _newest = max(time.time_ns(), _newest + 1)  # a clock that steps back must not change the order
+    name = f"{_newest:020d}-{os.getpid()}-{_number}{SUFFIX}"
+    temporary = os.path.join(path, f".{name}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+    try:
+        os.fchmod(descriptor, 0o640)  # whatever the umask: who delivers must be able to read it
+        with open(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        os.rename(temporary, os.path.join(path, name))
+    except OSError:
+        os.unlink(temporary)
+        raise
+    return os.path.join(path, name)
+
+
+def _sync_directory(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read(path: str, name: str, max_size: int) -> bytes:
+    """Read one file of the spool, trusting nothing: anybody may have put it there.
+
+    Args:
+        path: of the spool.
+        name: the file's.
+        max_size: bytes it may have.
+
+    Returns:
+        Its content.
+
+    Raises:
+        ValueError: it is a link, no regular file, or too large; it says which.
+        OSError: it can not be read.
+    """
+    descriptor = os.open(os.path.join(path, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+            raise ValueError("no regular file of one name")
+        if found.st_size > max_size:
+            raise ValueError(f"larger than {max_size} bytes")
+        return file.read(max_size)
