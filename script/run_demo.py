@@ -1,4 +1,4 @@
-"""Run a relay, a listener and three publishers on this machine, show what arrives, and end.
+"""Run a relay, a listener and four publishers on this machine, show what arrives, and end.
 
 Everything lives in a temporary directory that is its own home, so neither this machine's
 fedmsg configuration nor anybody's files are touched.
@@ -37,6 +37,11 @@ BODIES = [
     '{"café":"not escaped"}'.encode(),
 ]
 
+# Prints the receipt's number.
+PUBLISH = (
+    "import fedmsg_relay as fedmsg; "
+    "print('seq', fedmsg.publish(modname='demo', topic='receipt', msg={'to': 'the journal'}).seq)"
+)
 
 # Signals that told the demo to end. They are noted and looked at where nothing is half done.
 signals: list[int] = []
@@ -208,16 +213,16 @@ def publish_raw(inbound: str, listener: Program) -> None:
 
 def demo(home: Path, started: list[Program]) -> None:
     env = environment(home)
-    inbound, outbound = (f"tcp://127.0.0.1:{port}" for port in free_ports(2))
+    inbound, outbound, submit = (f"tcp://127.0.0.1:{port}" for port in free_ports(3))
     for name in (".fedmsg.d", "state", "run"):
         (home / name).mkdir()
-    config = {"relay_inbound": [inbound], "endpoints": {"relay_outbound": [outbound]}}
+    config = {"relay_inbound": [inbound], "relay_submit": [submit], "endpoints": {"relay_outbound": [outbound]}}
     (home / ".fedmsg.d" / "relay.py").write_text(f"config = {json.dumps(config)}\n")
 
-    say(f"1. A relay: scripts push to {inbound}, listeners connect to {outbound}")
+    say(f"1. A relay: inbound {inbound}, submit {submit}, outbound {outbound}")
     relay = Program("relay", [str(BIN / "fedmsg-relay")], env, home)
     started.append(relay)
-    relay.wait_for(b"bound outbound")
+    relay.wait_for(b" waiting")  # the journal is open, and all is bound
 
     say("2. A listener: examples/listener.py prints what arrives")
     listener = Program("listener", [str(BIN / "python"), str(EXAMPLES / "listener.py")], env, home)
@@ -237,10 +242,17 @@ def demo(home: Path, started: list[Program]) -> None:
     publish_raw(inbound, listener)
     say(f"   ok: all {len(BODIES)} bodies came out exactly as they went in")
 
-    say("6. What the relay says of itself: fedmsg-relay status")
+    say("6. A receipt: publish() returns where the message is in the relay's journal, on disk")
+    receipt = run([str(BIN / "python"), "-c", PUBLISH], env, home).strip()
+    show("receipt", receipt.encode())
+    listener.wait_for(b".demo.receipt {")
+    body = run([str(BIN / "fedmsg-relay"), "journal", "show", receipt.split()[1]], env, home)
+    show("journal", body.encode())
+
+    say("7. What the relay says of itself: fedmsg-relay status")
     show("status", run([str(BIN / "fedmsg-relay"), "status"], env, home).splitlines()[0].encode())
 
-    say("7. The end: stopping the listener and the relay")
+    say("8. The end: stopping the listener and the relay")
     started.remove(listener)
     listener.stop()
     started.remove(relay)

@@ -32,7 +32,7 @@ LINT_SECONDS = 300
 UNIT_SECONDS = 1200
 SCENARIO_SECONDS = 1200
 DESTROY_SECONDS = 120
-SHELL_DIRECTORIES = ("script", "examples", ".ci", "molecule", "playbooks", "roles", "tests")
+SHELL_DIRECTORIES = ("script", "examples", ".ci", "molecule", "playbooks", "roles", "src", "tests")
 IN_CI = os.environ.get("CI") == "true"
 
 # Signals that told the tests to end. They are noted and looked at where nothing is half done.
