@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from functools import partial
 
@@ -29,6 +30,20 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if _skipped and os.environ.get("CI"):
         print(f"\nskipped, which CI does not allow: {' '.join(_skipped)}")
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kill-rounds", type=int, default=200, help="how often test_kill kills the relay (default: 200)")
+    parser.addoption("--seed", type=int, default=None, help="of what tests draw at random (default: another each time)")
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """What random tests begin with; it is printed with what fails, to run the same again."""
+    chosen: int | None = request.config.getoption("--seed")
+    seed = time.time_ns() % 10**9 if chosen is None else chosen
+    print(f"--seed {seed}")
+    return seed
 
 
 @pytest.fixture
@@ -67,6 +82,13 @@ def start_bus(relay: Relay, sockets: Sockets) -> StartBus:
 
 @pytest.fixture
 def bus(start_bus: StartBus) -> Bus:
+    return start_bus()
+
+
+@pytest.fixture
+def submit_bus(host: Host, start_bus: StartBus) -> Bus:
+    """A bus whose global config names submit and a spool as well."""
+    host.configure_submit()
     return start_bus()
 
 

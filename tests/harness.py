@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import re
 import resource
 import shutil
 import signal
@@ -89,11 +90,13 @@ class Host:
         self.directory = Path(tempfile.mkdtemp(prefix="fedmsg-"))
         for name in ("home", "run", "state", "log", "fedmsg.d"):
             (self.directory / name).mkdir()
-        self._ports = [HeldPort(), HeldPort()]
+        self._ports = [HeldPort(), HeldPort(), HeldPort()]
         self._processes: list[Process] = []
-        self.inbound, self.outbound = (f"tcp://127.0.0.1:{port.number}" for port in self._ports)
+        self.inbound, self.outbound, self.submit = (f"tcp://127.0.0.1:{port.number}" for port in self._ports)
         self.log_file = self.directory / "log" / "fedmsg-relay.log"
         self.settings_file = self.directory / "relay.toml"
+        self.journal_file = self.directory / "state" / "journal.db"
+        self.spool = self.directory / "spool"
         self.configure()
 
     def port(self) -> int:
@@ -115,9 +118,19 @@ class Host:
             "zmq_enabled": True,  # a stock relay does not start without it
             "sign_messages": False,
             "validate_signatures": False,
+            "relay_spool": "",  # the spool of the machine that runs the tests is none of their business
             **values,
         }
         return self.write("fedmsg.d/relay.py", f"config = {config!r}\n")
+
+    def configure_submit(self, submit: list[str] | None = None, spool: str | None = None) -> Path:
+        """Write the global config of a site with submit and a spool that everybody may write to."""
+        self.spool.mkdir(exist_ok=True)
+        self.spool.chmod(0o3777)
+        self.directory.chmod(0o755)
+        return self.configure(
+            relay_submit=submit or [self.submit], relay_spool=str(self.spool) if spool is None else spool
+        )
 
     def write(self, name: str, text: str) -> Path:
         path = self.directory / name
@@ -319,8 +332,11 @@ class Relay:
         return self
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Ask it to stop, and return its exit status."""
-        return self.running.stop(number)
+        """Ask it to stop, hold its last line against the identities, and return its exit status."""
+        status = self.running.stop(number)
+        for line in self.log_lines(f"[{self.pid}] stop ")[-1:]:
+            assert_balanced({name: int(number) for name, number in re.findall(r"(\w+)=(\d+)", line)}, dropped=True)
+        return status
 
     def kill(self) -> None:
         self.running.kill()
@@ -337,8 +353,22 @@ class Relay:
         answer: dict[str, Any] = json.loads(ran.stdout)
         return answer
 
+    def messages(self) -> dict[str, int]:
+        """The counters, straight from the status socket, held against the identities."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as reader:
+            reader.settimeout(PATIENCE)
+            reader.connect(str(self.host.directory / "run" / "status.sock"))
+            messages = json.loads(b"".join(iter(lambda: reader.recv(65536), b"")))["messages"]
+        assert_balanced(messages)
+        return dict(messages)
+
+    def settled(self) -> dict[str, int]:
+        """The counters once nothing waits any more."""
+        wait_until(lambda: not self.messages()["waiting"], "nothing waits in the journal")
+        return self.messages()
+
     def log(self) -> str:
-        return self.host.log_file.read_text() if self.host.log_file.exists() else ""
+        return self.host.log_file.read_text() if self.host.log_file.is_file() else ""
 
     def log_lines(self, *words: str) -> list[str]:
         """The lines of the log that hold all the words."""
@@ -365,9 +395,23 @@ class Relay:
         return pages * resource.getpagesize()
 
     def close(self) -> None:
-        if self.process is not None:
-            self.kill()
-        self.systemd.close()
+        """End it; whatever the test was about, its counters have to add up."""
+        try:
+            if self.process is not None and self.process.alive() and "READY=1" in self.systemd.listen():
+                self.messages()
+        finally:
+            if self.process is not None:
+                self.kill()
+            self.systemd.close()
+
+
+def assert_balanced(messages: Mapping[str, int], dropped: bool = False) -> None:
+    """Both identities of design section 5, worked out here and not by the relay."""
+    m = messages
+    taken = m["journaled"] + m["quarantined"] + m["refused"] + m["duplicates"] + m["unjournaled"]
+    assert m["received"] == taken, messages
+    published = m["published"] - m["unjournaled"] if dropped else m["published"]
+    assert m["journaled"] + m["carried"] == published + m["waiting"] + m["damaged"], messages
 
 
 @contextlib.contextmanager

@@ -38,14 +38,16 @@ LOOPBACK = "[::1]" if has_ipv6() else "127.0.0.1"
     ],
 )
 def test_a_literal_is_bound_as_it_is(host: Host, relay: Relay, sockets: Sockets, bind: str, connect: str) -> None:
-    inbound, outbound = port(host.inbound), port(host.outbound)
-    host.configure(f"tcp://{bind}:{inbound}", f"tcp://{bind}:{outbound}")
+    inbound, outbound, submit = port(host.inbound), port(host.outbound), port(host.submit)
+    host.configure(f"tcp://{bind}:{inbound}", f"tcp://{bind}:{outbound}", relay_submit=f"tcp://{bind}:{submit}")
     relay.start()
     assert relay.status()["endpoints"] == {
         "inbound": [f"tcp://{bind}:{inbound}"],
         "outbound": [f"tcp://{bind}:{outbound}"],
+        "submit": [f"tcp://{bind}:{submit}"],
     }
     carries(sockets, f"tcp://{connect}:{inbound}", f"tcp://{connect}:{outbound}")
+    assert sockets.submitter(f"tcp://{connect}:{submit}").ask(*numbered(1))["status"] == "accepted"
 
 
 def test_an_ipv6_literal_is_bound_where_there_is_ipv6(host: Host, relay: Relay, sockets: Sockets) -> None:
@@ -64,28 +66,32 @@ def test_an_ipv6_literal_is_bound_where_there_is_ipv6(host: Host, relay: Relay, 
 
 @pytest.mark.parametrize("name", ["localhost", socket.gethostname()])
 def test_a_name_of_this_host_is_bound_on_every_address(host: Host, relay: Relay, sockets: Sockets, name: str) -> None:
-    inbound, outbound = port(host.inbound), port(host.outbound)
-    host.configure(f"tcp://{name}:{inbound}", f"tcp://{name}:{outbound}")
+    inbound, outbound, submit = port(host.inbound), port(host.outbound), port(host.submit)
+    host.configure(f"tcp://{name}:{inbound}", f"tcp://{name}:{outbound}", relay_submit=f"tcp://{name}:{submit}")
     relay.start()
     assert relay.status()["endpoints"] == {
         "inbound": [f"tcp://*:{inbound}"],
         "outbound": [f"tcp://*:{outbound}"],
+        "submit": [f"tcp://*:{submit}"],
     }
     carries(sockets, f"tcp://127.0.0.1:{inbound}", f"tcp://127.0.0.1:{outbound}")
+    assert sockets.submitter(f"tcp://127.0.0.1:{submit}").ask(*numbered(1))["status"] == "accepted"
     assert relay.log_lines("bound inbound", f"tcp://*:{inbound}")
     assert relay.log_lines("bound outbound", f"tcp://*:{outbound}")
 
 
 def test_of_several_relays_only_our_own_addresses_are_bound(host: Host, relay: Relay) -> None:
-    inbound, outbound = port(host.inbound), port(host.outbound)
+    inbound, outbound, submit = port(host.inbound), port(host.outbound), port(host.submit)
     host.configure(
         [f"tcp://relay.invalid:{inbound}", f"tcp://localhost:{inbound}"],
         [f"tcp://relay.invalid:{outbound}", f"tcp://localhost:{outbound}"],
+        relay_submit=[f"tcp://relay.invalid:{submit}", f"tcp://localhost:{submit}"],
     )
     relay.start()
     assert relay.status()["endpoints"] == {
         "inbound": [f"tcp://*:{inbound}"],
         "outbound": [f"tcp://*:{outbound}"],
+        "submit": [f"tcp://*:{submit}"],
     }
 
 

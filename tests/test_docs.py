@@ -5,11 +5,24 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from fedmsg_relay import errors, message, relay, settings
+from fedmsg_relay import (
+    accounting,
+    client,
+    errors,
+    journal,
+    message,
+    outbound,
+    pipeline,
+    relay,
+    settings,
+    spool,
+    submit,
+)
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
@@ -40,6 +53,25 @@ def test_the_reasons_to_drop_a_message() -> None:
     assert documented == [reason.value for reason in message.Reason]
 
 
+def test_the_reasons_to_refuse_a_batch() -> None:
+    documented = first_column(section(page("docs/submit.md"), "## Reply"))
+    assert documented == list(submit.CODES)
+
+
+def test_the_counters() -> None:
+    told = section(page("docs/journal.md"), "## The counters")
+    identities = [line.strip() for line in told.splitlines() if line.startswith("    ") and "=" in line]
+    module = (accounting.__doc__ or "").splitlines()
+    assert identities == [line.strip() for line in module if line.startswith("    ") and "=" in line]
+    assert set(re.findall(r"\w+", " ".join(identities))) == {field.name for field in fields(accounting.Counts)}
+
+
+def test_the_fields_of_a_receipt() -> None:
+    python = section(page("docs/commands.md"), "## From Python")
+    documented = first_column(python.split("| field of a `Receipt` |")[1])
+    assert documented == list(client.Receipt._fields)
+
+
 def test_the_exit_codes() -> None:
     documented = first_column(section(page("docs/commands.md"), "## Exit codes"))
     assert documented == [str(code) for name, code in vars(errors).items() if name.startswith("EX_")]
@@ -64,7 +96,44 @@ def test_the_limits() -> None:
     assert f"{message.DEFAULT_MAX_MESSAGE_SIZE // 2**20} MiB" in protocol
     assert f"more than {relay.SIZE_HEADROOM} times the limit" in protocol
     assert f"| `limits.max_message_size` | `{message.DEFAULT_MAX_MESSAGE_SIZE}` |" in keys
-    assert f"beyond {relay.SEND_QUEUE:,} messages" in readme
+    assert f"beyond {outbound.SEND_QUEUE:,} messages" in readme
+
+
+def test_the_limits_of_submit() -> None:
+    told = page("docs/submit.md")
+    assert f"up to {submit.MAX_MESSAGES} messages" in told
+    assert f"more than {submit.MAX_MESSAGES} messages" in told
+    assert f"`{submit.VERSION.decode()}`" in told
+    assert f"the last {pipeline.DEDUP_WINDOW:,} messages" in told
+    assert f'"retry_after": {pipeline.RETRY_AFTER}' in told
+    assert f"at most {message.MAX_MSG_ID} ASCII characters" in told
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/journal.md"])
+def test_the_dedup_window_and_the_hold_at_start(name: str) -> None:
+    assert f"the last {pipeline.DEDUP_WINDOW:,} messages" in page(name)
+    assert f"{pipeline.HOLD_SECONDS} s" in page(name)
+
+
+def test_the_limits_of_journal_and_spool() -> None:
+    told, keys = page("docs/journal.md"), page("docs/settings.md")
+    defaults = settings.Journal()
+    assert f"keep_days = {defaults.keep_days}\n    keep_bytes = {defaults.keep_bytes}\n" in told
+    assert f"| `journal.keep_days` | `{defaults.keep_days}` |" in keys
+    assert f"| `journal.keep_bytes` | `{defaults.keep_bytes}` |" in keys
+    kept = f"newest {journal.QUARANTINE_ROWS:,} of what was dropped, up to {journal.QUARANTINE_BYTES // 1024} KiB"
+    assert kept in told
+    assert f"queue of {outbound.SEND_QUEUE:,} messages" in told
+    assert f"A spool holds {spool.MAX_FILES:,} messages or {spool.MAX_BYTES // 2**30} GiB" in told
+    assert f"takes a message within {client.SPOOL_AFTER:g} s" in told
+    for name in ("docs/journal.md", "docs/settings.md", "docs/commands.md"):
+        assert f"`{spool.DIRECTORY}" in page(name)
+
+
+def test_the_example_in_submit_md_is_python() -> None:
+    example = re.search(r"```python\n(.+?)```", page("docs/submit.md"), re.DOTALL)
+    assert example
+    compile(example[1], "docs/submit.md", "exec")
 
 
 @pytest.mark.parametrize(
@@ -75,7 +144,16 @@ def test_the_limits() -> None:
         ("### status", ["fedmsg-relay", "status"]),
         ("### probe", ["fedmsg-relay", "probe"]),
         ("### endpoints", ["fedmsg-relay", "endpoints"]),
+        ("### journal ls", ["fedmsg-relay", "journal", "ls"]),
+        ("### journal show", ["fedmsg-relay", "journal", "show"]),
+        ("### journal tail", ["fedmsg-relay", "journal", "tail"]),
+        ("### journal export", ["fedmsg-relay", "journal", "export"]),
+        ("### journal quarantine", ["fedmsg-relay", "journal", "quarantine"]),
+        ("### journal check", ["fedmsg-relay", "journal", "check"]),
+        ("### spool ls", ["fedmsg-relay", "spool", "ls"]),
+        ("### spool deliver", ["fedmsg-relay", "spool", "deliver"]),
         ("## fedmsg-logger", ["fedmsg-logger"]),
+        ("## fedmsg-spool", ["fedmsg-spool"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -85,11 +163,11 @@ def test_the_options_of(heading: str, command: list[str]) -> None:
     ).stdout
     # Up to the first subcommand, which has a section of its own.
     documented = section(page("docs/commands.md"), heading).split("\n### ")[0]
-    # Every command takes --config-filename, which the page says once.
-    everywhere = {"--help", "--config-filename"}
+    # What the page says once: every command takes --config-filename, and those of the journal take --journal.
+    everywhere = {"--help", "--config-filename", "--journal"}
     options = r"(?<![\w-])--[a-z][a-z-]+"
     shown = {*re.findall(options, documented.split("\n    $")[0]), *everywhere}
-    assert shown == set(re.findall(options, told.split("\nexamples:")[0])) | everywhere
+    assert shown == set(re.findall(options, re.split(r"\n(?:examples:|  git )", told)[0])) | everywhere
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -14,7 +14,10 @@ import pytest
 from harness import Host, Relay, occupied, wait_until
 from wire import Bus, numbered
 
-REASONS = {"frame-count", "topic-not-utf8", "body-not-utf8", "body-not-json", "too-deep", "too-large"}
+REASONS = {
+    *("frame-count", "topic-not-utf8", "body-not-utf8", "body-not-json", "too-deep", "too-large"),
+    *("bad-request", "bad-version", "batch-too-large"),
+}
 PERFDATA = re.compile(r"([^= ]+|'[^']+')=[-0-9.]+(s|ms|us|[KMGT]?B|c|%)?(;[^; ]*){0,4}")
 
 
@@ -40,11 +43,11 @@ def test_status_of_a_running_relay_is_ok_in_one_line_first(bus: Bus) -> None:
 def test_status_as_json_has_everything_a_monitor_wants(bus: Bus) -> None:
     started = time.time()
     status = bus.relay.status()
-    assert set(status) >= {"relay", "endpoints", "messages", "dropped", "peers", "connections"}
+    assert set(status) >= {"relay", "endpoints", "messages", "dropped", "journal", "laggards", "peers", "connections"}
     assert set(status["relay"]) >= {"version", "pid", "started", "uptime"}
     assert status["relay"]["pid"] == bus.relay.pid
     assert 0 <= status["relay"]["uptime"] < 600
-    assert status["endpoints"] == {"inbound": [bus.host.inbound], "outbound": [bus.host.outbound]}
+    assert status["endpoints"] == {"inbound": [bus.host.inbound], "outbound": [bus.host.outbound], "submit": []}
     assert set(status["dropped"]) == REASONS
     assert set(status["dropped"].values()) == {0}
     assert len(status["peers"]["publishers"]) == 1

@@ -58,16 +58,18 @@ def test_a_port_of_the_settings_that_clashes_with_the_config_is_refused(host: Ho
 
 
 def test_the_addresses_of_the_settings_are_bound_instead_of_those_of_the_config(host: Host, relay: Relay) -> None:
-    inbound, outbound = host.port(), host.port()
+    inbound, outbound, submit = host.port(), host.port(), host.port()
     host.write(
         "relay.toml",
-        f"[bind]\ninbound = ['tcp://127.0.0.1:{inbound}']\noutbound = ['tcp://*:{outbound}']\n",
+        f"[bind]\ninbound = ['tcp://127.0.0.1:{inbound}']\noutbound = ['tcp://*:{outbound}']\n"
+        f"submit = ['tcp://127.0.0.1:{submit}']\n",
     )
     relay.start()
     endpoints = relay.status()["endpoints"]
     assert endpoints == {
         "inbound": [f"tcp://127.0.0.1:{inbound}"],
         "outbound": [f"tcp://*:{outbound}"],
+        "submit": [f"tcp://127.0.0.1:{submit}"],
     }
 
 

@@ -220,7 +220,7 @@ def test_ready_means_that_the_ports_listen(relay: Relay) -> None:
     relay.launch()
     wait_until(lambda: "READY=1" in relay.systemd.listen(), "the relay is ready")
     status = relay.status()
-    assert status["endpoints"] == {"inbound": [relay.host.inbound], "outbound": [relay.host.outbound]}
+    assert status["endpoints"] == {"inbound": [relay.host.inbound], "outbound": [relay.host.outbound], "submit": []}
 
 
 def test_a_relay_that_can_not_start_never_says_ready(relay: Relay) -> None:

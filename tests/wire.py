@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import zmq
 
@@ -31,7 +31,13 @@ T = TypeVar("T")
 
 def envelope(topic: str, number: int, **msg: object) -> Message:
     """A message as fedmsg makes them, spaced so that even a stock relay's re-encoding keeps the bytes."""
-    body = {"i": number, "msg": msg, "msg_id": f"2026-{number}", "timestamp": 1, "topic": topic}
+    body = {
+        "i": number,
+        "msg": msg,
+        "msg_id": f"2026-{topic.rpartition('.')[2]}-{number}",
+        "timestamp": 1,
+        "topic": topic,
+    }
     return topic.encode(), json.dumps(body).encode()
 
 
@@ -78,6 +84,16 @@ class Publisher:
         self._socket.close(linger)
 
 
+class StockPublisher(Publisher):
+    """A publisher as stock's long-running ones are: a PUB that queues 1000 messages and drops the next in silence."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: str) -> None:
+        self._socket = context.socket(zmq.PUB)
+        self._socket.linger = 1000
+        self._socket.connect(address)
+        self.address = address
+
+
 class Listener:
     """A subscriber on outbound that keeps everything it hears, in order."""
 
@@ -87,9 +103,13 @@ class Listener:
         *addresses: str,
         topic: bytes = b"",
         bind: str = "",
+        stock: bool = False,
     ) -> None:
         self._socket = context.socket(zmq.SUB)
-        self._socket.set_hwm(0)
+        if stock:  # its defaults: queues of 1000, and ever longer pauses between two tries to connect
+            self._socket.reconnect_ivl, self._socket.reconnect_ivl_max = 100, 1000
+        else:
+            self._socket.set_hwm(0)
         self._socket.linger = 0
         self._socket.ipv6 = True
         self._socket.subscribe(topic)
@@ -141,6 +161,62 @@ class Listener:
         self._socket.close(linger)
 
 
+class Submitter:
+    """A client of submit that knows only the protocol's page: a DEALER, or a REQ."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: str, kind: int = zmq.DEALER) -> None:
+        self._socket = context.socket(kind)
+        self._socket.linger = 0
+        self._socket.ipv6 = True
+        self._socket.connect(address)
+        self._delimiter = [b""] if kind == zmq.DEALER else []
+        self.address = address
+
+    def send(self, *messages: Message) -> None:
+        """Send a request, without waiting for its answer."""
+        self.send_frames(b"FMR1", *(frame for message in messages for frame in message))
+
+    def send_frames(self, *frames: bytes) -> None:
+        """Send whatever a client may get wrong behind the empty frame."""
+        self._socket.send_multipart([*self._delimiter, *frames])
+
+    def send_raw(self, *frames: bytes) -> None:
+        """Send whatever a client may get wrong."""
+        self._socket.send_multipart(frames)
+
+    def answer(self, timeout: float = PATIENCE) -> dict[str, Any]:
+        """The next answer."""
+        answer = self.answer_if_any(timeout)
+        assert answer is not None, f"no answer from {self.address} within {timeout:g} s"
+        return answer
+
+    def answer_if_any(self, timeout: float = 0.0) -> dict[str, Any] | None:
+        if not self._socket.poll(int(timeout * 1000)):
+            return None
+        frames = self._socket.recv_multipart()
+        assert frames[:-1] == [*self._delimiter, b"FMR1"], frames
+        answer: dict[str, Any] = json.loads(frames[-1])
+        return answer
+
+    def receive_raw(self, timeout: float = PATIENCE) -> list[bytes]:
+        """The frames of the next answer, whatever they are."""
+        assert self._socket.poll(int(timeout * 1000)), f"no answer from {self.address} within {timeout:g} s"
+        return self._socket.recv_multipart()
+
+    def ask(self, *messages: Message, timeout: float = PATIENCE) -> dict[str, Any]:
+        """One request and its answer."""
+        self.send(*messages)
+        return self.answer(timeout)
+
+    def close(self, linger: int = 0) -> None:
+        self._socket.close(linger)
+
+
+def accepted(first: int, last: int, duplicates: int = 0) -> dict[str, Any]:
+    """A receipt as the protocol's page has it."""
+    return {"status": "accepted", "seq": [first, last], "duplicates": duplicates}
+
+
 class Hears(Protocol):
     """Anyone on outbound: a Listener or a stock program."""
 
@@ -181,7 +257,7 @@ class Sockets:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.context.set(zmq.MAX_SOCKETS, 4096)
-        self._open: list[Publisher | Listener] = []
+        self._open: list[Publisher | Listener | Submitter] = []
 
     def publisher(self, address: str) -> Publisher:
         """A publisher that the relay has subscribed to."""
@@ -196,6 +272,21 @@ class Sockets:
         listener = Listener(self.context, *addresses, topic=topic)
         self._open.append(listener)
         return listener
+
+    def stock_publisher(self, address: str) -> StockPublisher:
+        publisher = StockPublisher(self.context, address)
+        self._open.append(publisher)
+        return publisher
+
+    def stock_listener(self, *addresses: str) -> Listener:
+        listener = Listener(self.context, *addresses, stock=True)
+        self._open.append(listener)
+        return listener
+
+    def submitter(self, address: str, kind: int = zmq.DEALER) -> Submitter:
+        submitter = Submitter(self.context, address, kind)
+        self._open.append(submitter)
+        return submitter
 
     def inbound(self, address: str) -> Listener:
         """The relay's own place, taken by the test: it sees what publishers send, and nothing else.

@@ -1,0 +1,270 @@
+"""The disk under the journal, when it is full, read-only or gives back garbage: the relay relays, says so, recovers.
+
+Small real file systems are mounted for this, which takes root.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from harness import Host, Relay, wait_until
+from wire import Bus, Message, Sockets, StartBus, Submitter, accepted, compare, envelope, join, numbered
+
+BUSY = {"status": "busy", "retry_after": 2.0}
+
+
+def mount(*arguments: str | Path) -> None:
+    done = subprocess.run(["mount", *map(str, arguments)], capture_output=True, text=True, timeout=10, check=False)
+    if done.returncode:
+        why = done.stderr.splitlines()[0]
+        pytest.fail(f"these tests mount file systems and so need root, with the right to: {why}", pytrace=False)
+
+
+class Disk:
+    """A small file system of its own in place of the host's state directory."""
+
+    def __init__(self, host: Host) -> None:
+        self.directory = host.directory / "state"
+        self._filler = self.directory / "filler"
+        mount("-t", "tmpfs", "-o", "size=2m,mode=755", "tmpfs", self.directory)
+
+    def resize(self, size: str) -> None:
+        mount("-o", f"remount,size={size}", self.directory)
+
+    def fill(self) -> None:
+        with self._filler.open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+            while filler.write(bytes(4096)):
+                pass
+
+    def free(self) -> None:
+        self._filler.unlink()
+
+    def forbid_writing(self) -> None:
+        mount("-o", "remount,ro", self.directory)
+
+    def allow_writing(self) -> None:
+        mount("-o", "remount,rw", self.directory)
+
+    def close(self) -> None:
+        subprocess.run(["umount", self.directory], timeout=10, check=True)
+
+
+@pytest.fixture
+def disk(host: Host) -> Iterator[Disk]:
+    """Also the config of a site with submit; a test asks for it before whatever starts a relay."""
+    host.configure_submit()
+    with contextlib.closing(Disk(host)) as disk:
+        yield disk
+
+
+def journaled(host: Host) -> list[Message]:
+    """What the journal of a relay that has ended holds, in its order, read by another program's means."""
+    with contextlib.closing(sqlite3.connect(host.journal_file)) as db:
+        rows = db.execute("SELECT topic, body FROM message ORDER BY seq").fetchall()
+    return [row for row in rows if row[0] == b"org.example.test.numbered"]
+
+
+def submit_until_busy(client: Submitter, messages: Iterator[Message]) -> list[Message]:
+    """Submit one by one, as there is some room left in the files that exist; return those that have a receipt."""
+    taken: list[Message] = []
+    for message in messages:
+        answer = client.ask(message)
+        if answer == BUSY:
+            return taken
+        assert answer["status"] == "accepted"
+        taken.append(message)
+    raise AssertionError("there was room for all of them")
+
+
+def assert_critical(bus: Bus) -> None:
+    ran = bus.host.run("fedmsg-relay", "status")
+    assert ran.code == 2
+    assert ran.stdout.startswith("CRITICAL - journal can not be written, messages go unjournaled: ")
+    assert bus.relay.log_lines(" ERROR ", "inbound is forwarded unjournaled, submit is busy")
+
+
+def assert_ok(bus: Bus) -> None:
+    ran = bus.host.run("fedmsg-relay", "status")
+    assert (ran.code, ran.stdout[:4]) == (0, "OK -")
+
+
+@pytest.mark.parametrize(("size", "before"), [("2m", 3), ("24m", 6000)], ids=["a young journal", "one that wrapped"])
+def test_a_full_disk_makes_submit_busy_and_inbound_unjournaled(
+    host: Host, disk: Disk, start_bus: StartBus, size: str, before: int
+) -> None:
+    disk.resize(size)
+    bus = start_bus()
+    client = bus.sockets.submitter(host.submit)
+    wide = [envelope("org.example.test.numbered", n, filler="x" * 1000) for n in range(before)]
+    for start in range(0, before, 1000):
+        assert client.ask(*wide[start : start + 1000])["status"] == "accepted"
+    disk.fill()
+    taken = submit_until_busy(client, iter(numbered(3000, start=before)))
+    start = before + len(taken)
+    bus.listener.expect([*wide, *taken])
+
+    unjournaled = numbered(5, start=start)
+    for message in unjournaled:
+        bus.publisher.send(*message)
+        bus.listener.expect([message])
+    assert client.ask(*numbered(3, start=start + 5)) == BUSY
+    assert bus.relay.messages()["unjournaled"] == 5
+    assert_critical(bus)
+    logged = host.run("fedmsg-logger", "--message=spooled", "--modname=test", "--topic=disk")
+    assert (logged.code, len(list(host.spool.glob("*.msg")))) == (0, 1), logged.stderr
+
+    disk.free()
+    retried = numbered(3, start=start + 5)
+    wait_until(lambda: client.ask(*retried)["status"] == "accepted", "submit takes messages again")
+    bus.listener.expect(retried)
+    assert_ok(bus)
+    assert bus.relay.log_lines(" WARNING ", "journal is written again")
+    assert host.run("fedmsg-relay", "spool", "deliver").code == 0
+    wait_until(lambda: any(b"spooled" in frames[1] for frames in bus.listener.hear()), "the spooled one comes out")
+    assert bus.relay.messages()["unjournaled"] == 5
+    assert bus.relay.stop() == 0
+    assert journaled(host) == [*wide, *taken, *retried]
+
+
+def no_journal(relay: Relay) -> None:
+    """As before the very first start."""
+    relay.stop()
+    relay.host.journal_file.unlink()
+
+
+def left_by_a_stop(relay: Relay) -> None:
+    relay.stop()
+
+
+def left_by_a_kill(relay: Relay) -> None:
+    relay.kill()
+
+
+@pytest.mark.parametrize("left", [no_journal, left_by_a_stop, left_by_a_kill])
+@pytest.mark.parametrize("fault", ["full", "read-only"])
+def test_a_relay_starts_on_a_disk_it_can_not_write_to_and_recovers_by_itself(
+    host: Host, disk: Disk, start_bus: StartBus, fault: str, left: Callable[[Relay], None]
+) -> None:
+    bus = start_bus()
+    client = bus.sockets.submitter(host.submit)
+    old = numbered(3)
+    assert client.ask(*old)["status"] == "accepted"
+    bus.listener.expect(old)
+    left(bus.relay)
+    disk.fill() if fault == "full" else disk.forbid_writing()
+
+    bus.relay.start()
+    join(bus.publisher, bus.listener)
+    taken = submit_until_busy(client, iter(numbered(1000, start=3)))
+    unjournaled = numbered(5, start=1003)
+    before = bus.relay.messages()["unjournaled"]
+    bus.publisher.send_all(unjournaled)
+    heard = bus.listener.wait_for(unjournaled[-1])
+    compare([message for message in heard if message not in old], [*taken, *unjournaled])
+    assert client.ask(*numbered(3, start=1008)) == BUSY
+    assert bus.relay.messages()["unjournaled"] == before + 5
+    assert_critical(bus)
+
+    disk.free() if fault == "full" else disk.allow_writing()
+    retried = numbered(3, start=1008)
+    wait_until(lambda: client.ask(*retried)["status"] == "accepted", "submit takes messages again")
+    heard = bus.listener.wait_for(retried[-1])
+    compare([message for message in heard if message not in old], retried)
+    assert_ok(bus)
+    assert client.ask(*retried)["duplicates"] == 3
+    kept = old if left is not no_journal else []
+    assert client.ask(*old)["duplicates"] == len(kept)
+    assert bus.relay.stop() == 0
+    assert journaled(host) == [*kept, *taken, *retried, *([] if kept else old)]
+
+
+def test_a_journal_of_garbage_is_set_aside_once_and_the_relay_runs(host: Host, start_bus: StartBus) -> None:
+    host.configure_submit()
+    garbage = bytes(range(256)) * 100
+    host.journal_file.write_bytes(garbage)
+    bus = start_bus()
+    pid = bus.relay.pid
+    client = bus.sockets.submitter(host.submit)
+    assert client.ask(*numbered(3))["status"] == "accepted"
+    bus.listener.expect(numbered(3))
+    (aside,) = host.journal_file.parent.glob("journal.db.corrupt-*")
+    assert aside.read_bytes() == garbage
+    ran = host.run("fedmsg-relay", "status")
+    assert ran.code == 1
+    assert ran.stdout.startswith(f"WARNING - a journal that could not be read was set aside as {aside}")
+    assert bus.relay.log_lines(" ERROR ", str(aside))
+    assert bus.relay.pid == pid
+    assert bus.relay.running.alive()
+
+    bus.relay.stop()
+    bus.relay.start()
+    assert [*host.journal_file.parent.glob("journal.db.corrupt-*")] == [aside]
+    assert client.ask(*numbered(3))["duplicates"] == 3
+    wait_until(lambda: host.run("fedmsg-relay", "status").code == 0, "the listener is back and all is well")
+
+
+def test_a_torn_tail_costs_only_what_was_torn(host: Host, relay: Relay, sockets: Sockets) -> None:
+    host.configure_submit()
+    relay.start()
+    client = sockets.submitter(host.submit)
+    wal = Path(f"{host.journal_file}-wal")
+    ends = []
+    for number in range(20):
+        assert client.ask(*numbered(1, start=number)) == accepted(number + 1, number + 1)
+        ends.append(wal.stat().st_size)
+    relay.kill()
+    os.truncate(wal, ends[12] + 10)
+
+    relay.start()
+    assert client.ask(*numbered(13)) == accepted(1, 13, duplicates=13)
+    assert client.ask(*numbered(7, start=13)) == accepted(14, 20)
+    assert relay.settled()["damaged"] == 0
+    assert relay.stop() == 0
+    assert journaled(host) == numbered(20)
+    assert not [*host.journal_file.parent.glob("journal.db.corrupt-*")]
+
+
+def test_a_message_that_changed_on_disk_is_reported_and_not_published(
+    host: Host, relay: Relay, sockets: Sockets
+) -> None:
+    host.configure_submit()
+    relay.start()
+    assert sockets.submitter(host.submit).ask(*numbered(5)) == accepted(1, 5)
+    relay.stop()
+    with contextlib.closing(sqlite3.connect(host.journal_file)) as db:
+        # As after a kill, and with a listener to wait for, so that somebody hears what comes out.
+        db.execute("UPDATE state SET published = 0")
+        db.execute("DELETE FROM listener")
+        db.execute("INSERT INTO listener VALUES ('127.0.0.1')")
+        db.execute("UPDATE message SET body = replace(body, 'numbered', 'nunbered') WHERE seq = 3")
+        db.commit()
+    listener = sockets.listener(host.outbound)
+    relay.start()
+    whole = numbered(5)
+    listener.expect(whole[:2] + whole[3:])
+    counts = relay.settled()
+    assert (counts["carried"], counts["published"], counts["damaged"]) == (5, 4, 1)
+    assert relay.log_lines(" ERROR ", "message seq 3 is damaged")
+
+
+def test_a_journal_of_a_newer_format_is_left_as_it_is(host: Host, relay: Relay) -> None:
+    relay.start()
+    relay.stop()
+    with contextlib.closing(sqlite3.connect(host.journal_file)) as db:
+        db.execute("UPDATE state SET format = format + 1")
+        db.commit()
+    before = host.journal_file.read_bytes()
+    process = relay.launch()
+    assert process.wait() == 78
+    (line,) = process.stderr().splitlines()
+    assert str(host.journal_file) in line
+    assert "newer" in line
+    assert host.journal_file.read_bytes() == before
+    assert not [*host.journal_file.parent.glob("journal.db.corrupt-*")]

@@ -1,0 +1,413 @@
+"""The journal: what it took it gives back, byte for byte and in order, whatever happens to its file."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from fedmsg_relay import journal as journals
+from fedmsg_relay.errors import ConfigError, JournalCorruptError, JournalError
+from fedmsg_relay.journal import Entry, Journal, Record, Rejected
+
+DAY = 86400.0
+MUCH = 2**40
+UNFIT = Entry(b"", b"", object())  # type: ignore[arg-type]  # SQLite fails on it in the middle of a batch
+
+
+def entries(count: int, start: int = 0, size: int = 20) -> list[Entry]:
+    return [
+        Entry(b"org.example.%d" % n, b'"%s%d"' % (b"x" * size, n), f"2026-{n}") for n in range(start, start + count)
+    ]
+
+
+def held(journal: Journal) -> list[Entry]:
+    """Everything in it."""
+    records = journal.waiting(0, 10**9)
+    assert all(record.intact for record in records)
+    return [Entry(record.topic, record.body, record.msg_id) for record in records]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "journal.db"
+
+
+@pytest.fixture
+def journal(path: Path) -> Iterator[Journal]:
+    with contextlib.closing(Journal(path)) as journal:
+        yield journal
+
+
+# Against a model.
+
+some_entries = st.lists(
+    st.builds(Entry, st.binary(max_size=20), st.binary(max_size=300), st.none() | st.text("abc", max_size=3)),
+    max_size=8,
+)
+some_rejected = st.lists(
+    st.builds(
+        Rejected, st.sampled_from(["too-large", "body-not-json"]), st.just("10.0.0.1"), *[st.binary()] * 2, st.just(1)
+    ),
+    max_size=4,
+)
+
+
+class JournalAndModel(RuleBasedStateMachine):
+    """A list of entries, what of it is published and trimmed, and the listeners: the model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = Path(tempfile.mkdtemp(prefix="fedmsg-"))
+        self.path = self.directory / "journal.db"
+        self.journal = Journal(self.path)
+        self.taken: list[Entry] = []
+        self.published = self.trimmed = self.quarantined = 0
+        self.listeners: list[str] = []
+
+    @rule(batch=some_entries, rejected=some_rejected)
+    def append(self, batch: list[Entry], rejected: list[Rejected]) -> None:
+        self.journal.append(batch, rejected)
+        self.taken += batch
+        self.quarantined += len(rejected)
+
+    @precondition(lambda self: self.published < len(self.taken))
+    @rule(data=st.data())
+    def publish(self, data: st.DataObject) -> None:
+        self.published = data.draw(st.integers(self.published + 1, len(self.taken)))
+        self.journal.mark_published(self.published)
+
+    @rule(hosts=st.lists(st.sampled_from(["10.0.0.1", "::1"]), max_size=3))
+    def remember(self, hosts: list[str]) -> None:
+        self.journal.remember_listeners(hosts)
+        self.listeners = hosts
+
+    @rule()
+    def trim(self) -> None:
+        """As if everything were too old."""
+        removed = self.journal.trim(-DAY, MUCH)
+        keeps = min(self.published, len(self.taken) - 1)
+        assert removed == max(0, keeps - self.trimmed)
+        self.trimmed += removed
+
+    @rule()
+    def reopen(self) -> None:
+        self.journal.close()
+        self.journal = Journal(self.path)
+
+    @rule()
+    def lose_the_process(self) -> None:
+        """What a kill leaves is the files as they are now."""
+        copy = self.directory / "copy"
+        shutil.rmtree(copy, ignore_errors=True)
+        copy.mkdir()
+        for suffix in ("", "-wal"):
+            shutil.copy(f"{self.path}{suffix}", copy)
+        self.journal.close()
+        for suffix in ("", "-wal"):
+            shutil.copy(copy / f"journal.db{suffix}", self.directory)
+        self.journal = Journal(self.path)
+        assert self.journal.set_aside is None
+
+    @invariant()
+    def it_holds_what_the_model_holds(self) -> None:
+        assert held(self.journal) == self.taken[self.trimmed :]
+        assert (self.journal.last, self.journal.published) == (len(self.taken), self.published)
+        waiting = [record.seq for record in self.journal.waiting(self.published, 10**9)]
+        assert waiting == list(range(self.published + 1, len(self.taken) + 1))
+        newest = [(e.msg_id, seq) for seq, e in enumerate(self.taken, 1) if e.msg_id is not None and seq > self.trimmed]
+        assert list(self.journal.recent_ids(10**9)) == newest
+        assert self.journal.listeners() == self.listeners
+
+    def teardown(self) -> None:
+        self.journal.close()
+        shutil.rmtree(self.directory)
+
+
+TestJournalAndModel = JournalAndModel.TestCase
+TestJournalAndModel.settings = settings(
+    max_examples=60, stateful_step_count=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
+
+
+# On disk.
+
+
+def test_a_batch_is_synced_before_append_returns(journal: Journal) -> None:
+    journal.append(entries(3))
+    journal.mark_published(3)
+    journal.remember_listeners(["10.0.0.1"])
+    with pytest.raises(JournalError):
+        journal.append([UNFIT])
+    # Only the notes that may be lost are written without; nothing leaves that switched off.
+    assert journal._db.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert journal._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_batch_is_all_or_nothing(journal: Journal) -> None:
+    journal.append(entries(3))
+    with pytest.raises(JournalError):
+        journal.append([*entries(2, start=3), UNFIT])
+    assert held(journal) == entries(3)
+    journal.append(entries(2, start=3))
+    assert [record.seq for record in journal.waiting(0, 100)] == [1, 2, 3, 4, 5]
+
+
+def test_a_torn_tail_costs_the_last_batches_and_never_half_of_one(path: Path, tmp_path: Path) -> None:
+    """The WAL, cut at every place a power cut may have left it at."""
+    with contextlib.closing(Journal(path)) as journal:
+        ends = [0]
+        for lot in range(6):
+            journal.append(entries(10, start=10 * lot, size=500))
+            ends.append(Path(f"{path}-wal").stat().st_size)
+        whole = Path(f"{path}-wal").read_bytes()
+        base = path.read_bytes()
+    random = Random(2026)  # noqa: S311 -- nothing here is secret
+    cuts = sorted({*ends, len(whole), *(random.randrange(len(whole)) for _ in range(150))})
+    for cut in cuts:
+        for garbage in (b"", random.randbytes(700)):
+            torn = tmp_path / f"torn-{cut}-{len(garbage)}" / "journal.db"
+            torn.parent.mkdir()
+            torn.write_bytes(base)
+            Path(f"{torn}-wal").write_bytes(whole[:cut] + garbage)
+            with contextlib.closing(Journal(torn)) as found:
+                batches = sum(1 for end in ends[1:] if end <= cut)
+                assert held(found) == entries(10 * batches, size=500), (cut, len(garbage))
+                assert found.set_aside is None
+                found.append(entries(1))
+                assert found.last == 10 * batches + 1
+            shutil.rmtree(torn.parent)
+
+
+def test_a_flipped_bit_is_never_taken_for_a_message(path: Path, tmp_path: Path) -> None:
+    """Any bit of the file: what comes back intact is what was journaled, and nothing else ends it."""
+    taken = entries(120, size=300)
+    with contextlib.closing(Journal(path)) as journal:
+        journal.append(taken)
+        journal.mark_published(60)
+    good = path.read_bytes()
+    bodies = {(entry.topic, entry.body) for entry in taken}
+    random = Random(2026)  # noqa: S311 -- nothing here is secret
+    damaged = corrupt = 0
+    for number in range(400):
+        flipped = bytearray(good)
+        flipped[random.randrange(len(good))] ^= 1 << random.randrange(8)
+        copy = tmp_path / f"flip-{number}" / "journal.db"
+        copy.parent.mkdir()
+        copy.write_bytes(flipped)
+        try:
+            with contextlib.closing(Journal(copy)) as found:
+                records = found.waiting(0, 1000)
+                dict(found.recent_ids(1000))
+                found.append(entries(1))
+                corrupt += found.set_aside is not None
+        except JournalError:
+            corrupt += 1
+            continue
+        finally:
+            shutil.rmtree(copy.parent)
+        damaged += sum(not record.intact for record in records)
+        assert {(record.topic, record.body) for record in records if record.intact} <= bodies
+    assert damaged > 50
+    assert corrupt > 5
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"hello\n", b"\0" * 8192, b"SQLite format 3\0" + b"\xff" * 9000, bytes(range(256)) * 64],
+    ids=["text", "zeros", "a header and garbage", "bytes"],
+)
+def test_what_is_no_journal_is_set_aside(path: Path, content: bytes) -> None:
+    path.parent.mkdir()
+    path.write_bytes(content)
+    with contextlib.closing(Journal(path)) as journal:
+        assert journal.set_aside is not None
+        assert journal.set_aside.read_bytes() == content
+        journal.append(entries(3))
+        assert held(journal) == entries(3)
+
+
+def test_an_empty_file_becomes_a_journal(path: Path) -> None:
+    path.parent.mkdir()
+    path.touch()
+    with contextlib.closing(Journal(path)) as journal:
+        assert journal.set_aside is None
+        journal.append(entries(1))
+
+
+def test_a_cut_file_is_set_aside_at_once_or_when_it_shows(path: Path) -> None:
+    with contextlib.closing(Journal(path)) as journal:
+        journal.append(entries(500, size=500))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    try:
+        journal = Journal(path)
+        journal.waiting(0, 1000)
+    except JournalCorruptError:
+        journal = Journal(path, anew=True)
+    with contextlib.closing(journal):
+        assert journal.set_aside is not None
+        journal.append(entries(1))
+        assert held(journal) == entries(1)
+
+
+def test_two_that_are_set_aside_within_a_second_are_both_kept(path: Path) -> None:
+    path.parent.mkdir()
+    kept = []
+    for content in (b"first", b"second", b"third"):
+        path.write_bytes(content)
+        with contextlib.closing(Journal(path)) as journal:
+            assert journal.set_aside is not None
+            kept.append(journal.set_aside)
+    assert [aside.read_bytes() for aside in kept] == [b"first", b"second", b"third"]
+
+
+def test_a_journal_of_a_newer_version_is_left_alone(path: Path) -> None:
+    Journal(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE state SET format = 2")
+        db.commit()
+    before = path.read_bytes()
+    with pytest.raises(ConfigError, match="newer"):
+        Journal(path)
+    assert path.read_bytes() == before
+
+
+def test_it_is_not_for_everybody_to_read(journal: Journal, path: Path) -> None:
+    journal.append(entries(1))
+    assert path.stat().st_mode & 0o7 == 0
+
+
+# Retention.
+
+
+def at(monkeypatch: pytest.MonkeyPatch, days: float) -> None:
+    monkeypatch.setattr("time.time_ns", lambda: int((1_700_000_000 + days * DAY) * 1e9))
+
+
+def trim_all(journal: Journal, days: float, keep_bytes: int = MUCH) -> int:
+    steps = 0
+    while journal.trim(days * DAY, keep_bytes):
+        steps += 1
+        assert steps < 1000
+    return steps
+
+
+def test_what_is_too_old_goes_and_the_rest_stays(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    for day in range(5):
+        at(monkeypatch, day)
+        journal.append(entries(10, start=10 * day))
+    journal.mark_published(50)
+    at(monkeypatch, 5)
+    trim_all(journal, days=2.5)
+    assert held(journal) == entries(20, start=30)
+
+
+def test_what_is_not_published_stays_however_old(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    at(monkeypatch, 0)
+    journal.append(entries(10))
+    journal.mark_published(4)
+    at(monkeypatch, 100)
+    trim_all(journal, days=1)
+    assert held(journal) == entries(6, start=4)
+    trim_all(journal, days=1, keep_bytes=0)
+    assert held(journal) == entries(6, start=4)
+
+
+def test_the_newest_stays_so_that_no_number_is_used_twice(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at(monkeypatch, 0)
+    with contextlib.closing(Journal(path)) as journal:
+        journal.append(entries(10))
+        journal.mark_published(10)
+        at(monkeypatch, 100)
+        trim_all(journal, days=1)
+        assert held(journal) == entries(1, start=9)
+    with contextlib.closing(Journal(path)) as journal:
+        journal.append(entries(1))
+        assert journal.last == 11
+
+
+def test_space_is_given_back_while_it_is_open(journal: Journal, path: Path) -> None:
+    for lot in range(30):
+        journal.append(entries(1000, start=1000 * lot, size=1000))
+    journal.mark_published(30_000)
+    grown = journal.size()
+    assert grown > 30 * 2**20
+    assert trim_all(journal, days=1, keep_bytes=8 * 2**20) > 1, "retention goes in steps"
+    assert journal.size() <= 8 * 2**20
+    last = journal.last
+    for lot in range(3):
+        journal.append(entries(1000, start=last + 1000 * lot, size=1000))
+    journal._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    assert path.stat().st_size < grown
+    kept = held(journal)
+    assert kept == entries(len(kept), start=33_000 - len(kept), size=1000)
+
+
+def test_a_clock_that_steps_back_costs_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Order is by number, not by time; and what was journaled in between is neither lost nor kept for ever."""
+    with contextlib.closing(Journal(path)) as journal:
+        for hour, lot in ((0, 0), (1, 1), (0.1, 2), (0.2, 3), (1.5, 4)):
+            at(monkeypatch, hour / 24)
+            journal.append(entries(10, start=10 * lot))
+        assert held(journal) == entries(50)
+        assert [record.seq for record in journal.waiting(0, 100)] == list(range(1, 51))
+        journal.mark_published(50)
+        trim_all(journal, days=1 / 24)  # all older than 0.5 h: the second lot, from before the step, is not
+        assert held(journal) == entries(40, start=10)
+        at(monkeypatch, 2.1 / 24)
+        trim_all(journal, days=1 / 24)
+        assert held(journal) == entries(10, start=40)
+    with contextlib.closing(Journal(path)) as journal:
+        assert list(journal.recent_ids(100)) == [(f"2026-{n}", n + 1) for n in range(40, 50)]
+
+
+# The quarantine.
+
+
+def test_the_quarantine_is_bounded_in_rows_and_bytes(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journals, "QUARANTINE_ROWS", 100)
+    for lot in range(25):
+        batch = [
+            Rejected("too-large", "10.0.0.1", b"%d" % n, b"x" * 200_000, 200_001)
+            for n in range(10 * lot, 10 * lot + 10)
+        ]
+        journal.append([], batch)
+    rows = journal._db.execute("SELECT topic, length(body), size FROM quarantine ORDER BY id").fetchall()
+    assert rows == [(b"%d" % n, journals.QUARANTINE_BYTES, 200_001) for n in range(150, 250)]
+
+
+def test_a_flood_larger_than_the_quarantine_leaves_its_newest(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journals, "QUARANTINE_ROWS", 100)
+    journal.append(entries(3), [Rejected("too-large", "10.0.0.1", b"%d" % n, b"", 1) for n in range(350)])
+    rows = journal._db.execute("SELECT topic FROM quarantine ORDER BY id").fetchall()
+    assert rows == [(b"%d" % n,) for n in range(250, 350)]
+    assert held(journal) == entries(3)
+
+
+def test_the_quarantine_counts_on_after_a_restart(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journals, "QUARANTINE_ROWS", 10)
+    for lot in range(4):
+        with contextlib.closing(Journal(path)) as journal:
+            journal.append([], [Rejected("too-deep", "::1", b"%d" % n, b"", 1) for n in range(6 * lot, 6 * lot + 6)])
+            rows = journal._db.execute("SELECT topic FROM quarantine ORDER BY id").fetchall()
+    assert rows == [(b"%d" % n,) for n in range(14, 24)]
+
+
+def test_a_record_knows_that_it_is_damaged() -> None:
+    topic, body = b"org.example", b'{"a": 1}'
+    good = Record(1, 0, None, topic, body, journals.checksum(topic, body))
+    assert good.intact
+    assert not good._replace(body=b'{"a": 2}').intact
+    assert not good._replace(topic=b"org.exampld").intact
+    assert not Record(1, 0, None, 7, None, good.crc).intact  # type: ignore[arg-type]

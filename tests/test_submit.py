@@ -1,0 +1,402 @@
+"""submit: a receipt means on disk, a batch goes as a whole, a retry is not published twice.
+
+The clients here know only docs/submit.md.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from random import Random
+from typing import Any
+
+import pytest
+import zmq
+
+from fedmsg_relay import submit
+from harness import PATIENCE, Host, wait_until
+from wire import Bus, Message, RawPeer, StartBus, Submitter, accepted, compare, envelope, frame, join, numbered
+
+TOPIC = b"org.example.test.submit"
+NOT_WELL_FORMED = {
+    "topic-not-utf8": (b"org.\xff", b"{}"),
+    "body-not-utf8": (TOPIC, b'"\xff"'),
+    "body-not-json": (TOPIC, b"hello"),
+    "too-deep": (TOPIC, b"[" * 2000 + b"]" * 2000),
+    "too-large": (TOPIC, b'"' + b"x" * 5000 + b'"'),
+}
+
+
+def named(msg_id: str, number: int = 0) -> Message:
+    return TOPIC, json.dumps({"topic": TOPIC.decode(), "msg": {"n": number}, "msg_id": msg_id}).encode()
+
+
+@pytest.fixture
+def submitter(submit_bus: Bus) -> Submitter:
+    return submit_bus.sockets.submitter(submit_bus.host.submit)
+
+
+@pytest.fixture
+def last(submit_bus: Bus) -> int:
+    """The newest number in the journal; the next message gets the one after it."""
+    return last_seq(submit_bus)
+
+
+def last_seq(bus: Bus) -> int:
+    seq: int = bus.relay.status()["journal"]["last"]
+    return seq
+
+
+@pytest.mark.parametrize("kind", [zmq.REQ, zmq.DEALER], ids=["REQ", "DEALER"])
+def test_a_message_gets_its_receipt_and_comes_out_as_it_went_in(submit_bus: Bus, last: int, kind: int) -> None:
+    client = submit_bus.sockets.submitter(submit_bus.host.submit, kind)
+    odd = (TOPIC, b' {"b": 1.10,  "a":"\\u00e9", "a": NaN } ')
+    assert client.ask(odd) == accepted(last + 1, last + 1)
+    submit_bus.listener.expect([odd])
+    assert client.ask(*numbered(3)) == accepted(last + 2, last + 4)
+    submit_bus.listener.expect(numbered(3))
+
+
+def test_a_client_of_bare_zmtp_gets_its_receipt(submit_bus: Bus, last: int) -> None:
+    peer = RawPeer(submit_bus.host.submit).shake_hands(b"REQ")
+    (message,) = numbered(1)
+    peer.send(frame(b"", more=True) + frame(b"FMR1", more=True) + frame(message[0], more=True) + frame(message[1]))
+    body = json.dumps(accepted(last + 1, last + 1)).encode()
+    answer = frame(b"", more=True) + frame(b"FMR1", more=True) + frame(body)
+    assert peer.receive(len(answer)) == answer
+    peer.close()
+    submit_bus.listener.expect([message])
+
+
+def test_a_receipt_means_that_the_message_is_in_the_journal(submit_bus: Bus, submitter: Submitter) -> None:
+    for message in numbered(5):
+        (seq, _) = submitter.ask(message)["seq"]
+        submit_bus.relay.kill()
+        shown = submit_bus.host.run("fedmsg-relay", "journal", "show", str(seq))
+        assert (shown.code, shown.stdout.encode()) == (0, message[1] + b"\n")
+        submit_bus.relay.start()
+
+
+def test_a_receipt_means_that_the_message_comes_out_even_after_a_kill(submit_bus: Bus, submitter: Submitter) -> None:
+    for message in numbered(5):
+        (seq, _) = submitter.ask(message)["seq"]
+        submit_bus.relay.kill()
+        with closing(sqlite3.connect(submit_bus.host.journal_file)) as db:
+            rows = db.execute("SELECT topic, body FROM message WHERE seq = ?", (seq,)).fetchall()
+        assert rows == [message]
+        submit_bus.relay.start()
+        # Once before the kill, or once after the start, or both.
+        assert {*submit_bus.listener.wait_for(message)} <= {*numbered(5)}
+
+
+def test_every_message_is_counted_as_what_became_of_it(submit_bus: Bus, submitter: Submitter) -> None:
+    before = submit_bus.relay.messages()
+    submit_bus.publisher.send(TOPIC, b"not JSON")
+    submit_bus.publisher.send_all(numbered(2))
+    submit_bus.listener.expect(numbered(2))
+    submitter.ask(*numbered(5))
+    submitter.ask(*numbered(7), NOT_WELL_FORMED["body-not-json"])
+    submitter.send_frames(b"FMR1")
+    submitter.answer()
+    after = submit_bus.relay.settled()
+    expected = {"received": 17, "journaled": 5, "quarantined": 1, "refused": 9, "duplicates": 2, "unjournaled": 0}
+    assert {name: after[name] - before[name] for name in expected} == expected
+
+
+def test_a_batch_of_1000_is_published_in_its_order(submit_bus: Bus, submitter: Submitter, last: int) -> None:
+    assert submitter.ask(*numbered(1000)) == accepted(last + 1, last + 1000)
+    submit_bus.listener.expect(numbered(1000))
+
+
+def test_a_batch_of_1001_is_refused_as_a_whole(submit_bus: Bus, submitter: Submitter, last: int) -> None:
+    answer = submitter.ask(*numbered(1001))
+    assert (answer["status"], answer["reason"]) == ("refused", "batch-too-large")
+    good = envelope("org.example.test.good", 1)
+    assert submitter.ask(good) == accepted(last + 1, last + 1)
+    submit_bus.listener.expect([good])
+
+
+@pytest.mark.parametrize("reason", NOT_WELL_FORMED)
+def test_one_bad_message_refuses_its_whole_batch(host: Host, start_bus: StartBus, reason: str) -> None:
+    host.configure_submit()
+    host.write("relay.toml", "[limits]\nmax_message_size = 4096\n")
+    bus = start_bus()
+    before = last_seq(bus)
+    client = bus.sockets.submitter(host.submit)
+    for position in (0, 1, 2):
+        batch = numbered(2)
+        batch.insert(position, NOT_WELL_FORMED[reason])
+        answer = client.ask(*batch)
+        assert (answer["status"], answer["reason"]) == ("refused", reason)
+        assert f"message {position + 1} of 3" in answer["detail"]
+    # Neither published, nor remembered as seen: without the bad one it is taken.
+    assert client.ask(*numbered(2)) == accepted(before + 1, before + 2)
+    bus.listener.expect(numbered(2))
+    messages = bus.relay.messages()
+    assert (messages["refused"], messages["duplicates"]) == (9, 0)
+    assert bus.relay.status()["dropped"][reason] == 9
+    kept = bus.host.run("fedmsg-relay", "journal", "quarantine", "--json").stdout.splitlines()
+    assert [(json.loads(row)["reason"], json.loads(row)["source"]) for row in kept] == [(reason, "127.0.0.1")] * 3
+
+
+def test_the_same_again_is_acknowledged_and_not_published_twice(
+    submit_bus: Bus, submitter: Submitter, last: int
+) -> None:
+    batch = numbered(3)
+    assert submitter.ask(*batch) == accepted(last + 1, last + 3)
+    assert submitter.ask(*batch) == accepted(last + 1, last + 3, duplicates=3)
+    assert submitter.ask(batch[1]) == accepted(last + 2, last + 2, duplicates=1)
+    assert submitter.ask(batch[2], *numbered(1, start=3)) == accepted(last + 3, last + 4, duplicates=1)
+    submit_bus.listener.expect(numbered(4))
+    assert submit_bus.relay.messages()["duplicates"] == 5
+
+
+def test_the_same_twice_in_one_batch_is_published_once(submit_bus: Bus, submitter: Submitter, last: int) -> None:
+    once, twice = named("2026-a"), named("2026-b")
+    assert submitter.ask(twice, once, twice, twice) == accepted(last + 1, last + 2, duplicates=2)
+    assert submitter.ask(*numbered(1)) == accepted(last + 3, last + 3)
+    submit_bus.listener.expect([twice, once, *numbered(1)])
+
+
+def test_the_same_from_many_clients_at_once_is_published_once(submit_bus: Bus, last: int) -> None:
+    clients = [submit_bus.sockets.submitter(submit_bus.host.submit) for _ in range(20)]
+    # The relay stands still meanwhile, so that it finds them all in one turn.
+    for client in clients:
+        client.ask(*numbered(1))
+    submit_bus.relay.running.popen.send_signal(19)
+    for client in clients:
+        client.send(*numbered(2, start=1))
+    submit_bus.relay.running.popen.send_signal(18)
+    answers = [client.answer() for client in clients]
+    assert [answer["seq"] for answer in answers] == [[last + 2, last + 3]] * 20
+    assert sorted(answer["duplicates"] for answer in answers) == [0, *[2] * 19]
+    submit_bus.listener.expect(numbered(3))
+
+
+def test_what_came_at_inbound_is_known_to_submit(submit_bus: Bus, submitter: Submitter, last: int) -> None:
+    submit_bus.publisher.send_all(numbered(2))
+    submit_bus.listener.expect(numbered(2))
+    assert submitter.ask(*numbered(3)) == accepted(last + 1, last + 3, duplicates=2)
+    submit_bus.listener.expect(numbered(1, start=2))
+
+
+def test_what_has_no_msg_id_is_never_a_duplicate(submit_bus: Bus, submitter: Submitter, last: int) -> None:
+    odd: list[Message] = [
+        *[(TOPIC, body) for body in (b"{}", b"[]", b'"text"', b"null", b'{"msg_id": 7}', b'{"msg_id": null}')],
+        (TOPIC, b'{"msg_id": "' + b"x" * 201 + b'"}'),
+        (TOPIC, '{"msg_id": "é"}'.encode()),
+    ]
+    for first in (last + 1, last + 1 + len(odd)):
+        assert submitter.ask(*odd) == accepted(first, first + len(odd) - 1)
+        submit_bus.listener.expect(odd)
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_receipts_survive_the_relay(submit_bus: Bus, submitter: Submitter, last: int, end: str) -> None:
+    assert submitter.ask(*numbered(5)) == accepted(last + 1, last + 5)
+    submit_bus.listener.expect(numbered(5))
+    getattr(submit_bus.relay, end)()
+    submit_bus.relay.start()
+    assert submitter.ask(*numbered(6)) == accepted(last + 1, last + 6, duplicates=5)
+
+
+def test_the_window_holds_the_newest_50000(submit_bus: Bus, submitter: Submitter, last: int) -> None:
+    oldest = named("2026-oldest")
+    assert submitter.ask(oldest) == accepted(last + 1, last + 1)
+    for lot in range(49):
+        assert submitter.ask(*numbered(1000, start=1000 * lot))["duplicates"] == 0
+    assert submitter.ask(*numbered(999, start=49_000))["duplicates"] == 0
+    assert submitter.ask(oldest) == accepted(last + 1, last + 1, duplicates=1)
+    assert submitter.ask(*numbered(1, start=49_999))["duplicates"] == 0
+    submit_bus.relay.stop()
+    submit_bus.relay.start()
+    assert submitter.ask(*numbered(1)) == accepted(last + 2, last + 2, duplicates=1)
+    assert submitter.ask(oldest) == accepted(last + 50_002, last + 50_002)
+
+
+def test_submit_is_answered_while_inbound_is_flooded(submit_bus: Bus, submitter: Submitter) -> None:
+    publishers = [submit_bus.sockets.publisher(submit_bus.host.inbound) for _ in range(4)]
+    flood = [(b"org.example.flood", b'{"n":%d}' % n) for n in range(15_000)]
+    for publisher in publishers:
+        publisher.send_all(flood)
+    asked = envelope("org.example.test.asked", 1)
+    assert submitter.ask(asked)["status"] == "accepted"
+    # It was answered before the flood was over, not after it.
+    assert submit_bus.relay.messages()["received"] < 4 * len(flood)
+    submit_bus.listener.wait_for(asked)
+
+
+def test_a_flood_of_nothing_does_not_hold_up_the_relay(submit_bus: Bus, submitter: Submitter) -> None:
+    publishers = [submit_bus.sockets.publisher(submit_bus.host.inbound) for _ in range(4)]
+    for publisher in publishers:
+        for _ in range(10_000):
+            publisher.send(b"")
+    assert submitter.ask(*numbered(1))["status"] == "accepted"
+    assert submit_bus.relay.messages()["quarantined"] < 40_000
+    wait_until(lambda: submit_bus.relay.messages()["quarantined"] == 40_000, "all of it is counted")
+
+
+def test_a_client_that_leaves_before_its_answer_does_no_harm(submit_bus: Bus, submitter: Submitter) -> None:
+    submit_bus.relay.running.popen.send_signal(19)
+    gone = RawPeer(submit_bus.host.submit)
+    hello = [submit_bus.sockets.submitter(submit_bus.host.submit) for _ in range(3)]
+    submit_bus.relay.running.popen.send_signal(18)
+    gone.shake_hands(b"DEALER")
+    for number, client in enumerate(hello):
+        assert client.ask(*numbered(1, start=number))["status"] == "accepted"
+    submit_bus.relay.running.popen.send_signal(19)
+    (message,) = numbered(1, start=10)
+    gone.send(frame(b"", more=True) + frame(b"FMR1", more=True) + frame(message[0], more=True) + frame(message[1]))
+    gone.close()
+    submit_bus.relay.running.popen.send_signal(18)
+    # Without its answer it may have been taken all the same.
+    submit_bus.listener.expect([*numbered(3), message])
+    assert submitter.ask(message)["duplicates"] == 1
+
+
+def named_client(bus: Bus, identity: bytes) -> zmq.Socket[bytes]:
+    client = bus.sockets.context.socket(zmq.DEALER)
+    client.linger, client.identity = 0, identity
+    client.connect(bus.host.submit)
+    return client
+
+
+def ask_raw(client: zmq.Socket[bytes], message: Message) -> dict[str, Any]:
+    client.send_multipart([b"", b"FMR1", *message])
+    assert client.poll(int(PATIENCE * 1000)), "no answer"
+    empty, version, answer = client.recv_multipart()
+    assert (empty, version) == (b"", b"FMR1")
+    found: dict[str, Any] = json.loads(answer)
+    return found
+
+
+NAMES = {"short": b"x", "protocol": b"FMR1", "control characters": b"a\r\n\0", "the longest": b"\xff" * 255}
+
+
+@pytest.mark.parametrize("identity", NAMES.values(), ids=NAMES.keys())
+def test_a_client_may_name_itself_as_it_likes(submit_bus: Bus, last: int, identity: bytes) -> None:
+    with named_client(submit_bus, identity) as client:
+        assert ask_raw(client, *numbered(1)) == accepted(last + 1, last + 1)
+    submit_bus.listener.expect(numbered(1))
+
+
+def test_who_takes_the_name_of_another_client_gets_none_of_its_receipts(submit_bus: Bus, last: int) -> None:
+    one, other, two = numbered(3)
+    with named_client(submit_bus, b"same") as first:
+        assert ask_raw(first, one) == accepted(last + 1, last + 1)
+        with named_client(submit_bus, b"same") as second:
+            second.send_multipart([b"", b"FMR1", *other])
+            wait_until(lambda: len(submit_bus.relay.status()["peers"]["submitters"]) == 2, "both are connected")
+            assert ask_raw(first, two) == accepted(last + 2, last + 2)
+            assert not second.poll(0)
+    submit_bus.listener.expect([one, two])
+
+
+FRAMES: dict[str, tuple[list[bytes], str]] = {
+    "no message": ([b"", b"FMR1"], "bad-request"),
+    "a topic without a body": ([b"", b"FMR1", TOPIC], "bad-request"),
+    "a body too many": ([b"", b"FMR1", TOPIC, b"{}", b"{}"], "bad-request"),
+    "no empty frame": ([b"FMR1", TOPIC, b"{}"], "bad-request"),
+    "one frame": ([b"FMR1"], "bad-request"),
+    "one empty frame": ([b""], "bad-request"),
+    "another version": ([b"", b"FMR2", TOPIC, b"{}"], "bad-version"),
+    "no version": ([b"", TOPIC, b"{}"], "bad-version"),
+    "an empty version": ([b"", b"", TOPIC, b"{}"], "bad-version"),
+    "inbound's frames": ([TOPIC, b"{}"], "bad-request"),
+}
+
+
+@pytest.mark.parametrize(("frames", "reason"), FRAMES.values(), ids=FRAMES.keys())
+def test_a_request_that_is_none_is_refused(submit_bus: Bus, last: int, frames: list[bytes], reason: str) -> None:
+    client = submit_bus.sockets.submitter(submit_bus.host.submit)
+    client.send_raw(*frames)
+    answer = raw_answer(client)
+    assert (answer["status"], answer["reason"]) == ("refused", reason)
+    assert submit_bus.sockets.submitter(submit_bus.host.submit).ask(*numbered(1)) == accepted(last + 1, last + 1)
+    submit_bus.listener.expect(numbered(1))
+    assert submit_bus.relay.messages()["refused"] == 1
+
+
+def raw_answer(client: Submitter) -> dict[str, Any]:
+    """The answer to frames that may have had no empty one, and then it has none either."""
+    frames = client.receive_raw()
+    assert frames[-2] == b"FMR1"
+    assert len(frames) <= 3
+    answer: dict[str, Any] = json.loads(frames[-1])
+    return answer
+
+
+# A fuzz whose oracle is written from the protocol's page, not from the relay's code.
+
+
+def some_message(random: Random, serial: Callable[[], int]) -> tuple[Message, str]:
+    kind = random.choice(["", "", "", "", *NOT_WELL_FORMED])
+    if not kind:
+        return envelope("org.example.test.fuzz", serial()), ""
+    return NOT_WELL_FORMED[kind], kind
+
+
+def some_request(random: Random, serial: Callable[[], int]) -> tuple[list[bytes], list[Message], str]:
+    """Frames behind the empty one, the messages they hold if they are good, and the reason if not."""
+    count = random.choice([1, 1, 2, 3, 10, 1000, 1001])
+    drawn = [some_message(random, serial) for _ in range(count)] if count < 1000 else []
+    drawn = drawn or [(message, "") for message in (envelope("org.example.test.fuzz", serial()) for _ in range(count))]
+    messages = [message for message, _ in drawn]
+    frames = [b"FMR1", *itertools.chain.from_iterable(messages)]
+    reason = next((reason for _, reason in drawn if reason), "")
+    if count > 1000:
+        reason = "batch-too-large"
+    match random.randrange(8):
+        case 0:
+            frames[0] = random.choice([b"", b"FMR0", b"fmr1", b"FMR1 ", random.randbytes(4)])
+            reason = "bad-version"
+        case 1:
+            frames, reason = frames[:-1], "bad-request"
+        case 2:
+            frames, reason = frames[:1], "bad-request"
+    return frames, messages, reason
+
+
+def test_a_fuzz_of_the_frames_reaches_every_refusal_and_only_the_good_come_out(host: Host, start_bus: StartBus) -> None:
+    host.configure_submit()
+    host.write("relay.toml", "[limits]\nmax_message_size = 4096\n")
+    bus = start_bus()
+    client = bus.sockets.submitter(host.submit)
+    random = Random(2026)  # noqa: S311 -- nothing here is secret
+    count = itertools.count()
+    reached = set()
+    published: list[Message] = []
+    refused = 0
+    for _ in range(300):
+        frames, messages, reason = some_request(random, lambda: next(count))
+        client.send_frames(*frames)
+        answer = client.answer()
+        assert answer.get("reason", "") == reason, (frames[:5], answer)
+        if reason:
+            reached.add(reason)
+            refused += len(messages) if reason in NOT_WELL_FORMED else 1
+        else:
+            assert answer["seq"][1] - answer["seq"][0] == len(messages) - 1
+            published += messages
+    assert reached == set(submit.CODES)
+    bus.listener.expect(published)
+    assert bus.relay.messages()["refused"] == refused
+    assert bus.relay.running.alive()
+
+
+def test_bytes_without_sense_at_submit_do_no_harm(submit_bus: Bus, submitter: Submitter) -> None:
+    random = Random(2026)  # noqa: S311 -- nothing here is secret
+    for size in range(1, 2000, 133):
+        peer = RawPeer(submit_bus.host.submit)
+        peer.send(random.randbytes(size))
+        peer.finish()
+        peer = RawPeer(submit_bus.host.submit).shake_hands(b"DEALER")
+        peer.send(frame(random.randbytes(size), more=True) + frame(random.randbytes(3)) + random.randbytes(size))
+        peer.finish()
+    assert submitter.ask(*numbered(3))["status"] == "accepted"
+    join(submit_bus.publisher, submit_bus.listener)
+    messages = submit_bus.relay.settled()
+    compare([messages["journaled"]], [messages["published"]])
