@@ -30,6 +30,13 @@ def test_no_relay_is_one_line_saying_where_it_looked_in_the_time_given(host: Hos
     within(ran, 1)
 
 
+def test_input_that_is_nothing_to_send_needs_no_relay_to_be_refused(host: Host) -> None:
+    ran = host.run("fedmsg-logger", "--timeout", "5", stdin=b"\xff\n")
+    assert ran.code == 65
+    assert "line 1" in ran.one_error_line()
+    assert ran.seconds < 5
+
+
 def test_a_host_name_that_does_not_exist_is_no_relay(host: Host) -> None:
     host.configure("tcp://relay.invalid:9941")
     ran = host.run("fedmsg-logger", "--timeout", "1", "--message", "x")

@@ -93,7 +93,8 @@ def _messages(message: str | None, json_input: bool) -> Iterator[list[Any]]:
                 try:
                     texts.append({"log": _decode(line, f"line {number} of stdin").strip()})
                 except errors.NotWellFormedError:
-                    yield texts  # what came before it is good
+                    if texts:
+                        yield texts  # what came before it is good
                     raise
             yield texts
 
