@@ -162,7 +162,9 @@ def _parser() -> argparse.ArgumentParser:
         "--topic-prefix", metavar="PREFIX", help="the first part of its topic (default: from the config)"
     )
     common = parser.add_argument_group("how to send it")
-    common.add_argument("--timeout", type=seconds, metavar="SECONDS", help="for what is sent at once (default: 10; 2 with a spool)")
+    common.add_argument(
+        "--timeout", type=seconds, metavar="SECONDS", help="for what is sent at once (default: 10; spooled after 2)"
+    )
     common.add_argument("--config-filename", metavar="FILE", help="read this config file instead of the usual places")
     common.add_argument("--print-config", action="store_true", help="print the merged config and exit")
     common.add_argument("--high-water-mark", type=int, metavar="N", help="messages that may wait to be sent")
