@@ -29,7 +29,7 @@ examples:
 Where the relay is stands in the global fedmsg config (/etc/fedmsg.d/*.py and the other usual places); how this daemon
 runs in relay.toml. "fedmsg-relay COMMAND --help" tells more about each command.
 
-signals: TERM and INT drain and stop, HUP re-reads the limits of relay.toml, USR1 reopens the log.
+signals: TERM and INT drain and stop, HUP re-reads [limits] and [journal] of relay.toml, USR1 reopens the log.
 exit codes: 0 ended as asked   64 usage   69 could not bind   78 config
 """
 

@@ -164,6 +164,15 @@ class Journal:
         self.last += len(rows)
         self._quarantined = min(self._quarantined + len(rejected), QUARANTINE_ROWS)
 
+    def try_to_write(self) -> None:
+        """Find out whether the journal can be written.
+
+        Raises:
+            JournalError: it can not.
+        """
+        with self._transaction():
+            self._db.execute("UPDATE state SET format = format")
+
     def mark_published(self, seq: int) -> None:
         """Note that everything up to ``seq`` was handed to outbound.
 

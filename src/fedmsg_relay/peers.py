@@ -113,12 +113,12 @@ class Peers:
                 return
 
     def _came(self, fd: int) -> None:
-        self.accepted += 1
         address = "unknown"  # if it is gone already
         with suppress(OSError), _borrowed(fd) as connection:
             address = format_address(connection.getpeername())
         self._by_fd[fd] = address
         self._handshaking[fd] = None
+        self.accepted += 1  # when it can be seen who
         log.info("%s connected %s", self.role, address)
 
     def _went(self, fd: int) -> None:

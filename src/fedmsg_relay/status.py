@@ -39,16 +39,15 @@ def describe(relay: Relay) -> Status:
     Returns:
         What ``fedmsg-relay status --json`` prints.
     """
-    pipeline = relay.pipeline
-    assert pipeline is not None  # noqa: S101 -- for the type checker: a relay that runs has one
+    pipeline, keeper = relay.pipeline, relay.keeper
     totals, dropped = pipeline.accounting.totals(), pipeline.accounting.dropped()
-    journal = pipeline.journal
+    journal = keeper.journal
     return {
         "relay": {
             "version": __version__,
             "pid": os.getpid(),
             "started": round(relay.started, 3),
-            "uptime": round(time.time() - relay.started, 3),
+            "uptime": round(time.monotonic() - relay.born, 3),
             "since_last_turn": round(time.monotonic() - relay.turned, 3),
         },
         "endpoints": relay.addresses,
@@ -57,13 +56,14 @@ def describe(relay: Relay) -> Status:
             "dropped": totals.quarantined + totals.refused,
             "balanced": totals.balanced,
         },
+        "overloaded": pipeline.overloaded,
         "dropped": {code: dropped[code] for code in (*Reason, *submit.Refusal)},
         "journal": {
-            "fault": pipeline.journal_fault,
-            "notices": pipeline.notices,
-            "bytes": pipeline.journal_bytes,
+            "fault": keeper.fault,
+            "notices": keeper.notices,
+            "bytes": keeper.bytes,
             "last": journal.last if journal else None,
-            "holding": pipeline.holding,
+            "holding": relay.hold.on,
         },
         "laggards": [asdict(laggard) for laggard in list(relay.outbound.laggards.values())],
         "peers": {f"{group.role}s": group.addresses for group in relay.peers},
@@ -181,13 +181,14 @@ def judge(status: Status) -> tuple[int, str]:
         code, word, fact = 1, "WARNING", f"listeners do not keep up: {behind}; "
     else:
         code, word, fact = 0, "OK", "" if listeners else "no listener is connected, nobody hears what is published; "
+    published = messages["published"] + messages["unjournaled"]
     line = (
-        f"{word} - {fact}received {messages['received']}, published {messages['published'] + messages['unjournaled']}, "
+        f"{word} - {fact}received {messages['received']}, published {published}, "
         f"waiting {messages['waiting']}, dropped {messages['dropped']}; "
         f"{publishers} publishers, {listeners} listeners; up {relay['uptime']:.0f} s"
     )
     perfdata = (
-        f"received={messages['received']}c published={messages['published']}c dropped={messages['dropped']}c "
+        f"received={messages['received']}c published={published}c dropped={messages['dropped']}c "
         f"waiting={messages['waiting']} journal={journal['bytes']}B "
         f"publishers={publishers} listeners={listeners} uptime={relay['uptime']:.0f}s"
     )
