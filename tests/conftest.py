@@ -35,6 +35,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kill-rounds", type=int, default=200, help="how often test_kill kills the relay (default: 200)")
+    parser.addoption(
+        "--down-seconds", type=float, default=60, help="how long test_relay_down has no relay (default: 60)"
+    )
     parser.addoption("--seed", type=int, default=None, help="of what tests draw at random (default: another each time)")
 
 
