@@ -1,7 +1,8 @@
-"""A clock that steps back an hour, under a running relay: nobody notices."""
+"""A clock that steps back an hour, under a running relay and a spool that is written: nobody notices."""
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -10,7 +11,8 @@ from contextlib import closing
 import pytest
 
 from clock import HOUR, Clock
-from harness import Host, Relay, wait_until
+from harness import Host, Ran, Relay, wait_until
+from spooled import deliver, expect_texts
 from wire import Bus, Message, StartBus, Submitter, join, numbered
 
 DAY = 24 * HOUR
@@ -96,3 +98,59 @@ def wait_for_retention(bus: Bus) -> None:
     bus.publisher.send(*filler)
     bus.listener.expect([filler])
     wait_until(lambda: bus.relay.status()["journal"]["bytes"] >= before + 100_000, "retention has looked again")
+
+
+def test_status_shows_nothing_that_can_not_be(clocked_bus: Bus, clock: Clock) -> None:
+    began = time.monotonic()
+    client = clocked_bus.sockets.submitter(clocked_bus.host.submit)
+    assert client.ask(*numbered(5))["status"] == "accepted"
+    for step in (-HOUR, 2 * HOUR):
+        clock.step(step)
+        assert client.ask(*numbered(5))["duplicates"] == 5
+        status = clocked_bus.relay.status()
+        up = status["relay"]["uptime"]
+        assert 0 <= up <= time.monotonic() - began + 60, f"up {up} s, {step} s after a step"
+        assert 0 <= status["relay"]["since_last_turn"] < 60
+        assert clocked_bus.host.run("fedmsg-relay", "status", env=clock.env).code == 0
+        assert clocked_bus.host.run("fedmsg-relay", "probe", env=clock.env).code == 0
+    assert clocked_bus.relay.stop() == 0
+
+
+def log(host: Host, clock: Clock, text: str) -> Ran:
+    return host.run("fedmsg-logger", "--message", text, env=clock.env)
+
+
+def say(host: Host, clock: Clock, text: str) -> Ran:
+    options = ["--modname=logger", "--topic=log", "--message", json.dumps({"log": text})]
+    return host.run("fedmsg-spool", *options, env={**clock.env, "FEDMSG_SPOOL": str(host.spool)})
+
+
+WAYS = {"fedmsg-logger": log, "fedmsg-spool": say}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_spooled_after_a_step_back_is_delivered_after_what_was_spooled_before(
+    lonely: Host, clock: Clock, start_bus: StartBus, way: str
+) -> None:
+    texts = [f"{when} {number}" for when in ("before", "after") for number in range(3)]
+    for text in texts:
+        if text == "after 0":
+            clock.step(-HOUR)
+        assert WAYS[way](lonely, clock, text).code == 0
+    bus = start_bus()
+    assert deliver(lonely).code == 0
+    expect_texts(bus, texts)
+
+
+def test_both_ways_into_the_spool_keep_one_order_over_a_step_back(
+    lonely: Host, clock: Clock, start_bus: StartBus
+) -> None:
+    texts = []
+    for number in range(3):
+        for name, way in WAYS.items():
+            texts.append(f"{name} {number}")
+            assert way(lonely, clock, texts[-1]).code == 0
+        clock.step(-HOUR)
+    bus = start_bus()
+    assert deliver(lonely).code == 0
+    expect_texts(bus, texts)
