@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
+import socket
+from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
 
@@ -72,6 +75,25 @@ def lock(directory: Path) -> TextIOWrapper | None:
     except OSError:
         pass  # a full disk: the lock is what counts
     return held
+
+
+def identity(directory: Path) -> str:
+    """Find who this relay is, also after a restart: by that it recognises a chain that leads back to it.
+
+    Args:
+        directory: the state directory.
+
+    Returns:
+        The host's name and a random part.
+    """
+    path = directory / "identity"
+    with suppress(OSError):
+        if known := path.read_text(encoding="utf-8", errors="replace").strip():
+            return known
+    made = f"{socket.gethostname()}-{secrets.token_hex(4)}"
+    with suppress(OSError):  # where nothing can be written it is another one after a restart
+        path.write_text(f"{made}\n", encoding="utf-8")
+    return made
 
 
 def _user_state() -> Path:

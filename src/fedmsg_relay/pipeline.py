@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple, Protocol
 
 import zmq
@@ -67,8 +68,26 @@ class Onwards(Protocol):
     def settled(self) -> bool:
         """Whether nothing is left to do as time passes."""
 
+    @property
+    def takes_passed(self) -> bool:
+        """Whether what a chained relay passes on will come out, and not come back to that relay."""
+
+    @property
+    def waking(self) -> AbstractSet[zmq.Socket[bytes]]:
+        """Sockets that wake the relay's loop."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether a stop has nothing more to wait for."""
+
+    def introduce(self, subscription: bytes) -> bytes:
+        """Make the answer to an inquiry."""
+
     def step(self, batch: Batch, journaled: bool) -> bool:
         """Hand over what is next; return whether more waits that may go now."""
+
+    def close(self) -> None:
+        """End."""
 
 
 class Pipeline:
@@ -179,6 +198,9 @@ class Pipeline:
                 return
             source = peer_address(frames[-1])
             request = submit.parse([frame.bytes for frame in frames])
+            if isinstance(request, submit.Inquiry):
+                batch.refusals.append((request.route, self._onwards.introduce(request.subscription)))
+                continue
             if isinstance(request, submit.Malformed):
                 batch.counts.received += 1
                 batch.counts.refused += 1
@@ -186,7 +208,9 @@ class Pipeline:
                 batch.refusals.append((request.route, submit.refused(request.code, request.detail)))
                 continue
             size = sum(len(topic) + len(body) for topic, body in request.messages)
-            if self._backlog and self._backlog_bytes + size > BACKLOG_BYTES:
+            if request.passed and not self._onwards.takes_passed:
+                batch.refusals.append((request.route, submit.busy(LOAD_RETRY_AFTER)))
+            elif self._backlog and self._backlog_bytes + size > BACKLOG_BYTES:
                 batch.refusals.append((request.route, submit.busy(LOAD_RETRY_AFTER)))
                 self.overloaded += 1
             else:

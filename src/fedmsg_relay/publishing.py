@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Set as AbstractSet
 
+import zmq
+
+from fedmsg_relay import submit
 from fedmsg_relay.batch import Batch
 from fedmsg_relay.journal import Entry
 from fedmsg_relay.keeper import Keeper
@@ -61,12 +65,17 @@ class Publishing:
     """Hands over to outbound what the journal holds.
 
     Args:
+        identity: of this relay.
         keeper: of the journal.
         outbound: where to publish.
         hold: until when to wait.
     """
 
-    def __init__(self, keeper: Keeper, outbound: Outbound, hold: Hold) -> None:
+    takes_passed = True
+    waking: AbstractSet[zmq.Socket[bytes]] = frozenset()
+
+    def __init__(self, identity: str, keeper: Keeper, outbound: Outbound, hold: Hold) -> None:
+        self._identity = identity
         self._keeper = keeper
         self._outbound = outbound
         self._hold = hold
@@ -77,6 +86,19 @@ class Publishing:
         """Whether nothing is left to do as time passes."""
         journal = self._keeper.journal
         return not self._hold.on and (journal is None or journal.published == self._keeper.handed)
+
+    @property
+    def finished(self) -> bool:
+        """Whether a stop has nothing more to wait for."""
+        return True
+
+    def introduce(self, subscription: bytes) -> bytes:
+        """Answer a chained relay that asks who this is.
+
+        Args:
+            subscription: that it made at outbound.
+        """
+        return submit.relay([self._identity], self._outbound.mirrored_by(subscription))
 
     def step(self, batch: Batch, journaled: bool) -> bool:
         """Hand over what is next in the journal's order.
@@ -142,3 +164,6 @@ class Publishing:
         self._unwritten.append((now, handed))
         while self._unwritten[0][0] < now - WRITTEN_SECONDS:
             self._keeper.mark_published(self._unwritten.popleft()[1])
+
+    def close(self) -> None:
+        """End; what was handed over is libzmq's."""

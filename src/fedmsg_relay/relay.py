@@ -6,9 +6,10 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import zmq
 
@@ -18,10 +19,12 @@ from fedmsg_relay.errors import ConfigError, RelayError
 from fedmsg_relay.keeper import Keeper
 from fedmsg_relay.log import log
 from fedmsg_relay.outbound import Outbound
-from fedmsg_relay.pipeline import Pipeline
+from fedmsg_relay.passing import Passing
+from fedmsg_relay.pipeline import Onwards, Pipeline
 from fedmsg_relay.publishing import Hold, Publishing
 from fedmsg_relay.settings import Settings
 from fedmsg_relay.systemd import Notifier
+from fedmsg_relay.upstream import Link
 
 RECEIVE_QUEUE = 10_000
 """Messages libzmq keeps for each publisher when we are busy; beyond it TCP holds the publisher back."""
@@ -55,6 +58,7 @@ class Relay:
 
     Args:
         plans: what to bind.
+        upstream: submit and outbound of each relay that this one is chained to.
         settings: the daemon's own settings.
         reload: reads the settings anew, for SIGHUP; may raise ConfigError.
 
@@ -62,7 +66,13 @@ class Relay:
         RelayError: an address could not be bound; it says which and why.
     """
 
-    def __init__(self, plans: bind.Plans, settings: Settings, reload: Callable[[], Settings]) -> None:
+    def __init__(
+        self,
+        plans: bind.Plans,
+        upstream: Sequence[tuple[str, str]],
+        settings: Settings,
+        reload: Callable[[], Settings],
+    ) -> None:
         self.notifier = Notifier()
         self.started = time.time()
         self.turned = self.born = time.monotonic()
@@ -85,6 +95,8 @@ class Relay:
         self.publishers = peers.Peers(self._inbound, "publisher")
         self.submitters = peers.Peers(self._submits, "submitter")
         self.peers = (self.publishers, self.submitters, self.outbound.listeners)
+        self._poller = zmq.Poller()
+        self._waking: set[zmq.Socket[bytes]] = set()
         self._next_look = 0.0
         self._changes = -1
         try:
@@ -100,21 +112,23 @@ class Relay:
             raise
         self._remembered = self.keeper.listeners
         self.hold = Hold(self.outbound, self.keeper.listeners)
-        onwards = Publishing(self.keeper, self.outbound, self.hold)
-        self.pipeline = Pipeline(self._inbound, self._submits, self.keeper, onwards, settings)
+        identity = directories.identity(state)
+        links = [Link(identity, *addresses, self._context) for addresses in upstream]
+        self.passing = Passing(identity, self.keeper, self.outbound, self.hold, links) if links else None
+        self._onwards: Onwards = self.passing or Publishing(identity, self.keeper, self.outbound, self.hold)
+        self.pipeline = Pipeline(self._inbound, self._submits, self.keeper, self._onwards, settings)
 
     def run(self) -> None:
         """Relay until SIGTERM or SIGINT, then drain and close."""
         wakeup = self._catch_signals()
-        poller = zmq.Poller()
         for source in (self._inbound, self._submits, self.outbound.socket, wakeup):
-            poller.register(source, zmq.POLLIN)
+            self._poller.register(source, zmq.POLLIN)
         self.notifier.tell(READY="1", STATUS="relaying")
         longest = min(TURN_MILLISECONDS, int(self.notifier.watchdog_interval * 1000) or TURN_MILLISECONDS)
         more = True
         while self._stop is None:
             self.notifier.sign_of_life()
-            ready = dict(poller.poll(0 if more else longest if self.pipeline.settled else UNSETTLED_MILLISECONDS))
+            ready = dict(self._wait(0 if more else longest if self.pipeline.settled else UNSETTLED_MILLISECONDS))
             if wakeup.fileno() in ready:
                 wakeup.recv(4096)
                 self._handle_signals()
@@ -137,6 +151,16 @@ class Relay:
             totals.damaged,
             self._stop,
         )
+
+    def _wait(self, milliseconds: int) -> list[tuple[Any, int]]:
+        """Sleep until something comes."""
+        if self._onwards.waking != self._waking:
+            for gone in self._waking - self._onwards.waking:
+                self._poller.unregister(gone)
+            for new in self._onwards.waking - self._waking:
+                self._poller.register(new, zmq.POLLIN)
+            self._waking = set(self._onwards.waking)
+        return self._poller.poll(milliseconds)
 
     def _turn(self) -> bool:
         """See to the peers and take one batch through the pipeline; return whether there is more to do at once."""
@@ -185,8 +209,12 @@ class Relay:
             self.notifier.sign_of_life()
         if self.publishers.addresses:
             log.warning("did not close within %.0f s: %s", DRAIN_SECONDS, ", ".join(self.publishers.addresses))
-        self._turn()
+        more = self._turn()
+        while not self._onwards.finished and time.monotonic() < deadline:
+            self._wait(0 if more else UNSETTLED_MILLISECONDS)
+            more = self._turn()
         self.pipeline.close()
+        self._onwards.close()
         self.close()
         self.keeper.close()  # knowing that all is out
 
@@ -259,7 +287,8 @@ class Relay:
         except ConfigError as error:
             log.error("not reloaded, the settings stay as they were: %s", error)
         else:
-            restart = " (bind changed: needs a restart)" if new.bind != self._settings.bind else ""
+            fixed = [name for name in ("bind", "upstream") if getattr(new, name) != getattr(self._settings, name)]
+            restart = f" ({' and '.join(fixed)} changed: needs a restart)" if fixed else ""
             if new.limits.max_message_size > self._cut:
                 restart += f" (libzmq cuts off above {self._cut} bytes: needs a restart)"
             self._settings = self.pipeline.settings = new
