@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fedmsg_relay.journal import Entry, Journal
+from fedmsg_relay.journal import Journal
+from fedmsg_relay.records import Entry
 
 
 def entries(count: int, start: int = 0, size: int = 20) -> list[Entry]:

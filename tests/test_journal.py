@@ -13,7 +13,8 @@ import pytest
 
 from fedmsg_relay import journal as journals
 from fedmsg_relay.errors import ConfigError, JournalCorruptError, JournalError
-from fedmsg_relay.journal import Entry, Journal, Record, Rejected
+from fedmsg_relay.journal import Journal
+from fedmsg_relay.records import Entry, Record, Rejected, checksum
 from journaled import entries, held
 
 DAY = 86400.0
@@ -299,7 +300,7 @@ def test_the_quarantine_counts_on_after_a_restart(path: Path, monkeypatch: pytes
 
 def test_a_record_knows_that_it_is_damaged() -> None:
     topic, body = b"org.example", b'{"a": 1}'
-    good = Record(1, 0, None, topic, body, journals.checksum(topic, body))
+    good = Record(1, 0, None, topic, body, checksum(topic, body))
     assert good.intact
     assert not good._replace(body=b'{"a": 2}').intact
     assert not good._replace(topic=b"org.exampld").intact

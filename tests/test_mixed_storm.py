@@ -1,7 +1,8 @@
-"""200 scripts at once, stock's and ours, one message each: every one of ours is delivered, once.
+"""200 scripts at once, stock's and ours, one message each: every message is delivered, once.
 
-Stock's are there for the storm they make: on a busy machine some of them send before they have read the relay's answer,
-and lose their message in silence, whatever the relay does.
+Stock's send a fixed time after they have connected, whether the relay has answered or not; on a machine as busy as
+this one then is, their default of half a second loses some of them in silence, whatever the relay does. So the site of
+this test does what its config can do about that: stock's own ``post_init_sleep``, which ours do not need.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from harness import Process, wait_until
 from wire import Bus
 
 SCRIPTS = 200
+STOCK_SLEEP = 10.0
 
 
 def prefer(bus: Bus) -> None:
@@ -27,12 +29,8 @@ def prefer(bus: Bus) -> None:
         os.setpriority(os.PRIO_PROCESS, int(thread.name), -10)
 
 
-def ours(number: int) -> bool:
-    return number % 2 == 0
-
-
 def start_script(bus: Bus, number: int) -> Process:
-    program = "fedmsg-logger" if ours(number) else stock.command("fedmsg-logger")
+    program = "fedmsg-logger" if number % 2 else stock.command("fedmsg-logger")
     return bus.host.start(program, "--message", f"script {number}", "--topic", "storm")
 
 
@@ -51,10 +49,11 @@ def wait_until_heard(bus: Bus, expected: set[str]) -> None:
 
 
 @pytest.mark.timeout(240)
-def test_of_200_concurrent_scripts_every_one_of_ours_is_delivered(submit_bus: Bus) -> None:
+def test_of_200_concurrent_scripts_stock_and_ours_every_one_is_delivered(submit_bus: Bus) -> None:
+    submit_bus.host.configure_submit(post_init_sleep=STOCK_SLEEP)
     prefer(submit_bus)
     scripts = [start_script(submit_bus, number) for number in range(SCRIPTS)]
-    expected = {f"script {number}" for number in range(SCRIPTS) if ours(number)}
+    expected = {f"script {number}" for number in range(SCRIPTS)}
 
     def ended() -> bool:
         storm(submit_bus)
@@ -66,9 +65,6 @@ def test_of_200_concurrent_scripts_every_one_of_ours_is_delivered(submit_bus: Bu
     # One of ours that got no answer in time is in the spool, where nothing delivers it in this miniature of a host.
     assert submit_bus.host.run("fedmsg-relay", "spool", "deliver").code == 0
     wait_until_heard(submit_bus, expected)
-    heard = storm(submit_bus)
-    assert {name: heard[name] for name in expected} == dict.fromkeys(expected, 1)
-    assert heard.keys() <= {f"script {number}" for number in range(SCRIPTS)}
-    assert heard.total() == len(heard), "one of stock's came twice"
+    assert storm(submit_bus) == dict.fromkeys(expected, 1)
     messages = submit_bus.relay.settled()
     assert (messages["quarantined"], messages["refused"], messages["unjournaled"]) == (0, 0, 0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from fedmsg_relay.accounting import Counts
-from fedmsg_relay.journal import Entry, Rejected
+from fedmsg_relay.records import Entry, Rejected
 
 
 class Submitted(NamedTuple):

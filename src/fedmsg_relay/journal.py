@@ -30,12 +30,11 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from fedmsg_relay.errors import ConfigError, JournalCorruptError, JournalError, RelayError
+from fedmsg_relay.records import Entry, Record, Rejected, checksum, lenient_text, read_records
 
 FORMAT = 1
 QUARANTINE_ROWS = 10_000
@@ -66,46 +65,6 @@ CREATE TABLE state (format INTEGER NOT NULL, published INTEGER NOT NULL);
 CREATE TABLE listener (address TEXT NOT NULL);
 COMMIT;
 """
-
-
-class Entry(NamedTuple):
-    """A message to be journaled."""
-
-    topic: bytes
-    body: bytes
-    msg_id: str | None
-
-
-class Rejected(NamedTuple):
-    """A message for the quarantine."""
-
-    reason: str
-    source: str
-    topic: bytes
-    body: bytes
-    size: int
-
-
-class Record(NamedTuple):
-    """A journaled message."""
-
-    seq: int
-    time: int
-    msg_id: str | None
-    topic: bytes
-    body: bytes
-    crc: int
-
-    @property
-    def intact(self) -> bool:
-        """Whether its bytes are those that were journaled; a flipped bit may even have made numbers of them."""
-        bodily = isinstance(self.topic, bytes) and isinstance(self.body, bytes)
-        return bodily and checksum(self.topic, self.body) == self.crc
-
-
-def checksum(topic: bytes, body: bytes) -> int:
-    """CRC-32 of topic, then body."""
-    return zlib.crc32(body, zlib.crc32(topic))
 
 
 class Journal:
@@ -391,11 +350,6 @@ def _open(path: Path) -> sqlite3.Connection:
     return db
 
 
-def lenient_text(found: bytes) -> str:
-    """Read what a flipped bit may have made of a text."""
-    return found.decode(errors="backslashreplace")
-
-
 def refuse_newer(path: Path) -> None:
     """Refuse a journal that a newer version wrote, without touching it; any other is not looked at.
 
@@ -415,18 +369,3 @@ def _refuse_newer(path: Path, db: sqlite3.Connection) -> None:
     (found,) = db.execute("SELECT format FROM state").fetchone()
     if found > FORMAT:
         raise ConfigError(f"journal {path}: its format {found} is newer than this version reads ({FORMAT})")
-
-
-def read_records(db: sqlite3.Connection, where: str, *parameters: object) -> Iterator[Record]:
-    """Read messages.
-
-    Args:
-        db: a journal.
-        where: what follows ``FROM message`` in the query; never anybody's input.
-        parameters: for its placeholders.
-
-    Yields:
-        The messages.
-    """
-    query = f"SELECT seq, time, msg_id, topic, body, crc FROM message {where}"  # noqa: S608 -- only our own text
-    yield from map(Record._make, db.execute(query, parameters))

@@ -14,7 +14,7 @@ from typing import Any
 
 from fedmsg_relay import directories
 from fedmsg_relay.errors import JournalError, UsageError
-from fedmsg_relay.journal import Record, Rejected, lenient_text, read_records
+from fedmsg_relay.records import Record, Rejected, lenient_text, read_records
 
 OK, CRITICAL = 0, 2
 PAGE = 200

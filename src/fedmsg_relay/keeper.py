@@ -15,8 +15,9 @@ from typing import NamedTuple
 from fedmsg_relay.accounting import Counts
 from fedmsg_relay.batch import Batch
 from fedmsg_relay.errors import JournalCorruptError, JournalError
-from fedmsg_relay.journal import Journal, Record
+from fedmsg_relay.journal import Journal
 from fedmsg_relay.log import log
+from fedmsg_relay.records import Record
 from fedmsg_relay.settings import Journal as Retention
 
 DEDUP_WINDOW = 50_000

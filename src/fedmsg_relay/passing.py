@@ -21,11 +21,11 @@ import zmq
 
 from fedmsg_relay import submit
 from fedmsg_relay.batch import Batch
-from fedmsg_relay.journal import Entry, Record
 from fedmsg_relay.keeper import Keeper
 from fedmsg_relay.log import log
 from fedmsg_relay.outbound import Outbound
 from fedmsg_relay.publishing import Hold
+from fedmsg_relay.records import Entry, Record
 from fedmsg_relay.upstream import ANSWER_SECONDS, Link, State
 
 BATCH_BYTES = 1024 * 1024

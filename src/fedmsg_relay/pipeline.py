@@ -24,11 +24,11 @@ from fedmsg_relay import drops, message, submit
 from fedmsg_relay.accounting import Accounting, Counts
 from fedmsg_relay.batch import Batch, Submitted
 from fedmsg_relay.drops import DropLog
-from fedmsg_relay.journal import Entry, Rejected
 from fedmsg_relay.keeper import Keeper
 from fedmsg_relay.log import log
 from fedmsg_relay.message import Reason
 from fedmsg_relay.peers import peer_address
+from fedmsg_relay.records import Entry, Rejected
 from fedmsg_relay.settings import Settings
 
 BATCH_MESSAGES = 1000
@@ -156,15 +156,17 @@ class Pipeline:
         examine = message.examine
         while batch.counts.received < BATCH_MESSAGES and batch.size < BATCH_BYTES:
             try:
-                topic = receive(zmq.DONTWAIT)
+                frame = receive(zmq.DONTWAIT, copy=False)
             except zmq.Again:
                 return
+            topic = frame.bytes
             bodies: list[bytes] = []
-            frame: zmq.Frame | None = None
-            while more(zmq.RCVMORE):
-                frame = receive(copy=False)
+            followed = frame.more
+            while followed:
+                body = receive()
                 if len(bodies) < 2:
-                    bodies.append(frame.bytes)
+                    bodies.append(body)
+                followed = more(zmq.RCVMORE)
             batch.counts.received += 1
             if len(bodies) == 1:
                 body = bodies[0]
@@ -178,7 +180,7 @@ class Pipeline:
                 batch.add(Entry(topic, body, msg_id))
             else:
                 batch.counts.quarantined += 1
-                self._reject(batch, reason, peer_address(frame) if frame else "unknown", topic, body)
+                self._reject(batch, reason, peer_address(frame), topic, body)
 
     def _receive_submits(self, batch: Batch) -> None:
         self._fill_backlog(batch)

@@ -10,10 +10,10 @@ import zmq
 
 from fedmsg_relay import submit
 from fedmsg_relay.batch import Batch
-from fedmsg_relay.journal import Entry
 from fedmsg_relay.keeper import Keeper
 from fedmsg_relay.log import log
 from fedmsg_relay.outbound import Outbound
+from fedmsg_relay.records import Entry
 
 PORTION = 100
 """Messages handed over before it is noted that they were: what a kill may bring out twice."""
