@@ -166,7 +166,7 @@ class Pipeline:
                 body = receive()
                 if len(bodies) < 2:
                     bodies.append(body)
-                followed = more(zmq.RCVMORE)
+                followed = bool(more(zmq.RCVMORE))
             batch.counts.received += 1
             if len(bodies) == 1:
                 body = bodies[0]
