@@ -32,8 +32,8 @@ cases:
   memory      idle, over a million messages, with a frozen listener; the journal's growth
   loss        what a restart and a kill cost
 
-All of it takes about twelve minutes on two cores; other work on the machine spoils it. The peers are set up in .venv/,
-.venv-stock/ and .cache/.
+All of it takes about a quarter of an hour on two cores; other work on the machine spoils it.
+The peers are set up in .venv/, .venv-stock/ and .cache/.
 """
 
 
@@ -49,10 +49,12 @@ def options(arguments: list[str]) -> argparse.Namespace:
         "--json", type=Path, metavar="FILE", help="where the results go (default: .cache/bench/results.json)"
     )
     parser.add_argument("--plots", type=Path, metavar="DIR", help="draw the plots there, as SVG")
-    parser.add_argument("--docs", action="store_true", help="put tables and plots into docs/benchmarks.md")
+    parser.add_argument("--docs", action="store_true", help="put tables and plots of all cases into docs/benchmarks.md")
     chosen = parser.parse_args(arguments)
     if chosen.rounds < 1:
         parser.error("--rounds is at least 1")
+    if chosen.docs and (chosen.quick or set(chosen.only) != set(CASES)):
+        parser.error("--docs shows one run of all cases: it goes neither with --quick nor with --only")
     return chosen
 
 

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import stock
-from benchmarks.plan import BenchError
+from benchmarks.plan import BenchError, Plan
 from harness import Host, Process, Relay, wait_until
 
 TICK = os.sysconf("SC_CLK_TCK")
@@ -27,14 +27,23 @@ LABELS = {
     PROXY: "zmq.proxy in C (keeps and checks nothing)",
 }
 
+MEMORY_NEEDED = 8e9
+"""Bytes free in memory for a journal there: it would be no fair journal if it had to be trimmed."""
+
 
 class Contender:
-    """A running relay of some kind, on a host in miniature with ports of its own."""
+    """A relay of some kind, on a host in miniature with ports of its own.
 
-    def __init__(self, name: str) -> None:
+    Args:
+        name: OURS, OURS_TMPFS, STOCK or PROXY.
+        settings: the relay.toml of ours.
+    """
+
+    def __init__(self, name: str, settings: str = "") -> None:
         self.name = name
         self.host = Host()
         self.host.configure_submit()
+        self.host.settings_file.write_text(settings)
         self.relay: Relay | None = None
         self._state: Path | None = None
         self._process: Process | None = None
@@ -43,12 +52,7 @@ class Contender:
             self._state = Path(tempfile.mkdtemp(prefix="state-", dir=STATE if name == OURS else MEMORY_DISK))
             self.relay = Relay(self.host, env={"STATE_DIRECTORY": str(self._state)})
 
-    def settings(self, text: str) -> Contender:
-        """A relay.toml for ours."""
-        self.host.settings_file.write_text(text)
-        return self
-
-    def start(self) -> Contender:
+    def start(self) -> None:
         if self.relay:
             self.relay.start()
             self._process = self.relay.running
@@ -58,7 +62,6 @@ class Contender:
             proxy = Path(__file__).with_name("proxy.py")
             self._process = self.host.start(sys.executable, proxy, self.host.inbound, self.host.outbound)
             wait_until(lambda: "bound" in self.process.stdout(), "the proxy is bound")
-        return self
 
     def restart(self, how: signal.Signals) -> None:
         """End it with this signal and start it again."""
@@ -93,23 +96,35 @@ class Contender:
             raise BenchError(f"{self.name} forwarded without its journal: {messages}")
 
     def close(self) -> None:
-        try:
-            self.check_journaled()
-        finally:
-            if self.relay:
-                self.relay.close()
-            self.host.close()
-            if self._state:
-                shutil.rmtree(self._state)
+        if self.relay:
+            self.relay.running.kill()
+            self.relay.systemd.close()
+        self.host.close()
+        if self._state:
+            shutil.rmtree(self._state)
+
+
+def possible(plan: Plan, names: Sequence[str]) -> list[str]:
+    """Those of the contenders that this machine has room for; who has no part is noted."""
+    available = int(Path("/proc/meminfo").read_text().split("MemAvailable:")[1].split()[0])
+    free = min(1024 * available, shutil.disk_usage(MEMORY_DISK).free) if MEMORY_DISK.is_dir() else 0
+    if free >= MEMORY_NEEDED or OURS_TMPFS not in names:
+        return list(names)
+    plan.note(
+        f"{OURS_TMPFS}: has no part, {free / 1e9:.0f} GB are free in {MEMORY_DISK}, not {MEMORY_NEEDED / 1e9:.0f}"
+    )
+    return [name for name in names if name != OURS_TMPFS]
 
 
 @contextmanager
-def running(names: Sequence[str]) -> Iterator[dict[str, Contender]]:
+def running(names: Sequence[str], settings: str = "") -> Iterator[dict[str, Contender]]:
     """These contenders, started; who has nothing to do takes no CPU, so they can stand side by side."""
     with ExitStack() as stack:
         contenders = {}
         for name in names:
-            contenders[name] = Contender(name)
+            contenders[name] = Contender(name, settings)
             stack.callback(contenders[name].close)
             contenders[name].start()
         yield contenders
+        for contender in contenders.values():
+            contender.check_journaled()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-
-from benchmarks.contenders import OURS, PROXY, STOCK, Contender
+from benchmarks.contenders import OURS, PROXY, STOCK, Contender, running
 from benchmarks.load import Listener, Work, join, judge, publishing
 from benchmarks.plan import Plan, Row
 from harness import wait_until
@@ -23,19 +21,16 @@ FROZEN_SIZE = 1800
 def run(plan: Plan) -> list[Row]:
     rows = []
     for name in (OURS, STOCK, PROXY):
-        with closing(Contender(name)) as contender:
-            if name == OURS:
-                contender.settings(f"[journal]\nkeep_bytes = {KEEP_BYTES}\n")
-            contender.start()
-            rows += many_messages(plan, contender)
+        with running((name,), f"[journal]\nkeep_bytes = {KEEP_BYTES}\n") as contenders:
+            rows.append(many_messages(plan, contenders[name]))
     for name in (OURS, STOCK):
-        with closing(Contender(name)) as contender:
-            rows.append(frozen_listener(plan, contender.start()))
+        with running((name,)) as contenders:
+            rows.append(frozen_listener(plan, contenders[name]))
     plan.note("memory with a frozen listener: zmq.proxy has no part, as it is set to wait for its listeners")
     return rows
 
 
-def many_messages(plan: Plan, contender: Contender) -> list[Row]:
+def many_messages(plan: Plan, contender: Contender) -> Row:
     """Lot after lot, looking at the memory, and for ours at the journal, in between."""
     count = plan.pick(LONG if plan.long and contender.name == OURS else MILLION, 4000)
     lot = plan.pick(LOT, 1000)
@@ -57,7 +52,7 @@ def many_messages(plan: Plan, contender: Contender) -> list[Row]:
         wait_until(lambda: disk(contender) < 2 * KEEP_BYTES, "the journal is given back")
         row["journal_rest"] = disk(contender)
         row["kept"] = KEEP_BYTES
-    return [row]
+    return row
 
 
 def frozen_listener(plan: Plan, contender: Contender) -> Row:

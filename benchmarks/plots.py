@@ -12,9 +12,10 @@ from xml.sax.saxutils import escape
 from benchmarks.contenders import OURS, OURS_TMPFS, PROXY, STOCK
 from benchmarks.plan import Row
 
-WIDTH, HEIGHT = 640, 380
+WIDTH, HEIGHT = 800, 380
 FONT = 'font-family="sans-serif" font-size="12"'
-LEFT, RIGHT, TOP, BOTTOM = 74, 16, 34, 46
+LEFT, RIGHT, TOP, BOTTOM = 74, 200, 34, 46
+"""Margins; the legend is in the right one."""
 GRID = "#e5e7eb"
 COLORS = {OURS: "#0b6fa4", OURS_TMPFS: "#6bb6de", STOCK: "#c0392b", PROXY: "#6b7280"}
 
@@ -47,45 +48,38 @@ class Axis:
     """Maps values to where they are drawn.
 
     Attributes:
-        label: what it shows.
-        logarithmic: or linear, from 0.
-        low: least value.
-        high: greatest value.
-        start: where the least is drawn.
-        end: where the greatest is drawn.
+        logarithmic: or linear.
+        marks: the values that are named, least first; the axis goes from the first to the last.
+        start: where the first is drawn.
+        end: where the last is drawn.
     """
 
-    label: str
     logarithmic: bool
-    low: float
-    high: float
+    marks: list[float]
     start: float
     end: float
 
-    def __post_init__(self) -> None:
-        if self.logarithmic:
-            self.low = 10 ** math.floor(math.log10(self.low) + 1e-9)
-            self.high = 10 ** math.ceil(math.log10(self.high) - 1e-9)
-        else:
-            step = self._step()
-            self.low, self.high = 0.0, step * math.ceil(self.high / step)
-
     def place(self, value: float) -> float:
-        if self.logarithmic:
-            share = math.log(max(value, self.low) / self.low) / (math.log(self.high / self.low) or 1.0)
+        low, high = self.marks[0], self.marks[-1]
+        if low == high:
+            share = 0.5
+        elif self.logarithmic:
+            share = math.log(max(value, low) / low) / math.log(high / low)
         else:
-            share = (value - self.low) / (self.high - self.low)
+            share = (value - low) / (high - low)
         return self.start + share * (self.end - self.start)
 
-    def marks(self) -> Iterator[float]:
-        value = self.low or 0.0
-        while value <= self.high * 1.0001:
-            yield value
-            value = value * 10 if self.logarithmic else value + self._step()
 
-    def _step(self) -> float:
-        size: float = 10 ** math.floor(math.log10(self.high or 1.0))
-        return next(size * part for part in (0.2, 0.5, 1.0, 2.0) if self.high / (size * part) <= 6)
+def decades(low: float, high: float) -> list[float]:
+    """Powers of ten around all values."""
+    return [10.0**power for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)]
+
+
+def evenly(high: float) -> list[float]:
+    """Four to seven round values from 0 to the greatest or just beyond."""
+    size = 10.0 ** math.floor(math.log10(high))
+    step = next(size * part for part in (0.2, 0.5, 1.0, 2.0) if high / (size * part) <= 6)
+    return [step * number for number in range(math.ceil(high / step) + 1)]
 
 
 def chart(title: str, x: tuple[str, bool], y: tuple[str, bool], lines: Sequence[Line]) -> str:
@@ -101,26 +95,27 @@ def chart(title: str, x: tuple[str, bool], y: tuple[str, bool], lines: Sequence[
         The SVG.
     """
     points = [point for line in lines for point in line.points]
-    across = Axis(*x, min(p[0] for p in points), max(p[0] for p in points), LEFT, WIDTH - RIGHT)
-    up = Axis(*y, min(p[2] for p in points), max(p[3] for p in points), HEIGHT - BOTTOM, TOP)
+    xs, lows, highs = {point[0] for point in points}, [point[2] for point in points], [point[3] for point in points]
+    across = Axis(x[1], sorted(xs) if x[1] else evenly(max(xs)), LEFT, WIDTH - RIGHT)
+    up = Axis(y[1], decades(min(lows), max(highs)) if y[1] else evenly(max(highs)), HEIGHT - BOTTOM, TOP)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" {FONT}>',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
-        _text(WIDTH / 2, 18, title, "middle", 'font-size="14"'),
+        _text((LEFT + WIDTH - RIGHT) / 2, 18, title, "middle", 'font-size="14"'),
     ]
-    for value in across.marks():
+    for value in across.marks:
         at = across.place(value)
         parts += [_stroke((at, up.start), (at, up.end), GRID), _text(at, HEIGHT - 28, short(value), "middle")]
-    for value in up.marks():
+    for value in up.marks:
         at = up.place(value)
         parts += [_stroke((LEFT, at), (WIDTH - RIGHT, at), GRID), _text(LEFT - 6, at + 4, short(value), "end")]
-    parts.append(_text((LEFT + WIDTH) / 2, HEIGHT - 8, x[0], "middle"))
+    parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, x[0], "middle"))
     parts.append(_text(0, 0, y[0], "middle", f'transform="translate(14 {HEIGHT / 2}) rotate(-90)"'))
     for number, line in enumerate(lines):
         parts += _drawn(line, across, up)
-        below = TOP + 14 + 16 * number
-        parts.append(_stroke((LEFT + 10, below - 4), (LEFT + 32, below - 4), line.color, line.style))
-        parts.append(_text(LEFT + 38, below, line.name))
+        at, below = WIDTH - RIGHT + 14, TOP + 14 + 20 * number
+        parts.append(_stroke((at, below - 4), (at + 24, below - 4), line.color, line.style))
+        parts.append(_text(at + 30, below, line.name))
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
