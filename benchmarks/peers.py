@@ -41,6 +41,9 @@ def fetch(plan: Plan) -> None:
     missing = [package for name, package in PACKAGES.items() if program(name) is None]
     if not missing:
         return
+    if plan.quick:
+        plan.note(f"not measured, as --quick fetches nothing: {', '.join(missing)}")
+        return
     plan.say(f"fetching Debian's {', '.join(missing)}")
     archives = STATE / "debs"
     (archives / "partial").mkdir(parents=True, exist_ok=True)
