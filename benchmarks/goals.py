@@ -1,0 +1,92 @@
+"""The project's goals, held against what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from statistics import median
+
+from benchmarks.cold import OURS_LOGGER, SPOOL, STOCK_LOGGER, ZMQ
+from benchmarks.contenders import OURS, PROXY, STOCK
+from benchmarks.plan import Row
+from benchmarks.tables import finder, ratio
+
+Goal = list[str]
+"""What, the bound, what was measured (over all sizes and publishers: least to most), and whether it was reached."""
+
+FLAT = 5e6
+"""Bytes that the second half of the messages may add to what is called bounded."""
+
+
+def throughput(rows: Sequence[Row]) -> Iterator[Goal]:
+    find = finder(rows)
+    stocks, proxies, cpu = [], [], []
+    for row in rows:
+        if row["contender"] == OURS:
+            same = {"size": row["size"], "publishers": row["publishers"]}
+            stocks.append(ratio(row, find(contender=STOCK, **same), "rate"))
+            proxies.append(ratio(row, find(contender=PROXY, **same), "rate"))
+            cpu.append(ratio(row, find(contender=STOCK, **same), "cpu_us"))
+    yield least("throughput, times stock's, at least", 4.0, stocks)
+    yield most("CPU a message, times stock's, at most", 0.2, cpu)
+    yield least("throughput, times the bare proxy's, at least", 0.5, proxies)
+
+
+def latency(rows: Sequence[Row]) -> Iterator[Goal]:
+    find = finder(rows)
+    if (ours := find(contender=OURS, rate=1000)) and (stocks := find(contender=STOCK, rate=1000)):
+        yield most("p99 at 1,000/s, ms, at most", 5.0, [median(ours["p99"])])
+        yield most("p99 at 1,000/s, times stock's, at most", 1.0, [ratio(ours, stocks, "p99")])
+
+
+def cold(rows: Sequence[Row]) -> Iterator[Goal]:
+    seconds = {row["script"]: median(row["seconds"]) for row in rows if "script" in row}
+    ours = seconds[OURS_LOGGER]
+    yield most("cold fedmsg-logger, times stock's, at most", 1 / 12, [ours / seconds[STOCK_LOGGER]])
+    yield most("cold fedmsg-logger, times 'import zmq', at most", 1.25, [ours / seconds[ZMQ]])
+    yield most("sh spool, ms, at most", 5.0, [1000 * seconds[SPOOL]])
+
+
+def receipts(rows: Sequence[Row]) -> Iterator[Goal]:
+    if row := finder(rows)(contender=OURS, batch=1, clients=50):
+        yield least("receipts a second, 50 clients, at least", 10_000, [median(row["rate"])])
+
+
+def memory(rows: Sequence[Row]) -> Iterator[Goal]:
+    find = finder(rows)
+    ours, stocks = (find(contender=name, what="messages") or {} for name in (OURS, STOCK))
+    frozen = find(contender=OURS, what="frozen") or {}
+    yield most("memory idle, MB, at most", 45.0, [ours["points"][0][1] / 1e6])
+    yield most("memory idle, times stock's, at most", 1.0, [ours["points"][0][1] / stocks["points"][0][1]])
+    points = [size for _, size in frozen["points"]]
+    grown = (points[-1] - points[len(points) // 2]) / 1e6
+    yield most("memory with a frozen listener, MB that the second half adds, at most", FLAT / 1e6, [grown])
+
+
+def least(what: str, bound: float, values: Sequence[float | None]) -> Goal:
+    return _judge(what, bound, values, lambda value: value >= bound)
+
+
+def most(what: str, bound: float, values: Sequence[float | None]) -> Goal:
+    return _judge(what, bound, values, lambda value: value <= bound)
+
+
+def _judge(what: str, bound: float, values: Sequence[float | None], reached: Callable[[float], bool]) -> Goal:
+    known = [value for value in values if value is not None]
+    form = ",.0f" if bound >= 100 else ".3g"
+    measured = " to ".join(f"{value:{form}}" for value in sorted({min(known), max(known)})) if known else "-"
+    return [what, f"{bound:{form}}", measured, "yes" if known and all(map(reached, known)) else "no"]
+
+
+GOALS: dict[str, Callable[[Sequence[Row]], Iterator[Goal]]] = {
+    "throughput": throughput,
+    "latency": latency,
+    "cold": cold,
+    "receipts": receipts,
+    "memory": memory,
+}
+"""Those of each case."""
+
+
+def judged(cases: Mapping[str, Sequence[Row]]) -> list[Goal]:
+    """The goals of all cases that were measured."""
+    return [goal for case, goals in GOALS.items() if case in cases for goal in goals(cases[case])]

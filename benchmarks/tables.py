@@ -1,0 +1,198 @@
+"""What was measured, as tables in Markdown."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from statistics import median
+
+from benchmarks.contenders import PROXY, STOCK
+from benchmarks.plan import Row
+
+
+def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """Markdown, aligned so that it is as good to read in a terminal."""
+    lines = [list(head), *map(list, lines)]
+    widths = [max(3, *(len(line[column]) for line in lines)) for column in range(len(head))]
+    drawn = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
+    ]
+    drawn.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(drawn)
+
+
+def spread(values: Sequence[float | None], form: str = ",.0f", scale: float = 1.0) -> str:
+    """The median, and least and greatest where there are several."""
+    known = [value * scale for value in values if value is not None]
+    if not known:
+        return "-"
+    if len(known) == 1:
+        return f"{known[0]:{form}}"
+    return f"{median(known):{form}} ({min(known):{form}}..{max(known):{form}})"
+
+
+def ratio(row: Row, other: Row | None, value: str) -> float | None:
+    """Median of the ratios round by round: of two that were measured one after the other."""
+    if other is None:
+        return None
+    pairs = zip(row[value], other[value], strict=True)
+    ratios = [mine / theirs for mine, theirs in pairs if mine is not None and theirs]
+    return median(ratios) if ratios else None
+
+
+def times(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def fate(verdicts: Sequence[str]) -> str:
+    """What became of the messages over all rounds."""
+    return "; ".join(
+        text if count == len(verdicts) else f"{count}x {text}" for text, count in Counter(verdicts).items()
+    )
+
+
+def finder(rows: Sequence[Row]) -> Callable[..., Row | None]:
+    """Look up the row that has these values."""
+
+    def find(**wanted: object) -> Row | None:
+        return next((row for row in rows if all(row.get(name) == value for name, value in wanted.items())), None)
+
+    return find
+
+
+def throughput(rows: Sequence[Row]) -> str:
+    find = finder(rows)
+    lines = []
+    for row in rows:
+        same = {"size": row["size"], "publishers": row["publishers"]}
+        stocks, proxy = find(contender=STOCK, **same), find(contender=PROXY, **same)
+        measured = "cpu_us" in row
+        lines.append(
+            [
+                f"{row['size']:,} B",
+                str(row["publishers"]),
+                row["contender"],
+                spread(row["rate"]),
+                times(ratio(row, stocks, "rate")) if measured else "",
+                times(ratio(row, proxy, "rate")) if measured else "",
+                spread(row["cpu_us"], ".1f") if measured else "",
+                times(ratio(row, stocks, "cpu_us")) if measured else "",
+                fate(row["verdicts"]) if measured else "",
+            ]
+        )
+    head = ["body", "publishers", "", "messages/s", "x stock", "x proxy", "us CPU a message", "x stock", "came out"]
+    return table(head, lines)
+
+
+def latency(rows: Sequence[Row]) -> str:
+    find = finder(rows)
+    lines = []
+    for row in rows:
+        stocks = find(contender=STOCK, rate=row["rate"])
+        percentiles = [spread(row[name], ".2f") for name in ("p50", "p99", "p99.9")]
+        lines.append(
+            [
+                f"{row['rate']:,}/s",
+                row["contender"],
+                *percentiles,
+                times(ratio(row, stocks, "p99")),
+                fate(row["verdicts"]),
+            ]
+        )
+    return table(["rate", "", "p50 ms", "p99 ms", "p99.9 ms", "p99 x stock", "came out"], lines)
+
+
+def cold(rows: Sequence[Row]) -> str:
+    scripts, lines = [row for row in rows if "script" in row], [row for row in rows if "lines_of" in row]
+    stocks = next(row for row in scripts if row["script"].endswith("stock"))
+    one = table(
+        ["one message", "ms from start to exit", "ms CPU", "x stock", "lost", "when it ends, the message is"],
+        [
+            [
+                row["script"],
+                spread(row["seconds"], ".1f", 1000),
+                spread(row["cpu"], ".1f", 1000),
+                times(median(row["seconds"]) / median(stocks["seconds"])),
+                str(row["lost"]),
+                row["keeps"],
+            ]
+            for row in scripts
+        ],
+    )
+    find = finder(lines)
+    many = [
+        [
+            f"{row['lines']:,}",
+            row["lines_of"],
+            spread(row["seconds"], ".0f", 1000),
+            times(ratio(row, find(lines_of=STOCK, lines=row["lines"]), "seconds")),
+            str(row["lost"]),
+        ]
+        for row in lines
+    ]
+    return f"{one}\n\n{table(['lines on stdin', 'fedmsg-logger', 'ms', 'x stock', 'lost'], many)}"
+
+
+def receipts(rows: Sequence[Row]) -> str:
+    lines = [
+        [
+            str(row["batch"]),
+            str(row["clients"]),
+            row["contender"],
+            spread(row["rate"]),
+            spread(row["rate"], scale=row["batch"]),
+            spread(row["cpu_us"], ".1f"),
+            fate(row["verdicts"]),
+        ]
+        for row in rows
+    ]
+    return table(["batch", "clients", "", "receipts/s", "messages/s", "us CPU a message", "came out"], lines)
+
+
+def memory(rows: Sequence[Row]) -> str:
+    def megabytes(size: float) -> str:
+        return f"{size / 1e6:.0f}"
+
+    lines = []
+    for row in rows:
+        what = {"messages": "", "frozen": " and a frozen listener"}[row["what"]]
+        points = row["points"]
+        journal = [size for _, size in row.get("journal", [])]
+        lines.append(
+            [
+                row["contender"],
+                f"{points[-1][0]:,} of {row['size']:,} B{what}",
+                megabytes(points[0][1]),
+                megabytes(points[-1][1]),
+                megabytes(max(size for _, size in points)),
+                f"{megabytes(max(journal))}, then {megabytes(row['journal_rest'])}" if journal else "",
+                fate(row["verdicts"]),
+            ]
+        )
+    head = ["", "messages", "MB idle", "MB after", "MB at most", "MB of journal at most, and at rest", "came out"]
+    return table(head, lines)
+
+
+def loss(rows: Sequence[Row]) -> str:
+    names = ("lost", "repeated", "disordered", "altered")
+    lines = [
+        [
+            row["way"],
+            row["contender"],
+            f"{row['messages']:,}",
+            str(row["restarts"]),
+            *(f"{row[name]:,}" for name in names),
+        ]
+        for row in rows
+    ]
+    return table(["", "", "messages", "times", *names], lines)
+
+
+CASES: dict[str, Callable[[Sequence[Row]], str]] = {
+    "throughput": throughput,
+    "latency": latency,
+    "cold": cold,
+    "receipts": receipts,
+    "memory": memory,
+    "loss": loss,
+}

@@ -1,0 +1,124 @@
+"""script/bench: every case measures what it says, and a loss would show. How fast anything is, no test asks."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from benchmarks.contenders import OURS, OURS_TMPFS, PROXY, STOCK
+from benchmarks.load import Verdict, Work, decode, judge
+
+ROOT = Path(__file__).parent.parent
+PERFECT = str(Verdict(heard=1))
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with what a quick run of all cases left: its output, results and plots."""
+    directory = tmp_path_factory.mktemp("bench")
+    files = ["--json", str(directory / "results.json"), "--plots", str(directory / "plots")]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--quick", *files],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": f"{ROOT / 'script'}:{ROOT / 'tests'}"},
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (directory / "output").write_text(done.stdout)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def results(ran: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((ran / "results.json").read_text())
+    return loaded
+
+
+def contenders(rows: list[dict[str, Any]]) -> set[str]:
+    return {row["contender"] for row in rows}
+
+
+def test_every_case_is_measured_with_every_contender(results: dict[str, Any]) -> None:
+    cases = results["cases"]
+    absent = {OURS_TMPFS} if any(note.startswith(OURS_TMPFS) for note in results["notes"]) else set()
+    assert contenders(cases["throughput"]) == {OURS, OURS_TMPFS, STOCK, PROXY, "load alone"} - absent
+    assert contenders(cases["latency"]) == {OURS, STOCK, PROXY}
+    assert contenders(cases["receipts"]) == {OURS, OURS_TMPFS} - absent
+    assert contenders(cases["memory"]) == {OURS, STOCK, PROXY}
+    assert contenders(cases["loss"]) == {OURS, STOCK}
+    scripts = {row["script"] for row in cases["cold"] if "script" in row}
+    assert {"fedmsg-logger, ours", "fedmsg-logger, stock", "fedmsg-spool (sh)"} <= scripts
+    assert {row["lines_of"] for row in cases["cold"] if "lines_of" in row} == {OURS, STOCK}
+
+
+def test_a_broker_that_is_not_there_is_named(results: dict[str, Any]) -> None:
+    scripts = " ".join(row["script"] for row in results["cases"]["cold"] if "script" in row)
+    for script, package in (("mosquitto_pub", "mosquitto"), ("NATS", "nats-server")):
+        assert script in scripts or any(package in note for note in results["notes"])
+
+
+def test_all_that_ours_was_given_came_out(results: dict[str, Any]) -> None:
+    cases = results["cases"]
+    for case in ("throughput", "latency", "receipts", "memory"):
+        for row in cases[case]:
+            assert set(row.get("verdicts", ())) <= {PERFECT} or row["contender"] == STOCK, row
+    assert [row["lost"] for row in cases["cold"] if OURS in row.get("script", "") or row.get("lines_of") == OURS] == [
+        0,
+        0,
+    ]
+    assert [row["verdict"] for row in cases["loss"] if row["contender"] == OURS] == [PERFECT]
+
+
+def test_the_tables_have_a_place_in_the_docs(ran: Path) -> None:
+    page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    printed = re.findall(r"^== (\w+)$", (ran / "output").read_text(), re.MULTILINE)
+    assert {"run", "throughput", "latency", "cold", "receipts", "memory", "loss", "goals", "notes"} == set(printed)
+    for name in printed:
+        assert f"<!-- {name} -->\n" in page
+        assert f"<!-- end of {name} -->" in page
+
+
+def test_the_plots_are_svg_and_shown_in_the_docs(ran: Path) -> None:
+    page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    plots = sorted((ran / "plots").iterdir())
+    assert [plot.name for plot in plots] == [
+        "latency.svg",
+        "memory-frozen.svg",
+        "memory-messages.svg",
+        "throughput-300.svg",
+    ]
+    for plot in plots:
+        assert ElementTree.fromstring(plot.read_text()).tag == "{http://www.w3.org/2000/svg}svg"  # noqa: S314 -- it is ours
+        assert f"(benchmarks/{plot.name})" in page
+
+
+@pytest.mark.parametrize("size", [300, 1800])
+def test_bodies_have_their_size_and_differ(size: int) -> None:
+    work = Work(50, size, publishers=2)
+    bodies = work.bodies(0) + work.bodies(1) + Work(50, size).bodies(0)
+    assert {len(body) for body in bodies} == {size}
+    assert len({json.loads(body)["msg_id"] for body in bodies}) == 150
+    stream = work.stream(1)
+    assert [frames[1] for frames in decode(stream)] == work.bodies(1)
+    assert len(stream) == 50 * work.length
+
+
+def test_what_became_of_messages_is_told() -> None:
+    work = Work(10, 300, publishers=2)
+    first, second = work.bodies(0), work.bodies(1)
+    mixed = [body for pair in zip(first, second, strict=True) for body in pair]
+    assert judge(work, mixed) == Verdict(heard=20)
+    assert judge(work, first) == Verdict(heard=10, lost=10)
+    assert judge(work, [*mixed, first[3]]) == Verdict(heard=20, repeated=1)
+    assert judge(work, [first[1], first[0], *first[2:], *second]) == Verdict(heard=20, disordered=1)
+    assert judge(work, [*mixed[1:], first[0].replace(b'"i": 1', b'"i":  1')]) == Verdict(heard=19, lost=1, altered=1)
