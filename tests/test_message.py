@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from fedmsg_relay import pipeline
 from fedmsg_relay.message import MAX_NESTING, Reason, fault
 
 JSON: st.SearchStrategy[Any] = st.recursive(
@@ -77,3 +79,23 @@ def test_the_size_limit_is_for_topic_and_body_together(topic: bytes, size: int, 
     body = b'"' + b"x" * size + b'"'
     reason = fault(topic, body, max_size=len(topic) + len(body) + off)
     assert (reason is Reason.TOO_LARGE) == (off < 0)
+
+
+@given(st.text() | ALMOST | JSON.map(json.dumps))
+@example("NaN")
+@example("[1e999, -Infinity, 12345678901234567890123]")
+@example('"\\ud800"')
+@example('{"a": 1, "a": 2}')
+@example("\ufeff{}")
+@example("[1,]")
+@example('"\t"')
+@example("1" * 5000)
+def test_what_the_relay_parses_with_takes_what_json_loads_takes_and_nothing_else(text: str) -> None:
+    def outcome(parse: Callable[[str], object]) -> str:
+        try:
+            parse(text)
+        except (ValueError, RecursionError):
+            return "refused"
+        return "taken"
+
+    assert outcome(pipeline.parse) == outcome(json.loads)

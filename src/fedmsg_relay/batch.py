@@ -48,8 +48,10 @@ class Batch:
     counts: Counts = field(default_factory=Counts)
     size: int = 0
 
-    def add(self, entry: Entry) -> int:
+    def add(self, entry: Entry, from_inbound: bool = False) -> int:
         """Take in a message; return the ``seq`` it will have."""
+        if from_inbound:
+            self.from_inbound.append(len(self.entries))
         self.entries.append(entry)
         seq = self.base + len(self.entries)
         if entry.msg_id is not None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from enum import StrEnum
 from itertools import accumulate
+from typing import Any
 
 DEFAULT_MAX_MESSAGE_SIZE = 16 * 1024 * 1024
 """Bytes of topic and body together that a relay takes unless relay.toml says otherwise."""
@@ -55,13 +57,16 @@ def fault(topic: bytes, body: bytes, max_size: int = DEFAULT_MAX_MESSAGE_SIZE) -
     return examine(topic, body, max_size)[0]
 
 
-def examine(topic: bytes, body: bytes, max_size: int) -> tuple[Reason | None, str | None]:
+def examine(
+    topic: bytes, body: bytes, max_size: int, parse: Callable[[str], Any] = json.loads
+) -> tuple[Reason | None, str | None]:
     """Like :func:`fault`, and get the ``msg_id`` of the envelope on the way.
 
     Args:
         topic: the first frame.
         body: the second frame.
         max_size: bytes that topic and body together may have.
+        parse: stands in for json.loads; it takes the same text, and raises what that raises.
 
     Returns:
         The reason, or None, and the ``msg_id``, or None where the body is no envelope that has one.
@@ -74,7 +79,7 @@ def examine(topic: bytes, body: bytes, max_size: int) -> tuple[Reason | None, st
         reason = Reason.BODY_NOT_UTF8
         text = body.decode()
         reason = Reason.BODY_NOT_JSON
-        parsed = json.loads(text)
+        parsed = parse(text)
     except RecursionError:
         return Reason.TOO_DEEP, None
     except ValueError:

@@ -13,11 +13,13 @@ Invariants:
 
 from __future__ import annotations
 
+import json
 import time
 from collections import deque
 from collections.abc import Set as AbstractSet
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
+import msgspec
 import zmq
 
 from fedmsg_relay import drops, message, submit
@@ -30,6 +32,11 @@ from fedmsg_relay.message import Reason
 from fedmsg_relay.peers import peer_address
 from fedmsg_relay.records import Entry, Rejected
 from fedmsg_relay.settings import Settings
+
+_DONTWAIT, _RCVMORE = int(zmq.DONTWAIT), int(zmq.RCVMORE)
+"""For each message: the enums are slow."""
+
+_DECODER = msgspec.json.Decoder()
 
 BATCH_MESSAGES = 1000
 """Messages a batch takes at most, so that peers, signals and the watchdog are seen to between two batches."""
@@ -47,17 +54,36 @@ LOAD_RETRY_AFTER = 0.5
 """Seconds after which a submitter shall try again when too much waits for its turn."""
 
 
+def parse(text: str) -> Any:
+    """Parse JSON as json.loads does, in a third of its time for what is plain.
+
+    Args:
+        text: of a body.
+
+    Returns:
+        What json.loads returns, but for numbers too large for a float.
+
+    Raises:
+        ValueError: json.loads does not take it.
+        RecursionError: it is too deep.
+    """
+    try:
+        return _DECODER.decode(text)  # takes nothing that json.loads does not take
+    except (msgspec.DecodeError, RecursionError):
+        return json.loads(text)
+
+
 class Request(NamedTuple):
     """A submitted batch that waits for its turn.
 
     Attributes:
         batch: topic and body of its messages, and the way back.
-        source: IP address of who submitted it.
+        frame: one of its frames, which knows whose it is.
         size: bytes of its messages.
     """
 
     batch: submit.Request
-    source: str
+    frame: zmq.Frame
     size: int
 
 
@@ -153,10 +179,10 @@ class Pipeline:
     def _receive_inbound(self, batch: Batch) -> None:
         receive, more = self._inbound.recv, self._inbound.getsockopt
         max_size = self.settings.limits.max_message_size
-        examine = message.examine
+        examine, add = message.examine, batch.add
         while batch.counts.received < BATCH_MESSAGES and batch.size < BATCH_BYTES:
             try:
-                frame = receive(zmq.DONTWAIT, copy=False)
+                frame = receive(_DONTWAIT, copy=False)
             except zmq.Again:
                 return
             topic = frame.bytes
@@ -166,18 +192,17 @@ class Pipeline:
                 body = receive()
                 if len(bodies) < 2:
                     bodies.append(body)
-                followed = bool(more(zmq.RCVMORE))
+                followed = bool(more(_RCVMORE))
             batch.counts.received += 1
             if len(bodies) == 1:
                 body = bodies[0]
-                reason, msg_id = examine(topic, body, max_size)
+                reason, msg_id = examine(topic, body, max_size, parse)
             else:
                 body = b"".join(bodies)
                 reason, msg_id = Reason.FRAME_COUNT, None
             batch.size += len(topic) + len(body)
             if reason is None:
-                batch.from_inbound.append(len(batch.entries))
-                batch.add(Entry(topic, body, msg_id))
+                add(Entry(topic, body, msg_id), from_inbound=True)
             else:
                 batch.counts.quarantined += 1
                 self._reject(batch, reason, peer_address(frame), topic, body)
@@ -189,7 +214,7 @@ class Pipeline:
         while self._backlog and batch.counts.received < full and batch.size < heavy:
             request = self._backlog.popleft()
             self._backlog_bytes -= request.size
-            self._admit_submit(request.batch, request.source, batch)
+            self._admit_submit(request.batch, request.frame, batch)
 
     def _fill_backlog(self, batch: Batch) -> None:
         """Take in what was submitted, so that who submits too much is told so and does not just wait."""
@@ -201,7 +226,6 @@ class Pipeline:
                 frames = self._submits.recv_multipart(zmq.DONTWAIT, copy=False)
             except zmq.Again:
                 return
-            source = peer_address(frames[-1])
             request = submit.parse([frame.bytes for frame in frames])
             if isinstance(request, submit.Inquiry):
                 batch.refusals.append((request.route, self._onwards.introduce(request.subscription)))
@@ -209,7 +233,7 @@ class Pipeline:
             if isinstance(request, submit.Malformed):
                 batch.counts.received += 1
                 batch.counts.refused += 1
-                self._reject(batch, request.code, source, b"", b"")
+                self._reject(batch, request.code, peer_address(frames[-1]), b"", b"")
                 batch.refusals.append((request.route, submit.refused(request.code, request.detail)))
                 continue
             size = sum(len(topic) + len(body) for topic, body in request.messages)
@@ -220,19 +244,19 @@ class Pipeline:
                 batch.refusals.append((request.route, submit.busy(LOAD_RETRY_AFTER)))
                 self.overloaded += 1
             else:
-                self._backlog.append(Request(request, source, size))
+                self._backlog.append(Request(request, frames[-1], size))
                 self._backlog_bytes += size
 
-    def _admit_submit(self, request: submit.Request, source: str, batch: Batch) -> None:
+    def _admit_submit(self, request: submit.Request, frame: zmq.Frame, batch: Batch) -> None:
         """Admit a submitted batch as a whole or not at all."""
         batch.counts.received += len(request.messages)
         entries: list[Entry] = []
         for topic, body in request.messages:
             batch.size += len(topic) + len(body)
-            reason, msg_id = message.examine(topic, body, self.settings.limits.max_message_size)
+            reason, msg_id = message.examine(topic, body, self.settings.limits.max_message_size, parse)
             if reason is not None:
                 batch.counts.refused += len(request.messages)
-                self._reject(batch, reason, source, topic, body)
+                self._reject(batch, reason, peer_address(frame), topic, body)
                 batch.dropped[reason] += len(request.messages) - 1
                 detail = f"message {len(entries) + 1} of {len(request.messages)}; none of them was taken"
                 batch.refusals.append((request.route, submit.refused(reason, detail)))
