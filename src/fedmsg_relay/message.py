@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable
 from enum import StrEnum
 from itertools import accumulate
-from typing import Any
 
 DEFAULT_MAX_MESSAGE_SIZE = 16 * 1024 * 1024
 """Bytes of topic and body together that a relay takes unless relay.toml says otherwise."""
@@ -57,8 +56,25 @@ def fault(topic: bytes, body: bytes, max_size: int = DEFAULT_MAX_MESSAGE_SIZE) -
     return examine(topic, body, max_size)[0]
 
 
+def find_msg_id(text: str) -> object:
+    """Parse a body, and get what stands for the ``msg_id`` in its envelope.
+
+    Args:
+        text: of the body.
+
+    Returns:
+        Whatever stands there; None where the body is no envelope, or has none.
+
+    Raises:
+        ValueError: json.loads does not take it.
+        RecursionError: it is too deep.
+    """
+    parsed = json.loads(text)
+    return parsed.get("msg_id") if isinstance(parsed, dict) else None
+
+
 def examine(
-    topic: bytes, body: bytes, max_size: int, parse: Callable[[str], Any] = json.loads
+    topic: bytes, body: bytes, max_size: int, find: Callable[[str], object] = find_msg_id
 ) -> tuple[Reason | None, str | None]:
     """Like :func:`fault`, and get the ``msg_id`` of the envelope on the way.
 
@@ -66,7 +82,7 @@ def examine(
         topic: the first frame.
         body: the second frame.
         max_size: bytes that topic and body together may have.
-        parse: stands in for json.loads; it takes the same text, and raises what that raises.
+        find: does what :func:`find_msg_id` does.
 
     Returns:
         The reason, or None, and the ``msg_id``, or None where the body is no envelope that has one.
@@ -79,14 +95,13 @@ def examine(
         reason = Reason.BODY_NOT_UTF8
         text = body.decode()
         reason = Reason.BODY_NOT_JSON
-        parsed = parse(text)
+        msg_id = find(text)
     except RecursionError:
         return Reason.TOO_DEEP, None
     except ValueError:
         return reason, None
     if body.count(b"[") + body.count(b"{") > MAX_NESTING and _nesting(body) > MAX_NESTING:
         return Reason.TOO_DEEP, None
-    msg_id = parsed.get("msg_id") if isinstance(parsed, dict) else None
     # Whatever else stands there is passed on, but it is no name that a retry could be known by.
     return None, msg_id if isinstance(msg_id, str) and msg_id.isascii() and len(msg_id) <= MAX_MSG_ID else None
 
