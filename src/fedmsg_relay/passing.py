@@ -139,6 +139,9 @@ class Passing:
         self._pass_on(batch)
         return more
 
+    def note(self) -> None:
+        """What has its receipt from upstream is noted already."""
+
     def close(self) -> None:
         """Close the links."""
         if self._unjournaled:

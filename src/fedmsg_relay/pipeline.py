@@ -119,6 +119,9 @@ class Onwards(Protocol):
     def step(self, batch: Batch, journaled: bool) -> bool:
         """Hand over what is next; return whether more waits that may go now."""
 
+    def note(self) -> None:
+        """Note in the journal what is handed over for good."""
+
     def close(self) -> None:
         """End."""
 
@@ -176,6 +179,7 @@ class Pipeline:
         more = self._onwards.step(batch, journaled)
         self._account(batch)
         self._answer(batch)
+        self._onwards.note()  # only now: nobody waits for it
         self._report()
         # Whatever else is to do, or under load it would never be done.
         trimmed = self._keeper.trim(self.settings.journal)

@@ -122,12 +122,25 @@ class Publishing:
             return False
         elif 0 < keeper.waiting == len(batch.entries):
             for start in range(0, len(batch.entries), PORTION):
+                self.note()
                 self._publish(batch, batch.entries[start : start + PORTION])
-                self._mark()
         else:
             self._publish_waiting(batch)
-        self._mark()
         return keeper.waiting > 0
+
+    def note(self) -> None:
+        """Note in the journal what listeners get even if we are killed now."""
+        journal, handed, now = self._keeper.journal, self._keeper.handed, time.monotonic()
+        if journal is None or journal.published == handed:
+            return
+        # Where the last try was in vain this one does not wait: the queue is long, and work goes on.
+        if self._outbound.written(0 if self._unwritten else WRITE_SECONDS):
+            self._unwritten.clear()
+            self._keeper.mark_published(handed)
+            return
+        self._unwritten.append((now, handed))
+        while self._unwritten[0][0] < now - WRITTEN_SECONDS:
+            self._keeper.mark_published(self._unwritten.popleft()[1])
 
     def _publish(self, batch: Batch, portion: list[Entry]) -> None:
         publish = self._outbound.publish
@@ -150,20 +163,6 @@ class Publishing:
         progress = waiting.upto > self._keeper.handed
         self._keeper.handed = waiting.upto
         return progress
-
-    def _mark(self) -> None:
-        """Note in the journal what listeners get even if we are killed now."""
-        journal, handed, now = self._keeper.journal, self._keeper.handed, time.monotonic()
-        if journal is None or journal.published == handed:
-            return
-        # Where the last try was in vain this one does not wait: the queue is long, and work goes on.
-        if self._outbound.written(0 if self._unwritten else WRITE_SECONDS):
-            self._unwritten.clear()
-            self._keeper.mark_published(handed)
-            return
-        self._unwritten.append((now, handed))
-        while self._unwritten[0][0] < now - WRITTEN_SECONDS:
-            self._keeper.mark_published(self._unwritten.popleft()[1])
 
     def close(self) -> None:
         """End; what was handed over is libzmq's."""
