@@ -123,13 +123,17 @@ class Host:
         }
         return self.write("fedmsg.d/relay.py", f"config = {config!r}\n")
 
-    def configure_submit(self, submit: list[str] | None = None, spool: str | None = None, **values: object) -> Path:
+    def configure_submit(
+        self, submit: list[str] | None = None, spool: str | None = None, post_init_sleep: float = 0.5
+    ) -> Path:
         """Write the global config of a site with submit and a spool that everybody may write to."""
         self.spool.mkdir(exist_ok=True)
         self.spool.chmod(0o3777)
         self.directory.chmod(0o755)
         return self.configure(
-            relay_submit=submit or [self.submit], relay_spool=str(self.spool) if spool is None else spool, **values
+            relay_submit=submit or [self.submit],
+            relay_spool=str(self.spool) if spool is None else spool,
+            post_init_sleep=post_init_sleep,
         )
 
     def write(self, name: str, text: str) -> Path:
