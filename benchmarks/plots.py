@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 from xml.sax.saxutils import escape
 
-from benchmarks.contenders import OURS, OURS_TMPFS, PROXY, STOCK
+from benchmarks.contenders import OURS, OURS_OFF, OURS_TMPFS, PROXY, STOCK
 from benchmarks.plan import Row
 
 WIDTH, HEIGHT = 800, 380
@@ -17,7 +17,7 @@ FONT = 'font-family="sans-serif" font-size="12"'
 LEFT, RIGHT, TOP, BOTTOM = 74, 200, 34, 46
 """Margins; the legend is in the right one."""
 GRID = "#e5e7eb"
-COLORS = {OURS: "#0b6fa4", OURS_TMPFS: "#6bb6de", STOCK: "#c0392b", PROXY: "#6b7280"}
+COLORS = {OURS: "#0b6fa4", OURS_OFF: "#6bb6de", OURS_TMPFS: "#9ad0ea", STOCK: "#c0392b", PROXY: "#6b7280"}
 
 Place = tuple[float, float]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import socket
 import time
 
-from benchmarks.contenders import OURS, OURS_TMPFS, PROXY, STOCK, Contender, possible, running
+from benchmarks.contenders import OURS, OURS_OFF, PROXY, STOCK, Contender, possible, running
 from benchmarks.load import CHUNK, Listener, Work, join, judge, publishing
 from benchmarks.plan import BenchError, Plan, Row
 
-CONTENDERS = (OURS, OURS_TMPFS, STOCK, PROXY)
+CONTENDERS = (OURS, OURS_OFF, STOCK, PROXY)
 SIZES = (300, 1800)
 PUBLISHERS = (1, 4, 50)
 SECONDS = 1.0
