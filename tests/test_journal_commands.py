@@ -298,12 +298,13 @@ def test_a_message_that_is_missing_is_named(bus: Bus) -> None:
 
 
 def test_a_page_that_is_overwritten_is_found(bus: Bus) -> None:
-    send(bus, *numbered(200))
+    send(bus, *numbered(2000))
     assert bus.relay.stop() == 0
+    page = 16384
     with bus.host.journal_file.open("r+b") as file:
         size = file.seek(0, 2)
-        file.seek(size // 2 // 4096 * 4096)
-        file.write(b"\xa5" * 4096)
+        file.seek(size // 2 // page * page)
+        file.write(b"\xa5" * page)
     ran = journal(bus.host, "check")
     assert ran.code == 2
     assert ran.stdout.startswith("CRITICAL - ")

