@@ -32,7 +32,7 @@ from fedmsg_relay.peers import peer_address
 from fedmsg_relay.records import Entry, Rejected
 from fedmsg_relay.settings import Settings
 
-_DONTWAIT, _RCVMORE = int(zmq.DONTWAIT), int(zmq.RCVMORE)
+_DONTWAIT, _RCVMORE, _MORE = int(zmq.DONTWAIT), int(zmq.RCVMORE), int(zmq.DONTWAIT | zmq.SNDMORE)
 """For each message: the enums are slow."""
 
 BATCH_MESSAGES = 1000
@@ -234,9 +234,11 @@ class Pipeline:
             if took > BACKLOG_BYTES:
                 return
             try:
-                frames = self._submits.recv_multipart(zmq.DONTWAIT, copy=False)
+                frames = [self._submits.recv(_DONTWAIT, copy=False)]
             except zmq.Again:
                 return
+            while frames[-1].more:
+                frames.append(self._submits.recv(copy=False))
             request = submit.parse([frame.bytes for frame in frames])
             if isinstance(request, submit.Inquiry):
                 batch.refusals.append((request.route, self._onwards.introduce(request.subscription)))
@@ -315,7 +317,9 @@ class Pipeline:
         answers = [(s.route, submit.accepted(s.first, s.last, s.duplicates)) for s in batch.submitted]
         for route, answer in (*answers, *batch.refusals):
             try:
-                self._submits.send_multipart([*route, submit.VERSION, answer], zmq.DONTWAIT)
+                for frame in (*route, submit.VERSION):
+                    self._submits.send(frame, _MORE)
+                self._submits.send(answer, _DONTWAIT)
             except zmq.ZMQError as error:
                 log.info("a submitter left before its answer: %s", error)
 
