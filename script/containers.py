@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
 
+import packages
 from environment import ROOT, SetupError
 
-# Debian's package for each command that the scenarios call.
-PACKAGES = {
-    "docker": "docker.io",
-    "debootstrap": "debootstrap",
-    "ssh": "openssh-client",
-    "ssh-keygen": "openssh-client",
-    "git": "git",
-}
 START_DOCKER = ROOT / "molecule" / "shared" / "start-docker"
 DOCKERD_PID = Path("/run/docker.pid")
-INSTALL_SECONDS = 600
 START_SECONDS = 90
 STOP_SECONDS = 60
 
@@ -58,33 +49,16 @@ class Engine:
         self._dockerd = None
 
     def _install(self) -> None:
-        needed = dict(PACKAGES)
+        needed = dict(packages.MOLECULE)
         if os.environ.get("FEDMSG_MOLECULE_REGISTRY"):
             del needed["debootstrap"]
-        missing = [name for name in needed if not shutil.which(name)]
-        if not missing:
-            return
-        packages = sorted({needed[name] for name in missing})
-        line = f"apt-get install {' '.join(packages)}"
-        if os.geteuid() != 0 or not shutil.which("apt-get"):
-            raise SetupError(
-                f"the molecule scenarios need {', '.join(missing)}: `{line}` (Debian), "
-                "or the packages of another system that have these commands"
-            )
-        print(f"   {line} ...", flush=True)
-        apt = ["apt-get", "--quiet", "--yes", "--no-install-recommends"]
-        if (
-            self._run("apt-get", "--quiet", "update", seconds=INSTALL_SECONDS) != 0
-            or self._run(*apt, "install", *packages, seconds=INSTALL_SECONDS) != 0
-        ):
-            raise SetupError(f"`{line}` failed, see {self._log}")
+        packages.install(needed, "the molecule scenarios", self._log)
 
     def _run(self, *command: str, seconds: int = 30) -> int:
         with self._log.open("ab") as output:
             try:
                 return subprocess.run(
                     command,
-                    env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import containers
 import environment
+import packages
 from environment import ROOT, VENV, SetupError
 
 LOGS = ROOT / ".cache" / "test-logs"
@@ -241,7 +242,10 @@ def run_all(what: str, names: list[str]) -> Iterator[Result]:
         yield failure
         return
     if what in ("all", "unit"):
-        yield run(unit_part())
+        if failure := set_up("packages", lambda: packages.install(packages.UNIT, "the tests", LOGS / "apt.log")):
+            yield failure
+        else:
+            yield run(unit_part())
     if what in ("all", "molecule"):
         with ExitStack() as stack:
             engine = containers.Engine(LOGS / "dockerd.log")

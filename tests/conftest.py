@@ -11,7 +11,8 @@ from functools import partial
 import pytest
 
 from harness import Host, Relay
-from wire import Bus, Sockets, StartBus, join
+from submitted import last_seq
+from wire import Bus, Sockets, StartBus, Submitter, join
 
 _skipped: list[str] = []
 
@@ -34,6 +35,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kill-rounds", type=int, default=200, help="how often test_kill kills the relay (default: 200)")
+    parser.addoption(
+        "--down-seconds", type=float, default=60, help="how long test_relay_down has no relay (default: 60)"
+    )
     parser.addoption("--seed", type=int, default=None, help="of what tests draw at random (default: another each time)")
 
 
@@ -90,6 +94,24 @@ def submit_bus(host: Host, start_bus: StartBus) -> Bus:
     """A bus whose global config names submit and a spool as well."""
     host.configure_submit()
     return start_bus()
+
+
+@pytest.fixture
+def submitter(submit_bus: Bus) -> Submitter:
+    return submit_bus.sockets.submitter(submit_bus.host.submit)
+
+
+@pytest.fixture
+def last(submit_bus: Bus) -> int:
+    """The newest number in the journal; the next message gets the one after it."""
+    return last_seq(submit_bus)
+
+
+@pytest.fixture
+def lonely(host: Host) -> Host:
+    """A host with a spool whose relay is down."""
+    host.configure_submit()
+    return host
 
 
 @pytest.fixture(scope="module")

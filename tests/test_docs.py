@@ -15,9 +15,11 @@ from fedmsg_relay import (
     client,
     errors,
     journal,
+    keeper,
     message,
     outbound,
     pipeline,
+    publishing,
     relay,
     settings,
     spool,
@@ -104,15 +106,15 @@ def test_the_limits_of_submit() -> None:
     assert f"up to {submit.MAX_MESSAGES} messages" in told
     assert f"more than {submit.MAX_MESSAGES} messages" in told
     assert f"`{submit.VERSION.decode()}`" in told
-    assert f"the last {pipeline.DEDUP_WINDOW:,} messages" in told
-    assert f'"retry_after": {pipeline.RETRY_AFTER}' in told
+    assert f"the last {keeper.DEDUP_WINDOW:,} messages" in told
+    assert f'"retry_after": {pipeline.FAULT_RETRY_AFTER}' in told
     assert f"at most {message.MAX_MSG_ID} ASCII characters" in told
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/journal.md"])
 def test_the_dedup_window_and_the_hold_at_start(name: str) -> None:
-    assert f"the last {pipeline.DEDUP_WINDOW:,} messages" in page(name)
-    assert f"{pipeline.HOLD_SECONDS} s" in page(name)
+    assert f"the last {keeper.DEDUP_WINDOW:,} messages" in page(name)
+    assert f"{publishing.HOLD_SECONDS} s" in page(name)
 
 
 def test_the_limits_of_journal_and_spool() -> None:

@@ -5,36 +5,20 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
 import pytest
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from fedmsg_relay import journal as journals
 from fedmsg_relay.errors import ConfigError, JournalCorruptError, JournalError
 from fedmsg_relay.journal import Entry, Journal, Record, Rejected
+from journaled import entries, held
 
 DAY = 86400.0
 MUCH = 2**40
 UNFIT = Entry(b"", b"", object())  # type: ignore[arg-type]  # SQLite fails on it in the middle of a batch
-
-
-def entries(count: int, start: int = 0, size: int = 20) -> list[Entry]:
-    return [
-        Entry(b"org.example.%d" % n, b'"%s%d"' % (b"x" * size, n), f"2026-{n}") for n in range(start, start + count)
-    ]
-
-
-def held(journal: Journal) -> list[Entry]:
-    """Everything in it."""
-    records = journal.waiting(0, 10**9)
-    assert all(record.intact for record in records)
-    return [Entry(record.topic, record.body, record.msg_id) for record in records]
 
 
 @pytest.fixture
@@ -46,97 +30,6 @@ def path(tmp_path: Path) -> Path:
 def journal(path: Path) -> Iterator[Journal]:
     with contextlib.closing(Journal(path)) as journal:
         yield journal
-
-
-# Against a model.
-
-some_entries = st.lists(
-    st.builds(Entry, st.binary(max_size=20), st.binary(max_size=300), st.none() | st.text("abc", max_size=3)),
-    max_size=8,
-)
-some_rejected = st.lists(
-    st.builds(
-        Rejected, st.sampled_from(["too-large", "body-not-json"]), st.just("10.0.0.1"), *[st.binary()] * 2, st.just(1)
-    ),
-    max_size=4,
-)
-
-
-class JournalAndModel(RuleBasedStateMachine):
-    """A list of entries, what of it is published and trimmed, and the listeners: the model."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.directory = Path(tempfile.mkdtemp(prefix="fedmsg-"))
-        self.path = self.directory / "journal.db"
-        self.journal = Journal(self.path)
-        self.taken: list[Entry] = []
-        self.published = self.trimmed = self.quarantined = 0
-        self.listeners: list[str] = []
-
-    @rule(batch=some_entries, rejected=some_rejected)
-    def append(self, batch: list[Entry], rejected: list[Rejected]) -> None:
-        self.journal.append(batch, rejected)
-        self.taken += batch
-        self.quarantined += len(rejected)
-
-    @precondition(lambda self: self.published < len(self.taken))
-    @rule(data=st.data())
-    def publish(self, data: st.DataObject) -> None:
-        self.published = data.draw(st.integers(self.published + 1, len(self.taken)))
-        self.journal.mark_published(self.published)
-
-    @rule(hosts=st.lists(st.sampled_from(["10.0.0.1", "::1"]), max_size=3))
-    def remember(self, hosts: list[str]) -> None:
-        self.journal.remember_listeners(hosts)
-        self.listeners = hosts
-
-    @rule()
-    def trim(self) -> None:
-        """As if everything were too old."""
-        removed = self.journal.trim(-DAY, MUCH)
-        keeps = min(self.published, len(self.taken) - 1)
-        assert removed == max(0, keeps - self.trimmed)
-        self.trimmed += removed
-
-    @rule()
-    def reopen(self) -> None:
-        self.journal.close()
-        self.journal = Journal(self.path)
-
-    @rule()
-    def lose_the_process(self) -> None:
-        """What a kill leaves is the files as they are now."""
-        copy = self.directory / "copy"
-        shutil.rmtree(copy, ignore_errors=True)
-        copy.mkdir()
-        for suffix in ("", "-wal"):
-            shutil.copy(f"{self.path}{suffix}", copy)
-        self.journal.close()
-        for suffix in ("", "-wal"):
-            shutil.copy(copy / f"journal.db{suffix}", self.directory)
-        self.journal = Journal(self.path)
-        assert self.journal.set_aside is None
-
-    @invariant()
-    def it_holds_what_the_model_holds(self) -> None:
-        assert held(self.journal) == self.taken[self.trimmed :]
-        assert (self.journal.last, self.journal.published) == (len(self.taken), self.published)
-        waiting = [record.seq for record in self.journal.waiting(self.published, 10**9)]
-        assert waiting == list(range(self.published + 1, len(self.taken) + 1))
-        newest = [(e.msg_id, seq) for seq, e in enumerate(self.taken, 1) if e.msg_id is not None and seq > self.trimmed]
-        assert list(self.journal.recent_ids(10**9)) == newest
-        assert self.journal.listeners() == self.listeners
-
-    def teardown(self) -> None:
-        self.journal.close()
-        shutil.rmtree(self.directory)
-
-
-TestJournalAndModel = JournalAndModel.TestCase
-TestJournalAndModel.settings = settings(
-    max_examples=60, stateful_step_count=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
-)
 
 
 # On disk.

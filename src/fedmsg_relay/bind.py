@@ -78,6 +78,45 @@ def plan(config: Mapping[str, Any], settings: Settings, settings_path: Path | No
     return plans
 
 
+def upstream(
+    config: Mapping[str, Any], settings: Settings, plans: Plans, settings_path: Path | None = None
+) -> list[tuple[str, str]]:
+    """Decide which relays to be chained to.
+
+    Args:
+        config: the merged global config.
+        settings: relay.toml, whose ``[upstream]`` goes before the config.
+        plans: what this relay binds.
+        settings_path: where relay.toml stands, for messages.
+
+    Returns:
+        Of each its submit and its outbound; none where this relay is not chained.
+
+    Raises:
+        ConfigError: an address is missing, malformed or this relay's own.
+    """
+    if settings.upstream is None:
+        return []
+    origin = f"{settings_path or DEFAULT_PATH}: upstream"
+    submits = settings.upstream.submit or global_config.addresses(config, "relay_submit")
+    outbounds = settings.upstream.outbound or global_config.addresses(config, "relay_outbound")
+    if len(submits) != len(outbounds):
+        raise ConfigError(
+            f"{origin}: each relay has a submit and an outbound, but here are "
+            f"{len(submits)} ({', '.join(submits)}) and {len(outbounds)} ({', '.join(outbounds)})"
+        )
+    own = {address for plan in plans.endpoints().values() for address in plan.bind}
+    for address in (*submits, *outbounds):
+        if not address.startswith("ipc://"):
+            host, port = split(address, origin)
+            here = is_this_host(host) and any(_port(bound) == str(port) for bound in own)
+        else:
+            here = address in own
+        if here:
+            raise ConfigError(f"{origin}: {address} is this relay itself: a loop, in which no message would come out")
+    return list(zip(submits, outbounds, strict=True))
+
+
 def _plan_one(addresses: Sequence[str], origin: str) -> Plan:
     bind: dict[str, None] = {}
     foreign = []

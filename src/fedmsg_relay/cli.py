@@ -29,7 +29,7 @@ examples:
 Where the relay is stands in the global fedmsg config (/etc/fedmsg.d/*.py and the other usual places); how this daemon
 runs in relay.toml. "fedmsg-relay COMMAND --help" tells more about each command.
 
-signals: TERM and INT drain and stop, HUP re-reads the limits of relay.toml, USR1 reopens the log.
+signals: TERM and INT drain and stop, HUP re-reads [limits] and [journal] of relay.toml, USR1 reopens the log.
 exit codes: 0 ended as asked   64 usage   69 could not bind   78 config
 """
 
@@ -65,11 +65,13 @@ def _serve(options: argparse.Namespace) -> int:
 
     name_process()
     chosen = settings.load(options.settings)
-    plans = bind.plan(_config(options), chosen, options.settings)
+    config = _config(options)
+    plans = bind.plan(config, chosen, options.settings)
+    links = bind.upstream(config, chosen, plans, options.settings)
     log.start()
     _raise_file_limit()
     try:
-        relay = Relay(plans, chosen, lambda: settings.load(options.settings))
+        relay = Relay(plans, links, chosen, lambda: settings.load(options.settings))
         with closing(relay), closing(StatusServer(relay)):
             relay.run()
     except RelayError as error:
@@ -87,7 +89,7 @@ def _raise_file_limit() -> None:
 
 def _check_config(options: argparse.Namespace) -> int:
     """Say what a start would do, without starting."""
-    from fedmsg_relay import bind, settings  # noqa: PLC0415
+    from fedmsg_relay import bind, directories, journal, settings  # noqa: PLC0415
 
     config = _config(options, dict(options.stand_in))
     result: dict[str, Any] = {
@@ -96,8 +98,11 @@ def _check_config(options: argparse.Namespace) -> int:
         **{key: global_config.addresses(config, key) for key in _endpoint_keys(config)},
     }
     if not options.scripts:
-        plans = bind.plan(config, settings.load(options.settings), options.settings)
+        chosen = settings.load(options.settings)
+        plans = bind.plan(config, chosen, options.settings)
         result["bind"] = {name: plan.bind for name, plan in plans.endpoints().items()}
+        result["upstream"] = bind.upstream(config, chosen, plans, options.settings)
+        journal.refuse_newer(directories.state() / "journal.db")
     if options.json:
         print(json.dumps(result))
         return OK
@@ -108,6 +113,8 @@ def _check_config(options: argparse.Namespace) -> int:
     for endpoint, addresses in result.get("bind", {}).items():
         if addresses:
             print(f"would bind {endpoint} {' '.join(addresses)}")
+    for submit, outbound in result.get("upstream", ()):
+        print(f"would be chained to submit {submit} outbound {outbound}")
     print("OK")
     return OK
 

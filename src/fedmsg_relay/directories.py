@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import secrets
+import socket
+from contextlib import suppress
+from io import TextIOWrapper
 from pathlib import Path
+
+from fedmsg_relay.errors import ConfigError
+from fedmsg_relay.log import log
 
 
 def status_socket() -> Path:
@@ -33,6 +41,59 @@ def state() -> Path:
         return Path(named)
     service = Path("/var/lib/fedmsg-relay")
     return service if os.access(service, os.W_OK) else _user_state()
+
+
+def lock(directory: Path) -> TextIOWrapper | None:
+    """See to it that only one relay works in a state directory: two would write one journal.
+
+    Args:
+        directory: the state directory; made when it is not there.
+
+    Returns:
+        What holds the lock for as long as it is open; None where nothing can be written, so no journal either.
+
+    Raises:
+        ConfigError: another relay works there.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        held = (directory / "lock").open("a+", encoding="ascii")
+    except OSError as error:
+        log.error("state directory %s: %s", directory, error.strerror)
+        return None
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        held.seek(0)
+        other = held.read().strip()
+        held.close()
+        raise ConfigError(f"state directory {directory}: another relay works there (pid {other})") from None
+    try:
+        held.truncate(0)
+        held.write(f"{os.getpid()}\n")
+        held.flush()
+    except OSError:
+        pass  # a full disk: the lock is what counts
+    return held
+
+
+def identity(directory: Path) -> str:
+    """Find who this relay is, also after a restart: by that it recognises a chain that leads back to it.
+
+    Args:
+        directory: the state directory.
+
+    Returns:
+        The host's name and a random part.
+    """
+    path = directory / "identity"
+    with suppress(OSError):
+        if known := path.read_text(encoding="utf-8", errors="replace").strip():
+            return known
+    made = f"{socket.gethostname()}-{secrets.token_hex(4)}"
+    with suppress(OSError):  # where nothing can be written it is another one after a restart
+        path.write_text(f"{made}\n", encoding="utf-8")
+    return made
 
 
 def _user_state() -> Path:

@@ -164,6 +164,15 @@ class Journal:
         self.last += len(rows)
         self._quarantined = min(self._quarantined + len(rejected), QUARANTINE_ROWS)
 
+    def try_to_write(self) -> None:
+        """Find out whether the journal can be written.
+
+        Raises:
+            JournalError: it can not.
+        """
+        with self._transaction():
+            self._db.execute("UPDATE state SET format = format")
+
     def mark_published(self, seq: int) -> None:
         """Note that everything up to ``seq`` was handed to outbound.
 
@@ -368,7 +377,7 @@ def _open(path: Path) -> sqlite3.Connection:
             path.chmod(0o640)
         if not db.execute("SELECT format FROM state").fetchone():
             db.execute("INSERT INTO state VALUES (?, 0)", (FORMAT,))
-        _refuse_newer(path, db.execute("SELECT format FROM state").fetchone()[0])
+        _refuse_newer(path, db)
         # Both ends are looked at, so that a file which is no journal any more is found now and not in the pipeline.
         for end in ("ASC", "DESC"):
             db.execute(f"SELECT seq, time, crc FROM message ORDER BY seq {end} LIMIT 1").fetchone()  # noqa: S608
@@ -387,7 +396,23 @@ def lenient_text(found: bytes) -> str:
     return found.decode(errors="backslashreplace")
 
 
-def _refuse_newer(path: Path, found: int) -> None:
+def refuse_newer(path: Path) -> None:
+    """Refuse a journal that a newer version wrote, without touching it; any other is not looked at.
+
+    Args:
+        path: of ``journal.db``; it need not exist.
+
+    Raises:
+        ConfigError: its format is newer than this version reads.
+    """
+    with contextlib.suppress(sqlite3.Error, OSError):
+        if path.exists():
+            with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+                _refuse_newer(path, db)
+
+
+def _refuse_newer(path: Path, db: sqlite3.Connection) -> None:
+    (found,) = db.execute("SELECT format FROM state").fetchone()
     if found > FORMAT:
         raise ConfigError(f"journal {path}: its format {found} is newer than this version reads ({FORMAT})")
 

@@ -36,6 +36,9 @@ PATIENCE_SHARE = 0.1
 CHECK_SECONDS = 1.0
 """How often laggards are looked at."""
 
+MIRROR = b"fedmsg-relay-mirror."
+"""What a chained relay subscribes to besides everything begins so: that tells whether we have it as a listener."""
+
 _THREADS = Path("/proc/self/task")
 
 _SIOCOUTQNSD = 0x894B
@@ -96,6 +99,7 @@ class Outbound:
         self._patience = PATIENCE_SECONDS
         self._refilled = self._checked = time.monotonic()
         self._subscribed: Counter[str] = Counter()
+        self._mirrors: set[bytes] = set()
 
     def publish(self, topic: bytes, body: bytes) -> None:
         """Hand one message to every listener whose queue has room.
@@ -134,8 +138,11 @@ class Outbound:
         """Take in who came, subscribed and went, and look after laggards; never waits."""
         while self.socket.poll(0):
             frame = self.socket.recv(copy=False)
-            if frame.bytes[:1] == b"\x01":
+            subscribed, topic = frame.bytes[:1] == b"\x01", frame.bytes[1:]
+            if subscribed:
                 self._subscribed[peer_address(frame)] += 1
+            if topic.startswith(MIRROR):
+                (self._mirrors.add if subscribed else self._mirrors.discard)(topic)
         if self.laggards and time.monotonic() - self._checked >= CHECK_SECONDS:
             self._check_laggards()
 
@@ -150,6 +157,17 @@ class Outbound:
         """
         connected = Counter(self.hosts())
         return all(min(connected[host], self._subscribed[host]) >= number for host, number in Counter(expected).items())
+
+    def mirrored_by(self, subscription: bytes) -> bool:
+        """Tell whether a chained relay listens.
+
+        Args:
+            subscription: its own, that begins with :data:`MIRROR`.
+
+        Returns:
+            True if this, and so what it subscribed to before, is in force.
+        """
+        return subscription in self._mirrors
 
     def hosts(self) -> list[str]:
         """IP addresses of the listeners connected now, one for each connection."""

@@ -6,6 +6,7 @@ import os
 import socket
 import struct
 import threading
+import time
 from contextlib import suppress
 
 import zmq
@@ -47,6 +48,7 @@ class Peers:
         self.closed = 0
         self.handshake_failed = 0
         self._bound = bound
+        self._left = time.monotonic()
         self._listening: list[int] = []
         self._by_fd: dict[int, str] = {}
         self._handshaking: dict[int, None] = {}
@@ -58,6 +60,11 @@ class Peers:
     def addresses(self) -> list[str]:
         """Addresses of the peers connected now, such as ``10.5.126.12:41234``."""
         return sorted(self._by_fd.copy().values())
+
+    @property
+    def idle_seconds(self) -> float:
+        """Seconds since the last peer left; 0 while there is one, and since the start when none ever came."""
+        return 0.0 if self._by_fd else time.monotonic() - self._left
 
     def connections(self) -> list[tuple[int, str]]:
         """File descriptors and addresses of the peers connected now."""
@@ -113,15 +120,16 @@ class Peers:
                 return
 
     def _came(self, fd: int) -> None:
-        self.accepted += 1
         address = "unknown"  # if it is gone already
         with suppress(OSError), _borrowed(fd) as connection:
             address = format_address(connection.getpeername())
         self._by_fd[fd] = address
         self._handshaking[fd] = None
+        self.accepted += 1  # when it can be seen who
         log.info("%s connected %s", self.role, address)
 
     def _went(self, fd: int) -> None:
+        self._left = time.monotonic()
         address = self._by_fd.pop(fd, "unknown")
         self.closed += 1
         if fd in self._handshaking:

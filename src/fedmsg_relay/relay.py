@@ -6,20 +6,25 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import zmq
 
 from fedmsg_relay import __version__, bind, directories, peers
 from fedmsg_relay import log as logfile
 from fedmsg_relay.errors import ConfigError, RelayError
+from fedmsg_relay.keeper import Keeper
 from fedmsg_relay.log import log
 from fedmsg_relay.outbound import Outbound
-from fedmsg_relay.pipeline import Pipeline
+from fedmsg_relay.passing import Passing
+from fedmsg_relay.pipeline import Onwards, Pipeline
+from fedmsg_relay.publishing import Hold, Publishing
 from fedmsg_relay.settings import Settings
 from fedmsg_relay.systemd import Notifier
+from fedmsg_relay.upstream import Link
 
 RECEIVE_QUEUE = 10_000
 """Messages libzmq keeps for each publisher when we are busy; beyond it TCP holds the publisher back."""
@@ -44,12 +49,16 @@ UNSETTLED_MILLISECONDS = 20
 TURN_MILLISECONDS = 1000
 """How long the loop sleeps at most."""
 
+LOOK_SECONDS = 1.0
+"""How often at most it is noted who listens."""
+
 
 class Relay:
     """A relay with its sockets bound.
 
     Args:
         plans: what to bind.
+        upstream: submit and outbound of each relay that this one is chained to.
         settings: the daemon's own settings.
         reload: reads the settings anew, for SIGHUP; may raise ConfigError.
 
@@ -57,10 +66,16 @@ class Relay:
         RelayError: an address could not be bound; it says which and why.
     """
 
-    def __init__(self, plans: bind.Plans, settings: Settings, reload: Callable[[], Settings]) -> None:
+    def __init__(
+        self,
+        plans: bind.Plans,
+        upstream: Sequence[tuple[str, str]],
+        settings: Settings,
+        reload: Callable[[], Settings],
+    ) -> None:
         self.notifier = Notifier()
         self.started = time.time()
-        self.turned = time.monotonic()
+        self.turned = self.born = time.monotonic()
         """When the loop last came round, for the status."""
         self._settings = settings
         self._reload = reload
@@ -80,37 +95,46 @@ class Relay:
         self.publishers = peers.Peers(self._inbound, "publisher")
         self.submitters = peers.Peers(self._submits, "submitter")
         self.peers = (self.publishers, self.submitters, self.outbound.listeners)
-        self.pipeline: Pipeline | None = None
+        self._poller = zmq.Poller()
+        self._waking: set[zmq.Socket[bytes]] = set()
+        self._next_look = 0.0
+        self._changes = -1
         try:
             # Outbound first: whoever finds inbound open shall also be heard.
             self._bind(self.outbound.socket, "outbound", plans.outbound)
             self._bind(self._inbound, "inbound", plans.inbound)
             self._bind(self._submits, "submit", plans.submit)
-            self.pipeline = Pipeline(
-                self._inbound, self._submits, self.outbound, directories.state() / "journal.db", settings
-            )
+            state = directories.state()
+            self._lock = directories.lock(state)
+            self.keeper = Keeper(state / "journal.db")
         except RelayError:
             self.close()
             raise
+        self._remembered = self.keeper.listeners
+        self.hold = Hold(self.outbound, self.keeper.listeners)
+        identity = directories.identity(state)
+        links = [Link(identity, *addresses, self._context) for addresses in upstream]
+        self.passing = Passing(identity, self.keeper, self.outbound, self.hold, links) if links else None
+        self._onwards: Onwards = self.passing or Publishing(identity, self.keeper, self.outbound, self.hold)
+        self.pipeline = Pipeline(self._inbound, self._submits, self.keeper, self._onwards, settings)
 
     def run(self) -> None:
         """Relay until SIGTERM or SIGINT, then drain and close."""
         wakeup = self._catch_signals()
-        poller = zmq.Poller()
         for source in (self._inbound, self._submits, self.outbound.socket, wakeup):
-            poller.register(source, zmq.POLLIN)
+            self._poller.register(source, zmq.POLLIN)
         self.notifier.tell(READY="1", STATUS="relaying")
         longest = min(TURN_MILLISECONDS, int(self.notifier.watchdog_interval * 1000) or TURN_MILLISECONDS)
         more = True
         while self._stop is None:
             self.notifier.sign_of_life()
-            ready = dict(poller.poll(0 if more else longest if self._pipeline.settled else UNSETTLED_MILLISECONDS))
+            ready = dict(self._wait(0 if more else longest if self.pipeline.settled else UNSETTLED_MILLISECONDS))
             if wakeup.fileno() in ready:
                 wakeup.recv(4096)
                 self._handle_signals()
             more = self._turn()
         self._drain()
-        totals = self._pipeline.accounting.totals()
+        totals = self.pipeline.accounting.totals()
         log.info(
             "stop received=%d published=%d dropped=%d journaled=%d quarantined=%d refused=%d duplicates=%d "
             "unjournaled=%d carried=%d waiting=%d damaged=%d (%s)",
@@ -128,16 +152,36 @@ class Relay:
             self._stop,
         )
 
-    @property
-    def _pipeline(self) -> Pipeline:
-        assert self.pipeline is not None  # noqa: S101 -- for the type checker: only a failed start has none
-        return self.pipeline
+    def _wait(self, milliseconds: int) -> list[tuple[Any, int]]:
+        """Sleep until something comes."""
+        if self._onwards.waking != self._waking:
+            for gone in self._waking - self._onwards.waking:
+                self._poller.unregister(gone)
+            for new in self._onwards.waking - self._waking:
+                self._poller.register(new, zmq.POLLIN)
+            self._waking = set(self._onwards.waking)
+        return self._poller.poll(milliseconds)
 
     def _turn(self) -> bool:
         """See to the peers and take one batch through the pipeline; return whether there is more to do at once."""
         self.turned = time.monotonic()
         self.outbound.update()
-        return self._pipeline.turn()
+        if self.turned >= self._next_look:
+            self._remember_listeners()
+        return self.pipeline.turn()
+
+    def _remember_listeners(self) -> None:
+        """Who listens now is waited for at the next start; who is waited for now still is."""
+        changes = self.outbound.listeners.accepted + self.outbound.listeners.closed
+        if changes == self._changes or self.hold.on:
+            return
+        hosts = sorted(self.outbound.hosts())
+        if hosts != self._remembered:
+            self._next_look = self.turned + LOOK_SECONDS
+            if not self.keeper.remember_listeners(hosts):
+                return
+            self._remembered = hosts
+        self._changes = changes
 
     # Stopping.
 
@@ -152,7 +196,7 @@ class Relay:
         deadline = started + DRAIN_SECONDS
         self.publishers.keep_out_newcomers()
         self.submitters.keep_out_newcomers()
-        self._pipeline.keep_house(ending=True)
+        self._remember_listeners()
         more = True
         while time.monotonic() < deadline:
             # Again and again: who was just let in when the door was closed is known only a little later.
@@ -165,8 +209,14 @@ class Relay:
             self.notifier.sign_of_life()
         if self.publishers.addresses:
             log.warning("did not close within %.0f s: %s", DRAIN_SECONDS, ", ".join(self.publishers.addresses))
-        self._turn()
+        more = self._turn()
+        while not self._onwards.finished and time.monotonic() < deadline:
+            self._wait(0 if more else UNSETTLED_MILLISECONDS)
+            more = self._turn()
+        self.pipeline.close()
+        self._onwards.close()
         self.close()
+        self.keeper.close()  # knowing that all is out
 
     def close(self) -> None:
         """Close all sockets; outbound lingers until listeners have taken what is queued for them, within its bound."""
@@ -178,8 +228,6 @@ class Relay:
         self._submits.close()
         self.outbound.close()
         self._context.term()
-        if self.pipeline is not None:
-            self.pipeline.close()  # knowing that all is out
 
     # Setting up.
 
@@ -232,18 +280,25 @@ class Relay:
                 self._take_new_settings()
 
     def _take_new_settings(self) -> None:
-        """On SIGHUP: limits change at once, addresses only with a restart; what is invalid changes nothing."""
+        """On SIGHUP: limits and retention change at once, addresses with a restart; what is invalid changes nothing."""
         self.notifier.reloading()
         try:
             new = self._reload()
         except ConfigError as error:
             log.error("not reloaded, the settings stay as they were: %s", error)
         else:
-            restart = " (bind changed: needs a restart)" if new.bind != self._settings.bind else ""
+            fixed = [name for name in ("bind", "upstream") if getattr(new, name) != getattr(self._settings, name)]
+            restart = f" ({' and '.join(fixed)} changed: needs a restart)" if fixed else ""
             if new.limits.max_message_size > self._cut:
                 restart += f" (libzmq cuts off above {self._cut} bytes: needs a restart)"
-            self._settings = self._pipeline.settings = new
-            log.info("reloaded max_message_size=%d%s", new.limits.max_message_size, restart)
+            self._settings = self.pipeline.settings = new
+            log.info(
+                "reloaded max_message_size=%d keep_days=%g keep_bytes=%d%s",
+                new.limits.max_message_size,
+                new.journal.keep_days,
+                new.journal.keep_bytes,
+                restart,
+            )
         self.notifier.tell(READY="1")
 
 

@@ -52,12 +52,25 @@ class Journal(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     keep_bytes: Annotated[int, msgspec.Meta(ge=1024 * 1024)] = 4 * 1024 * 1024 * 1024
 
 
+class Upstream(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """``[upstream]``: this relay is chained to another one; where the table is empty, to what the global config names.
+
+    Attributes:
+        submit: instead of ``relay_submit``; of several the first that answers gets everything.
+        outbound: instead of ``endpoints["relay_outbound"]``; one for each submit, in the same order.
+    """
+
+    submit: list[Address] = []
+    outbound: list[Address] = []
+
+
 class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """All of relay.toml; what the file leaves out has its default."""
 
     bind: Bind = Bind()
     limits: Limits = Limits()
     journal: Journal = Journal()
+    upstream: Upstream | None = None
 
 
 def load(path: Path | None = None) -> Settings:
@@ -93,10 +106,13 @@ def accepted() -> dict[str, list[str]]:
     Returns:
         For each table its keys.
     """
-    return {
-        table.name: [key.name for key in msgspec.structs.fields(table.type)]
-        for table in msgspec.structs.fields(Settings)
+    tables: dict[str, type[msgspec.Struct]] = {
+        "bind": Bind,
+        "limits": Limits,
+        "journal": Journal,
+        "upstream": Upstream,
     }
+    return {name: [key.name for key in msgspec.structs.fields(table)] for name, table in tables.items()}
 
 
 def _explain(error: str) -> str:

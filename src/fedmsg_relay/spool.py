@@ -5,6 +5,7 @@ sticky and set-group-ID (mode 3777), so files get the group ``fedmsg`` and only 
 them.
 
 One message is one file, ``TIME-PID-NUMBER.msg`` (Unix nanoseconds, 20 digits): sorted names are the order of delivery.
+TIME is above that of what waits already, whatever the clock says.
 It is written under a dotted name, synced, renamed, and the directory synced: what is there is whole and on disk.
 The first line is ``fedmsg-spool 1 message``, then a line with the topic, then the body; or, from the shell where the
 config can not be read, ``fedmsg-spool 1 msg``, then lines with modname, topic, timestamp, msg_id and user name, then
@@ -28,6 +29,9 @@ SUFFIX = ".msg"
 MAX_FILES = 10_000
 MAX_BYTES = 1024 * 1024 * 1024
 """Files and bytes a spool holds at most; a message beyond that is not spooled, and its script fails and says so."""
+
+AHEAD = 2 * 86_400_000_000_000
+"""Nanoseconds that the name of a waiting message may be ahead of the clock, which has then been stepped back."""
 
 HEADER = b"fedmsg-spool 1 "
 
@@ -84,8 +88,10 @@ def add(path: str, messages: Sequence[tuple[bytes, bytes]]) -> list[str]:
     Raises:
         SpoolError: the spool is full, or can not be written. What was spooled before that stays.
     """
+    global _newest  # noqa: PLW0603 -- a clock that steps back must not change the order
     try:
-        _refuse_when_full(path, len(messages), sum(len(topic) + len(body) for topic, body in messages))
+        waiting = _refuse_when_full(path, len(messages), sum(len(topic) + len(body) for topic, body in messages))
+        _newest = max(_newest, waiting)
         files = [_write(path, HEADER + b"message\n" + topic + b"\n" + body) for topic, body in messages]
         _sync_directory(path)
     except SpoolError:  # which is an OSError as well
@@ -95,9 +101,13 @@ def add(path: str, messages: Sequence[tuple[bytes, bytes]]) -> list[str]:
     return files
 
 
-def _refuse_when_full(path: str, files: int, size: int) -> None:
-    present = 0
+def _refuse_when_full(path: str, files: int, size: int) -> int:
+    """Look what is there; return the time in the name of the newest message."""
+    present = newest = 0
+    latest = time.time_ns() + AHEAD
     for entry in os.scandir(path):
+        if entry.name[20:21] == "-" and entry.name[:20].isdecimal() and newest < int(entry.name[:20]) < latest:
+            newest = int(entry.name[:20])
         try:
             size += entry.stat(follow_symlinks=False).st_size
         except FileNotFoundError:
@@ -105,12 +115,13 @@ def _refuse_when_full(path: str, files: int, size: int) -> None:
         present += 1
     if present + files > MAX_FILES or size > MAX_BYTES:
         raise SpoolError(f"the spool {path} is full ({present} files); not sent")
+    return newest
 
 
 def _write(path: str, content: bytes) -> str:
     global _number, _newest  # noqa: PLW0603 -- with the process they make the name unique, and keep the order
     _number += 1
-    _newest = max(time.time_ns(), _newest + 1)  # a clock that steps back must not change the order
+    _newest = max(time.time_ns(), _newest + 1)
     name = f"{_newest:020d}-{os.getpid()}-{_number}{SUFFIX}"
     temporary = os.path.join(path, f".{name}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)

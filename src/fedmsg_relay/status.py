@@ -22,12 +22,15 @@ from fedmsg_relay.log import log
 from fedmsg_relay.message import Reason
 
 if TYPE_CHECKING:
+    from fedmsg_relay.passing import Passing
     from fedmsg_relay.relay import Relay
 
 STUCK_SECONDS = 15.0
 """A loop that has not come round for so long is reported; it turns every second even without messages."""
 
 Status = dict[str, Any]
+
+_ROLES = ("publishers", "submitters", "listeners")
 
 
 def describe(relay: Relay) -> Status:
@@ -39,16 +42,15 @@ def describe(relay: Relay) -> Status:
     Returns:
         What ``fedmsg-relay status --json`` prints.
     """
-    pipeline = relay.pipeline
-    assert pipeline is not None  # noqa: S101 -- for the type checker: a relay that runs has one
+    pipeline, keeper = relay.pipeline, relay.keeper
     totals, dropped = pipeline.accounting.totals(), pipeline.accounting.dropped()
-    journal = pipeline.journal
+    journal = keeper.journal
     return {
         "relay": {
             "version": __version__,
             "pid": os.getpid(),
             "started": round(relay.started, 3),
-            "uptime": round(time.time() - relay.started, 3),
+            "uptime": round(time.monotonic() - relay.born, 3),
             "since_last_turn": round(time.monotonic() - relay.turned, 3),
         },
         "endpoints": relay.addresses,
@@ -57,20 +59,37 @@ def describe(relay: Relay) -> Status:
             "dropped": totals.quarantined + totals.refused,
             "balanced": totals.balanced,
         },
+        "overloaded": pipeline.overloaded,
         "dropped": {code: dropped[code] for code in (*Reason, *submit.Refusal)},
         "journal": {
-            "fault": pipeline.journal_fault,
-            "notices": pipeline.notices,
-            "bytes": pipeline.journal_bytes,
+            "fault": keeper.fault,
+            "notices": keeper.notices,
+            "bytes": keeper.bytes,
             "last": journal.last if journal else None,
-            "holding": pipeline.holding,
+            "holding": relay.hold.on,
         },
+        "upstream": _upstream(relay.passing),
         "laggards": [asdict(laggard) for laggard in list(relay.outbound.laggards.values())],
-        "peers": {f"{group.role}s": group.addresses for group in relay.peers},
+        "peers": {
+            **{f"{group.role}s": group.addresses for group in relay.peers},
+            "idle_seconds": round(min(group.idle_seconds for group in relay.peers), 3),
+        },
         "connections": {
             name: sum(getattr(group, name) for group in relay.peers)
             for name in ("accepted", "closed", "handshake_failed")
         },
+    }
+
+
+def _upstream(passing: Passing | None) -> dict[str, Any] | None:
+    if passing is None:
+        return None
+    return {
+        "state": passing.state,
+        "using": passing.using.submit_address if passing.using else None,
+        "submit": [link.submit_address for link in passing.links],
+        "outbound": [link.outbound_address for link in passing.links],
+        "states": [link.state for link in passing.links],
     }
 
 
@@ -167,7 +186,7 @@ def judge(status: Status) -> tuple[int, str]:
     """
     messages, peers, relay = status["messages"], status["peers"], status["relay"]
     publishers, listeners = len(peers["publishers"]), len(peers["listeners"])
-    journal = status["journal"]
+    journal, upstream = status["journal"], status["upstream"]
     behind = ", ".join(f"{laggard['address']} (lost about {laggard['lost']})" for laggard in status["laggards"])
     if not messages["balanced"]:
         code, word, fact = 2, "CRITICAL", "the counters do not add up; "
@@ -175,19 +194,25 @@ def judge(status: Status) -> tuple[int, str]:
         code, word, fact = 2, "CRITICAL", f"the relay has been stuck for {relay['since_last_turn']:.0f} s; "
     elif journal["fault"]:
         code, word, fact = 2, "CRITICAL", f"journal can not be written, messages go unjournaled: {journal['fault']}; "
+    elif upstream and upstream["state"] == "loop":
+        code, word, fact = 2, "CRITICAL", "the relay upstream is chained back to this one, nothing comes out; "
+    elif upstream and set(upstream["states"]) != {"joined"}:
+        away = [at for at, state in zip(upstream["submit"], upstream["states"], strict=True) if state != "joined"]
+        code, word, fact = 1, "WARNING", f"upstream is away: {', '.join(away)}; "
     elif journal["notices"]:
         code, word, fact = 1, "WARNING", f"{'; '.join(journal['notices'])}; "
     elif behind:
         code, word, fact = 1, "WARNING", f"listeners do not keep up: {behind}; "
     else:
         code, word, fact = 0, "OK", "" if listeners else "no listener is connected, nobody hears what is published; "
+    published = messages["published"] + messages["unjournaled"]
     line = (
-        f"{word} - {fact}received {messages['received']}, published {messages['published'] + messages['unjournaled']}, "
+        f"{word} - {fact}received {messages['received']}, published {published}, "
         f"waiting {messages['waiting']}, dropped {messages['dropped']}; "
         f"{publishers} publishers, {listeners} listeners; up {relay['uptime']:.0f} s"
     )
     perfdata = (
-        f"received={messages['received']}c published={messages['published']}c dropped={messages['dropped']}c "
+        f"received={messages['received']}c published={published}c dropped={messages['dropped']}c "
         f"waiting={messages['waiting']} journal={journal['bytes']}B "
         f"publishers={publishers} listeners={listeners} uptime={relay['uptime']:.0f}s"
     )
@@ -204,10 +229,17 @@ def details(status: Status) -> list[str]:
         Lines.
     """
     relay, connections = status["relay"], status["connections"]
+    upstream = status["upstream"] or {"submit": [], "outbound": [], "states": []}
     return [
         f"relay        version {relay['version']}, pid {relay['pid']}",
         *(f"bound        {name} {address}" for name, found in status["endpoints"].items() for address in found),
+        *(
+            f"upstream     {state} {submit} {outbound}"
+            for submit, outbound, state in zip(
+                *(upstream[key] for key in ("submit", "outbound", "states")), strict=True
+            )
+        ),
         *(f"dropped      {count} {reason}" for reason, count in status["dropped"].items() if count),
         "connections  " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in connections.items()),
-        *(f"{role[:-1]:12} {address}" for role, found in status["peers"].items() for address in found),
+        *(f"{role[:-1]:12} {address}" for role in _ROLES for address in status["peers"][role]),
     ]

@@ -4,17 +4,23 @@ See docs/submit.md for the protocol as a client's author needs it. Request frame
 adds: ``b""``, ``b"FMR1"``, then ``topic``, ``body``, repeated up to ``MAX_MESSAGES`` times: a batch, accepted or
 refused as a whole.
 Reply frames: ``b""``, ``b"FMR1"``, one JSON object.
+
+Relays say two things more to each other: ``b"FMR1?"`` and a topic ask who answers, and whether it has a listener that
+subscribed to that topic; ``b"FMR1>"`` submits like ``b"FMR1"``, but what a chained relay passes on.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
 from fedmsg_relay.message import Reason
 
 VERSION = b"FMR1"
+INQUIRY = b"FMR1?"
+PASSING = b"FMR1>"
 MAX_MESSAGES = 1000
 
 
@@ -36,10 +42,24 @@ class Request(NamedTuple):
     Attributes:
         route: the frames that lead the reply back.
         messages: topic and body of each.
+        passed: whether a chained relay passes them on.
     """
 
     route: list[bytes]
     messages: list[tuple[bytes, bytes]]
+    passed: bool
+
+
+class Inquiry(NamedTuple):
+    """A chained relay asks who answers here.
+
+    Attributes:
+        route: the frames that lead the reply back.
+        subscription: to look for among those of the listeners.
+    """
+
+    route: list[bytes]
+    subscription: bytes
 
 
 class Malformed(NamedTuple):
@@ -50,27 +70,29 @@ class Malformed(NamedTuple):
     detail: str
 
 
-def parse(frames: list[bytes]) -> Request | Malformed:
+def parse(frames: list[bytes]) -> Request | Inquiry | Malformed:
     """Read a request as it came from the ROUTER socket.
 
     Args:
         frames: all of them, identity first.
 
     Returns:
-        The batch, or what is wrong with it.
+        The batch, or the inquiry, or what is wrong with it.
     """
     if len(frames) < 3 or frames[1] != b"":
         return Malformed(
             frames[:1], Refusal.BAD_REQUEST, "frames must be: empty, FMR1, then topic and body of each message"
         )
     route, version, rest = frames[:2], frames[2], frames[3:]
-    if version != VERSION:
+    if version == INQUIRY and len(rest) == 1:
+        return Inquiry(route, rest[0])
+    if version not in {VERSION, PASSING}:
         return Malformed(route, Refusal.BAD_VERSION, "this relay speaks FMR1")
     if not rest or len(rest) % 2:
         return Malformed(route, Refusal.BAD_REQUEST, "after FMR1 come topic and body of each message, at least one")
     if len(rest) > 2 * MAX_MESSAGES:
         return Malformed(route, Refusal.BATCH_TOO_LARGE, f"a batch is {MAX_MESSAGES} messages at most")
-    return Request(route, list(zip(rest[::2], rest[1::2], strict=True)))
+    return Request(route, list(zip(rest[::2], rest[1::2], strict=True)), version == PASSING)
 
 
 def accepted(first: int, last: int, duplicates: int) -> bytes:
@@ -101,6 +123,16 @@ def busy(retry_after: float) -> bytes:
         retry_after: seconds after which to try again.
     """
     return _reply(status="busy", retry_after=retry_after)
+
+
+def relay(chain: Sequence[str], heard: bool) -> bytes:
+    """Make the answer to an inquiry.
+
+    Args:
+        chain: identities of this relay, its upstream, and so on.
+        heard: whether there is a listener with that subscription.
+    """
+    return _reply(status="relay", chain=list(chain), heard=heard)
 
 
 def _reply(**answer: object) -> bytes:

@@ -1,0 +1,65 @@
+"""Debian's packages that tests need beside Python: installed where commands of theirs are missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from environment import SetupError
+
+# The package of each command that tests/ calls, and that the scenarios call.
+UNIT = {"faketime": "faketime", "ss": "iproute2"}
+MOLECULE = {
+    "docker": "docker.io",
+    "debootstrap": "debootstrap",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+    "git": "git",
+}
+INSTALL_SECONDS = 600
+
+
+def install(needed: Mapping[str, str], what: str, log: Path) -> None:
+    """Install what is missing.
+
+    Args:
+        needed: the package of each command.
+        what: needs them, for the message.
+        log: where apt's output goes.
+
+    Raises:
+        SetupError: it can not be installed here.
+    """
+    missing = [name for name in needed if not shutil.which(name)]
+    if not missing:
+        return
+    packages = sorted({needed[name] for name in missing})
+    line = f"apt-get install {' '.join(packages)}"
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise SetupError(
+            f"{what} need {', '.join(missing)}: `{line}` (Debian), "
+            "or the packages of another system that have these commands"
+        )
+    print(f"   {line} ...", flush=True)
+    apt = ["apt-get", "--quiet", "--yes", "--no-install-recommends", "install", *packages]
+    if _run(log, "apt-get", "--quiet", "update") != 0 or _run(log, *apt) != 0:
+        raise SetupError(f"`{line}` failed, see {log}")
+
+
+def _run(log: Path, *command: str) -> int:
+    with log.open("ab") as output:
+        try:
+            return subprocess.run(
+                command,
+                env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                timeout=INSTALL_SECONDS,
+                check=False,
+            ).returncode
+        except subprocess.TimeoutExpired:
+            return 124

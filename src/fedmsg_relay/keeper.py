@@ -1,0 +1,265 @@
+"""The journal as the pipeline has it: open, or failing; opened again, or set aside when it can not be read any more.
+
+A fault is noted when it shows and seen to at the beginning of the next turn (:meth:`Keeper.recover`): within a turn
+the journal does not change under anybody's hands.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from fedmsg_relay.accounting import Counts
+from fedmsg_relay.batch import Batch
+from fedmsg_relay.errors import JournalCorruptError, JournalError
+from fedmsg_relay.journal import Journal, Record
+from fedmsg_relay.log import log
+from fedmsg_relay.settings import Journal as Retention
+
+DEDUP_WINDOW = 50_000
+"""A msg_id that is among those of the last so many journaled messages is a duplicate when it is submitted again."""
+
+RETRY_SECONDS = 1.0
+"""How often a journal that could not be opened or written is tried again."""
+
+
+class Waiting(NamedTuple):
+    """Messages that wait in the journal.
+
+    Attributes:
+        records: those that are as they were written.
+        upto: ``seq`` of the last one that was looked at.
+        damaged: how many of them the journal can not give back.
+    """
+
+    records: list[Record]
+    upto: int
+    damaged: int
+
+
+class Keeper:
+    """Keeps the relay's journal at work.
+
+    Args:
+        path: of the journal.
+
+    Attributes:
+        journal: the journal; None while it can not be opened.
+        fault: why the journal can not be opened or written, while it can not.
+        notices: what an operator must know about the journal as it was found at the start.
+        bytes: how large the journal is.
+        window: the dedup window: ``seq`` of each ``msg_id``.
+        handed: ``seq`` of the last message that was handed over.
+        listeners: IP addresses of those that listened before, one for each connection.
+        found: messages that were found waiting (``carried``), and that were lost with a journal (``damaged``), since
+            the pipeline last looked.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.journal: Journal | None = None
+        self.fault = ""
+        self.notices: list[str] = []
+        self.bytes = 0
+        # Not a dict: to find the oldest key of one takes longer with every key that was removed before it.
+        self.window: OrderedDict[str, int] = OrderedDict()
+        self.handed = 0
+        self.listeners: list[str] = []
+        self.found = Counts()
+        self._path = path
+        self._corrupt = False
+        self._next_try = self._next_mark = self._next_trim = 0.0
+        self._open()
+
+    @property
+    def last(self) -> int:
+        """``seq`` of the last message in the journal."""
+        return self.journal.last if self.journal else 0
+
+    @property
+    def waiting(self) -> int:
+        """Messages in the journal that were not handed over yet."""
+        return self.journal.last - self.handed if self.journal else 0
+
+    def recover(self) -> None:
+        """See to a fault, where there is one: set aside what can not be read, try again what could not be written."""
+        if self._corrupt and self.journal is not None:
+            lost = self.waiting
+            log.error("%s; %d messages that waited in it are not published", self.fault, lost)
+            self.found.damaged += lost
+            self.journal.close()
+            self.journal, self.handed = None, 0
+            self._open(anew=True)
+        elif self.fault and time.monotonic() >= self._next_try:
+            if self.journal is None:
+                self._open()
+            else:
+                self._try_to_write(self.journal)
+
+    def append(self, batch: Batch) -> bool:
+        """Put a batch on disk.
+
+        Args:
+            batch: whose messages were admitted.
+
+        Returns:
+            Whether all of it is there; else nothing of it is.
+        """
+        if self.journal is None:
+            return False
+        if batch.entries or batch.rejected:
+            try:
+                self.journal.append(batch.entries, batch.rejected)
+            except JournalError as error:
+                self._failed(error)
+                return False
+            self._works_again()
+            self.window.update(batch.known)
+            while len(self.window) > DEDUP_WINDOW:
+                self.window.popitem(last=False)
+        return True
+
+    def next_waiting(self, limit: int) -> Waiting:
+        """Look at the next messages that were not handed over yet.
+
+        Args:
+            limit: messages at most.
+
+        Returns:
+            The messages; none where the journal can not be read.
+        """
+        journal = self.journal
+        if journal is None or journal.last == self.handed:
+            return Waiting([], self.handed, 0)
+        try:
+            records = journal.waiting(self.handed, limit)
+        except JournalError as error:
+            self._failed(error)
+            return Waiting([], self.handed, 0)
+        intact = []
+        for record in records:
+            if record.intact:
+                intact.append(record)
+            else:
+                log.error("journal: message seq %d is damaged, it is not published", record.seq)
+        last = records[-1].seq if records else journal.last
+        # What is missing between these was lost on disk; it must not stop the rest.
+        missing = last - self.handed - len(records)
+        if missing:
+            log.error("journal: %d messages up to seq %d are missing", missing, last)
+        return Waiting(intact, last, last - self.handed - len(intact))
+
+    def mark_published(self, seq: int) -> None:
+        """Note in the journal what was handed over for good; where it can not be noted, later.
+
+        Args:
+            seq: of the last message that is.
+        """
+        if self.journal is None or seq == self.journal.published or time.monotonic() < self._next_mark:
+            return
+        try:
+            self.journal.mark_published(seq)
+        except JournalError as error:
+            log.error("%s: published messages may go out again at the next start", error)
+            self._next_mark = time.monotonic() + RETRY_SECONDS
+            if isinstance(error, JournalCorruptError):
+                self._failed(error)
+
+    def trim(self, retention: Retention) -> bool:
+        """Take a step of retention, when it is time for one.
+
+        Args:
+            retention: how long messages are kept.
+
+        Returns:
+            Whether there is more to do.
+        """
+        if self.journal is None or time.monotonic() < self._next_trim:
+            return False
+        self._next_trim = time.monotonic() + 1
+        try:
+            self.bytes = self.journal.size()
+            if self.journal.trim(retention.keep_days * 86400, retention.keep_bytes):
+                self._next_trim = 0.0
+                return True
+        except JournalError as error:
+            self._put_off(error)
+        return False
+
+    def remember_listeners(self, hosts: list[str]) -> bool:
+        """Note who listens, for the next start to wait for.
+
+        Args:
+            hosts: IP addresses, one for each connection.
+
+        Returns:
+            Whether it is noted.
+        """
+        if self.journal is None:
+            return False
+        try:
+            self.journal.remember_listeners(hosts)
+        except JournalError as error:
+            self._put_off(error)
+            return False
+        return True
+
+    def close(self) -> None:
+        """End: what was handed over is published."""
+        if self.journal is not None:
+            with suppress(JournalError):
+                self.journal.mark_published(self.handed)
+            self.journal.close()
+
+    def _open(self, anew: bool = False) -> None:
+        self._next_try = time.monotonic() + RETRY_SECONDS
+        try:
+            journal = Journal(self._path, anew)
+            window, listeners = OrderedDict(journal.recent_ids(DEDUP_WINDOW)), journal.listeners()
+        except JournalError as error:
+            if isinstance(error, JournalCorruptError) and not anew:
+                self._open(anew=True)
+            else:
+                self._failed(error)
+            return
+        # What was published from a journal that is set aside is known all the same.
+        self.journal, self.window = journal, OrderedDict({**self.window, **window}) if anew else window
+        self._corrupt = False
+        self._works_again()
+        self.handed = journal.published
+        self.listeners = listeners
+        self.found.carried += self.waiting
+        log.info("journal %s: last seq %d, %d waiting", self._path, journal.last, self.waiting)
+        if journal.set_aside:
+            self.notices.append(f"a journal that could not be read was set aside as {journal.set_aside}")
+            log.error("%s; begun a new one", self.notices[-1])
+
+    def _try_to_write(self, journal: Journal) -> None:
+        self._next_try = time.monotonic() + RETRY_SECONDS
+        try:
+            journal.try_to_write()
+        except JournalError as error:
+            self._failed(error)
+        else:
+            self._works_again()
+
+    def _failed(self, error: JournalError) -> None:
+        self._corrupt = isinstance(error, JournalCorruptError)
+        self._next_try = time.monotonic() + RETRY_SECONDS
+        if str(error) != self.fault:
+            log.error("journal can not be written, inbound is forwarded unjournaled, submit is busy: %s", error)
+            self.fault = str(error)
+
+    def _works_again(self) -> None:
+        if self.fault:
+            log.warning("journal is written again, after: %s", self.fault)
+            self.fault = ""
+
+    def _put_off(self, error: JournalError) -> None:
+        """What can wait is tried again later."""
+        self._next_trim = time.monotonic() + 10
+        log.error("%s", error)
+        if isinstance(error, JournalCorruptError):
+            self._failed(error)
