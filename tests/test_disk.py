@@ -133,6 +133,21 @@ def test_a_full_disk_makes_submit_busy_and_inbound_unjournaled(
     assert journaled(host) == [*wide, *taken, *retried]
 
 
+def test_the_status_recovers_by_itself_without_another_message(
+    disk: Disk, submit_bus: Bus, submitter: Submitter
+) -> None:
+    disk.fill()
+    taken = submit_until_busy(submitter, iter(numbered(3000)))
+    assert_critical(submit_bus)
+    disk.free()
+    wait_until(lambda: submit_bus.host.run("fedmsg-relay", "status").code == 0, "the status is OK again", timeout=10)
+    assert_ok(submit_bus)
+    assert submit_bus.relay.log_lines(" WARNING ", "journal is written again")
+    more = numbered(3, start=len(taken))
+    assert submitter.ask(*more)["status"] == "accepted"
+    submit_bus.listener.expect([*taken, *more])
+
+
 def no_journal(relay: Relay) -> None:
     """As before the very first start."""
     relay.stop()

@@ -139,10 +139,10 @@ class Outbound:
         while self.socket.poll(0):
             frame = self.socket.recv(copy=False)
             subscribed, topic = frame.bytes[:1] == b"\x01", frame.bytes[1:]
-            if subscribed:
-                self._subscribed[peer_address(frame)] += 1
             if topic.startswith(MIRROR):
                 (self._mirrors.add if subscribed else self._mirrors.discard)(topic)
+            elif subscribed:
+                self._subscribed[peer_address(frame)] += 1
         if self.laggards and time.monotonic() - self._checked >= CHECK_SECONDS:
             self._check_laggards()
 

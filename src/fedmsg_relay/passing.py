@@ -114,10 +114,11 @@ class Passing:
         Args:
             subscription: that it made at outbound.
         """
-        onwards = self.using or next((link for link in self.links if link.state == State.LOOP), None)
-        chain = [self._identity, *(onwards.chain if onwards else ())]
+        using = self.using
+        known = using.chain if using else [each for link in self.links for each in link.chain]
         # Round a loop every relay adds the others again.
-        return submit.relay(list(dict.fromkeys(chain)), self._outbound.mirrored_by(subscription))
+        chain = list(dict.fromkeys([self._identity, *known]))
+        return submit.relay(chain, using is not None, self._outbound.mirrored_by(subscription))
 
     def step(self, batch: Batch, journaled: bool) -> bool:
         """Pass on what is next in the journal's order, and forward what was heard.

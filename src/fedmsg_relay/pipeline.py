@@ -191,7 +191,10 @@ class Pipeline:
 
     def _fill_backlog(self, batch: Batch) -> None:
         """Take in what was submitted, so that who submits too much is told so and does not just wait."""
+        took = 0
         for _ in range(BATCH_MESSAGES):
+            if took > BACKLOG_BYTES:
+                return
             try:
                 frames = self._submits.recv_multipart(zmq.DONTWAIT, copy=False)
             except zmq.Again:
@@ -208,6 +211,7 @@ class Pipeline:
                 batch.refusals.append((request.route, submit.refused(request.code, request.detail)))
                 continue
             size = sum(len(topic) + len(body) for topic, body in request.messages)
+            took += size
             if request.passed and not self._onwards.takes_passed:
                 batch.refusals.append((request.route, submit.busy(LOAD_RETRY_AFTER)))
             elif self._backlog and self._backlog_bytes + size > BACKLOG_BYTES:

@@ -98,7 +98,7 @@ class Publishing:
         Args:
             subscription: that it made at outbound.
         """
-        return submit.relay([self._identity], self._outbound.mirrored_by(subscription))
+        return submit.relay([self._identity], True, self._outbound.mirrored_by(subscription))
 
     def step(self, batch: Batch, journaled: bool) -> bool:
         """Hand over what is next in the journal's order.

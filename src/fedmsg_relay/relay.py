@@ -29,6 +29,9 @@ from fedmsg_relay.upstream import Link
 RECEIVE_QUEUE = 10_000
 """Messages libzmq keeps for each publisher when we are busy; beyond it TCP holds the publisher back."""
 
+SUBMIT_QUEUE = 1
+"""The same for each client of submit: of any size, and the protocol is one request at a time."""
+
 SIZE_HEADROOM = 4
 MIN_CUT_BYTES = 64 * 1024 * 1024
 """libzmq's MAXMSGSIZE: this multiple of our limit, or these bytes if they are more.
@@ -90,7 +93,7 @@ class Relay:
         self._inbound.subscribe(b"")
         # A reply to someone who has gone is an error we see; one that waits for a slow client must not fill memory.
         self._submits = self._socket(
-            zmq.ROUTER, RCVHWM=RECEIVE_QUEUE, MAXMSGSIZE=self._cut, LINGER=2000, ROUTER_MANDATORY=1
+            zmq.ROUTER, RCVHWM=SUBMIT_QUEUE, MAXMSGSIZE=self._cut, LINGER=2000, ROUTER_MANDATORY=1
         )
         self.publishers = peers.Peers(self._inbound, "publisher")
         self.submitters = peers.Peers(self._submits, "submitter")

@@ -125,14 +125,15 @@ def busy(retry_after: float) -> bytes:
     return _reply(status="busy", retry_after=retry_after)
 
 
-def relay(chain: Sequence[str], heard: bool) -> bytes:
+def relay(chain: Sequence[str], complete: bool, heard: bool) -> bytes:
     """Make the answer to an inquiry.
 
     Args:
         chain: identities of this relay, its upstream, and so on.
+        complete: whether the last one of these publishes by itself.
         heard: whether there is a listener with that subscription.
     """
-    return _reply(status="relay", chain=list(chain), heard=heard)
+    return _reply(status="relay", chain=list(chain), complete=complete, heard=heard)
 
 
 def _reply(**answer: object) -> bytes:

@@ -1,8 +1,9 @@
 """A relay that this one is chained to: where it stands, and what is heard on its outbound.
 
-A link is *joined* when three things are known of the relay at its other end: it answers, its own chain does not lead
-back to us, and our subscription to its outbound is in force. Until then nothing is passed on and nothing that it
-publishes is forwarded, so that each message comes out exactly once at every outbound along the chain.
+A link is *joined* when three things are known of the relay at its other end: its own chain ends at a relay that
+publishes by itself, it does not lead back to us, and our subscription to its outbound is in force. Until then nothing
+is passed on and nothing that it publishes is forwarded, so that each message comes out exactly once at every outbound
+along the chain.
 """
 
 from __future__ import annotations
@@ -172,10 +173,12 @@ class Link:
 
     def _connect(self) -> None:
         self._connected = False
+        self.chain = []
         self._asked = 0.0
         self._next_inquiry = 0.0
         self._submits = self._context.socket(zmq.DEALER)
-        for option, value in {**_COMMON, zmq.IMMEDIATE: 1, zmq.RECONNECT_IVL_MAX: 1000}.items():
+        # Without IMMEDIATE, by which libzmq forgets what had come and was not read when the connection ends.
+        for option, value in {**_COMMON, zmq.RECONNECT_IVL_MAX: 1000}.items():
             self._submits.setsockopt(option, value)
         self._monitor: zmq.Socket[bytes] = self._submits.get_monitor_socket(
             zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED
@@ -226,7 +229,9 @@ class Link:
             try:
                 answer = json.loads(self._submits.recv_multipart()[-1])
                 if answer["status"] == "relay":
-                    self._learn([str(each) for each in answer["chain"]], bool(answer["heard"]))
+                    self._learn(
+                        [str(each) for each in answer["chain"]], bool(answer["complete"]), bool(answer["heard"])
+                    )
                 elif self._asked and answer.get("reason") == submit.Refusal.BAD_VERSION:
                     self._become(State.AWAY, "it is a relay that can not be chained to: too old")
                     self._asked, self._next_inquiry = 0.0, time.monotonic() + ANSWER_SECONDS
@@ -236,14 +241,17 @@ class Link:
                 log.warning("upstream %s: what it answers is no answer", self.submit_address)
         return answers
 
-    def _learn(self, chain: list[str], heard: bool) -> None:
+    def _learn(self, chain: list[str], complete: bool, heard: bool) -> None:
         """Take in who the relay is, and whether our subscription to its outbound is in force."""
         now = time.monotonic()
         self._asked, self._next_inquiry, self.chain = 0.0, now + INQUIRE_SECONDS, chain
         if self._identity in chain:
             self._become(State.LOOP, f"its chain leads back here ({' -> '.join(chain)}): nothing is passed on")
-        elif heard and self._leftover is None:
+        elif complete and heard and self._leftover is None:
             self._become(State.JOINED, f"chain {' -> '.join(chain)}")
+        elif not complete or self._leftover is not None:
+            self._become(State.AWAY, "its own upstream is away")
+            self._next_inquiry = now + UNHEARD_SECONDS
         elif self.state != State.AWAY or now - self._subscribed > HEAR_SECONDS:
             self._become(State.AWAY, f"our subscription to {self.outbound_address} is not in force")
             self._subscribe()
