@@ -25,7 +25,7 @@ PATIENCE = 60.0  # seconds
 TOPIC = "verify.traffic.fence"  # heard.py, which may listen as well, passes over fences
 SCRIPT = """
 import json, sys, fedmsg_relay
-fedmsg_relay.publish(topic="traffic.fence", modname="verify", msg={"said": ["script", json.loads(sys.argv[1])]})
+fedmsg_relay.publish(topic="traffic.fence", modname="verify", msg={"said": json.loads(sys.argv[1])})
 """
 TAILED = re.compile(r"^\[[^]]*\]\[fedmsg\.commands    INFO\] ", flags=re.MULTILINE)
 
@@ -72,7 +72,7 @@ class Traffic:
         return count
 
     def _hear(self, host: str, body: bytes) -> bool:
-        what = said(json.loads(body))
+        what = said(json.loads(body), self.options.name)
         if what and what[1] is None:
             self.greeted_by.add(what[0])
         elif what:
@@ -113,11 +113,11 @@ class Traffic:
         self.context.term()
 
 
-def said(message: dict[str, object]) -> tuple[str, int | None] | None:
-    """Which publisher's number a message is: ours have it inside the envelope."""
+def said(message: dict[str, object], name: str) -> tuple[str, int | None] | None:
+    """Which number of which publisher of this traffic a message is: our client has it inside the envelope."""
     inner = message.get("msg", message)
     what = inner.get("said") if isinstance(inner, dict) else None
-    return (what[0], what[1]) if isinstance(what, list) else None
+    return (what[1], what[2]) if isinstance(what, list) and what[0] == name else None
 
 
 def stock_publisher(traffic: Traffic, name: str, host: str) -> None:
@@ -125,7 +125,9 @@ def stock_publisher(traffic: Traffic, name: str, host: str) -> None:
         publisher.connect(f"tcp://{host}:9941")
 
         def publish(number: int | None) -> None:
-            publisher.send_multipart([TOPIC.encode(), json.dumps({"topic": TOPIC, "said": [name, number]}).encode()])
+            publisher.send_multipart(
+                [TOPIC.encode(), json.dumps({"topic": TOPIC, "said": [traffic.options.name, name, number]}).encode()]
+            )
 
         traffic.publish(name, traffic.options.rate, publish)
         publisher.close(linger=int(PATIENCE * 1000))
@@ -134,26 +136,30 @@ def stock_publisher(traffic: Traffic, name: str, host: str) -> None:
 def client(traffic: Traffic) -> None:
     import fedmsg_relay  # noqa: PLC0415 -- only where it is asked for
 
+    name = traffic.options.name
     fedmsg_relay.init(name="relay_inbound")
     traffic.publish(
         "client",
         traffic.options.rate,
-        lambda number: fedmsg_relay.publish(topic="traffic.fence", modname="verify", msg={"said": ["client", number]}),
+        lambda number: fedmsg_relay.publish(
+            topic="traffic.fence", modname="verify", msg={"said": [name, "client", number]}
+        ),
     )
 
 
 def script(traffic: Traffic) -> None:
     def publish(number: int | None) -> None:
-        subprocess.run([sys.executable, "-c", SCRIPT, json.dumps(number)], check=True, timeout=PATIENCE)  # noqa: S603
+        numbered = json.dumps([traffic.options.name, "script", number])
+        subprocess.run([sys.executable, "-c", SCRIPT, numbered], check=True, timeout=PATIENCE)  # noqa: S603
 
     traffic.publish("script", 1.0, publish)
 
 
-def tailed(file: Path) -> dict[str, list[int]]:
+def tailed(file: Path, name: str) -> dict[str, list[int]]:
     """What a stock fedmsg-tail has printed."""
     heard: dict[str, list[int]] = defaultdict(list)
     for entry in TAILED.split(file.read_text())[1:]:
-        what = said(ast.literal_eval(entry))
+        what = said(ast.literal_eval(entry), name)
         if what and what[1] is not None:
             heard[what[0]].append(what[1])
     return heard
@@ -183,6 +189,7 @@ def main() -> int:
     parser.add_argument(
         "--listen", action="append", required=True, metavar="HOST", help="a listener; the first hears all"
     )
+    parser.add_argument("--name", required=True, help="tells this traffic from another at the same relays")
     parser.add_argument("--rate", type=float, required=True, help="messages a second, of each publisher")
     parser.add_argument("--each", type=int, default=0, help="messages of each publisher")
     parser.add_argument("--until", type=Path, help="instead: until this file is there")
@@ -219,7 +226,9 @@ def main() -> int:
     heard: dict[str, dict[str, list[int]]] = {f"at {host}": numbers for host, numbers in traffic.heard.items()}
     from_start = {f"at {options.listen[0]}"}
     if options.tail:
-        while (tail := tailed(options.tail)) != heard[f"at {options.listen[0]}"] and time.monotonic() < deadline:
+        while (tail := tailed(options.tail, options.name)) != heard[
+            f"at {options.listen[0]}"
+        ] and time.monotonic() < deadline:
             time.sleep(1)
         heard["fedmsg-tail"] = tail
         from_start.add("fedmsg-tail")
