@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,17 @@ ODD = {
     "# no comment": "'] # none",
 }
 
+CONFIGS = {
+    "config = {\n    'endpoints': {'x': ['tcp://x:1']},\n    'relay_inbound': ['tcp://old01:9941'],\n}": ["old01"],
+    'config = dict(relay_inbound="tcp://old01:9941", x=["tcp://x:1"])': ["old01"],
+    'config = dict(\n  relay_inbound=[\n    "tcp://app01:9941",\n    "tcp://old01:9941",\n  ],\n)': ["app01", "old01"],
+    "config = {'relay_inbound': ['tcp://[fd00::17]:9941', 'tcp://old.example:3998']}": [
+        "fd00::17",
+        "old.example",
+    ],
+}
+"""A global config as it may stand on a host, and the relays that it names."""
+
 RENDER = """
 - hosts: all
   gather_facts: false
@@ -53,6 +65,20 @@ RENDER = """
         dest: "{{ out }}/{{ inventory_hostname }}-{{ item }}"
         mode: "0644"
       loop: [relay.py, relay.toml, fedmsg-relay.service, logrotate]
+    - name: Render the settings of a relay that hands over
+      ansible.builtin.template:
+        src: "{{ role }}/templates/relay.toml.j2"
+        dest: "{{ out }}/{{ inventory_hostname }}-chained.toml"
+        mode: "0644"
+      vars:
+        __fedmsg_relay_chain: true
+    - name: Look which relays a config names
+      ansible.builtin.copy:
+        content: "{{ found | map('regex_findall', __fedmsg_relay_host_in) | to_json }}"
+        dest: "{{ out }}/{{ inventory_hostname }}-named"
+        mode: "0644"
+      vars:
+        found: "{{ configs | map('regex_search', __fedmsg_relay_inbound_in) }}"
     - name: Say what differs
       ansible.builtin.copy:
         content: "{{ {'python': __fedmsg_relay_python, 'packages': packages} | to_json }}"
@@ -118,7 +144,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = play(
         out,
         playbook,
-        f"--extra-vars={json.dumps({'out': str(out), 'role': str(ROLE)})}",
+        f"--extra-vars={json.dumps({'out': str(out), 'role': str(ROLE), 'configs': list(CONFIGS)})}",
         hosts=hosts | {"proxy01": {"facts": facts(*SYSTEMS["debian12"]), "fedmsg_relay_network": "vpn"}},
         relays={
             "debian12": {"fedmsg_relay_addresses": {"vpn": "bus.vpn.example.org"}},
@@ -163,6 +189,30 @@ def test_the_settings_are_the_relays(rendered: Path, host: str) -> None:
     read = settings.load(rendered / f"{host}-relay.toml")
     assert read.bind.inbound == ["tcp://*:9941", "tcp://[::1]:3998"]
     assert read.limits.max_message_size == 4096
+
+
+def test_a_relay_binds_what_its_own_network_calls_it_whatever_the_global_config_names(rendered: Path) -> None:
+    relay = tomllib.loads((rendered / "rhel9-relay.toml").read_text())
+    assert relay["bind"] == {
+        "inbound": ["tcp://*:9941", "tcp://[::1]:3998"],  # a site that says so overrules it
+        "outbound": ["tcp://[fd00::17]:3999"],
+        "submit": ["tcp://[fd00::17]:9942"],
+    }
+    assert "upstream" not in relay
+
+
+def test_a_relay_that_hands_over_binds_what_it_did_and_hands_to_all_relays_of_the_group(rendered: Path) -> None:
+    chained = tomllib.loads((rendered / "fedora43-chained.toml").read_text())
+    assert chained["bind"] == tomllib.loads((rendered / "fedora43-relay.toml").read_text())["bind"]
+    assert chained["bind"]["outbound"] == ["tcp://fedora43:3999"]
+    assert chained["upstream"] == {
+        "submit": ["tcp://debian12:9942", "tcp://[fd00::17]:9942"],
+        "outbound": ["tcp://debian12:3999", "tcp://[fd00::17]:3999"],
+    }
+
+
+def test_the_relays_that_a_present_config_names_are_found_in_it(rendered: Path) -> None:
+    assert json.loads((rendered / "debian12-named").read_text()) == list(CONFIGS.values())
 
 
 @pytest.mark.parametrize("host", SYSTEMS)

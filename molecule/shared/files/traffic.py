@@ -1,0 +1,243 @@
+"""Publish numbered messages and hear them, whatever happens to the relays, and say what became of each publisher's.
+
+Publishers and listeners are what stock fedmsg opens: PUB and SUB sockets with stock's queues and reconnect times, which
+hold their address for as long as this runs. --client adds two publishers of ours: one process that publishes all the
+time with the config that it found at its start, and a script that is started anew for each message.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import zmq
+
+PATIENCE = 60.0  # seconds
+TOPIC = "verify.traffic.fence"  # heard.py, which may listen as well, passes over fences
+SCRIPT = """
+import json, sys, fedmsg_relay
+fedmsg_relay.publish(topic="traffic.fence", modname="verify", msg={"said": json.loads(sys.argv[1])})
+"""
+TAILED = re.compile(r"^\[[^]]*\]\[fedmsg\.commands    INFO\] ", flags=re.MULTILINE)
+
+Publish = Callable[[int | None], object]
+"""Publish this number, or None: what only shows that somebody hears."""
+
+
+class Traffic:
+    """What was said and heard so far.
+
+    Args:
+        options: from the command line.
+    """
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.sent: dict[str, int] = {}
+        self.heard: dict[str, dict[str, list[int]]] = {host: defaultdict(list) for host in options.listen}
+        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self.greeted_by: set[str] = set()
+        self.go = threading.Event()
+        self.faults: list[str] = []
+        self._ears = {self._listen(host): host for host in options.listen}
+
+    def _listen(self, host: str) -> zmq.Socket[bytes]:
+        ear = self.context.socket(zmq.SUB)
+        ear.setsockopt(zmq.RECONNECT_IVL, 100)
+        ear.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
+        ear.subscribe(b"")
+        ear.connect(f"tcp://{host}:3999")
+        return ear
+
+    def listen(self, seconds: float) -> int:
+        """Hear what comes within so many seconds; how many messages it was."""
+        count = 0
+        poller = zmq.Poller()
+        for ear in self._ears:
+            poller.register(ear, zmq.POLLIN)
+        for ear, _ in poller.poll(int(seconds * 1000)):
+            for _ in range(1000):
+                if not ear.poll(0):
+                    break
+                count += self._hear(self._ears[ear], ear.recv_multipart()[1])
+        return count
+
+    def _hear(self, host: str, body: bytes) -> bool:
+        what = said(json.loads(body), self.options.name)
+        if what and what[1] is None:
+            self.greeted_by.add(what[0])
+        elif what:
+            self.heard[host][what[0]].append(what[1])
+        return bool(what)
+
+    def publish(self, name: str, rate: float, publish: Publish) -> None:
+        """Publish numbers until it is enough, never with more on their way than stock's queue or the options allow."""
+        first = self.options.listen[0]
+        while not self.go.wait(0.2):
+            publish(None)
+        started, number = time.monotonic(), 0
+        while not self._enough(number):
+            time.sleep(max(0.0, started + number / rate - time.monotonic()))
+            if number - len(self.heard[first][name]) >= self.options.on_their_way:
+                time.sleep(0.01)
+                continue
+            try:
+                publish(number)
+            except Exception as fault:  # noqa: BLE001 -- whatever it is: it is said, and the message counts as lost
+                self.faults.append(f"{name} {number}: {fault}")
+            number += 1
+            self.sent[name] = number
+
+    def _enough(self, number: int) -> bool:
+        if self.options.until:
+            return bool(self.options.until.exists())
+        return bool(number >= self.options.each)
+
+    def complete(self) -> bool:
+        """Whether the first listener, who was there from the start, has heard it all."""
+        first = self.heard[self.options.listen[0]]
+        return all(len(set(first[name])) >= count for name, count in self.sent.items())
+
+    def close(self) -> None:
+        for ear in self._ears:
+            ear.close(linger=0)
+        self.context.term()
+
+
+def said(message: dict[str, object], name: str) -> tuple[str, int | None] | None:
+    """Which number of which publisher of this traffic a message is: our client has it inside the envelope."""
+    inner = message.get("msg", message)
+    what = inner.get("said") if isinstance(inner, dict) else None
+    return (what[1], what[2]) if isinstance(what, list) and what[0] == name else None
+
+
+def stock_publisher(traffic: Traffic, name: str, host: str) -> None:
+    with traffic.context.socket(zmq.PUB) as publisher:
+        publisher.connect(f"tcp://{host}:9941")
+
+        def publish(number: int | None) -> None:
+            publisher.send_multipart(
+                [TOPIC.encode(), json.dumps({"topic": TOPIC, "said": [traffic.options.name, name, number]}).encode()]
+            )
+
+        traffic.publish(name, traffic.options.rate, publish)
+        publisher.close(linger=int(PATIENCE * 1000))
+
+
+def client(traffic: Traffic) -> None:
+    import fedmsg_relay  # noqa: PLC0415 -- only where it is asked for
+
+    name = traffic.options.name
+    fedmsg_relay.init(name="relay_inbound")
+    traffic.publish(
+        "client",
+        traffic.options.rate,
+        lambda number: fedmsg_relay.publish(
+            topic="traffic.fence", modname="verify", msg={"said": [name, "client", number]}
+        ),
+    )
+
+
+def script(traffic: Traffic) -> None:
+    def publish(number: int | None) -> None:
+        numbered = json.dumps([traffic.options.name, "script", number])
+        subprocess.run([sys.executable, "-c", SCRIPT, numbered], check=True, timeout=PATIENCE)  # noqa: S603
+
+    traffic.publish("script", 1.0, publish)
+
+
+def tailed(file: Path, name: str) -> dict[str, list[int]]:
+    """What a stock fedmsg-tail has printed."""
+    heard: dict[str, list[int]] = defaultdict(list)
+    for entry in TAILED.split(file.read_text())[1:]:
+        what = said(ast.literal_eval(entry), name)
+        if what and what[1] is not None:
+            heard[what[0]].append(what[1])
+    return heard
+
+
+def judge(sent: dict[str, int], heard: dict[str, dict[str, list[int]]], from_start: set[str]) -> tuple[bool, list[str]]:
+    """Hold what was heard against what was sent, publisher by publisher and listener by listener.
+
+    A listener that came later has to have heard everything from the first on that it heard.
+    """
+    lines = ["publisher      sent  listener             heard   from  lost twice in order"]
+    well = True
+    for name, count in sent.items():
+        for listener, numbers in heard.items():
+            got = numbers[name]
+            first = 0 if listener in from_start else min(got, default=count)
+            lost, twice = len(set(range(first, count)) - set(got)), len(got) - len(set(got))
+            order = "yes" if got == sorted(got) else "NO"
+            well = well and not lost and not twice and order == "yes"
+            lines.append(f"{name:12} {count:6}  {listener:18} {len(got):7} {first:6} {lost:5} {twice:5} {order}")
+    return well, lines
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--publish", action="append", required=True, metavar="HOST", help="a publisher at this relay")
+    parser.add_argument(
+        "--listen", action="append", required=True, metavar="HOST", help="a listener; the first hears all"
+    )
+    parser.add_argument("--name", required=True, help="tells this traffic from another at the same relays")
+    parser.add_argument("--rate", type=float, required=True, help="messages a second, of each publisher")
+    parser.add_argument("--each", type=int, default=0, help="messages of each publisher")
+    parser.add_argument("--until", type=Path, help="instead: until this file is there")
+    parser.add_argument("--on-their-way", type=int, default=1000, help="at most, of each (1000: stock's queue)")
+    parser.add_argument("--client", action="store_true", help="our client publishes as well")
+    parser.add_argument("--tail", type=Path, help="what a stock fedmsg-tail prints, which hears all as well")
+    options = parser.parse_args()
+
+    traffic = Traffic(options)
+    threads = [
+        threading.Thread(target=stock_publisher, args=(traffic, f"stock {number}", host))
+        for number, host in enumerate(options.publish)
+    ]
+    if options.client:
+        threads += [threading.Thread(target=client, args=(traffic,)), threading.Thread(target=script, args=(traffic,))]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + PATIENCE
+    while len(traffic.greeted_by) < len(threads) and time.monotonic() < deadline:
+        traffic.listen(1)
+    traffic.go.set()
+    print("it flows", flush=True)
+
+    while any(thread.is_alive() for thread in threads):
+        traffic.listen(1)
+    deadline = time.monotonic() + PATIENCE
+    while not traffic.complete() and time.monotonic() < deadline:
+        traffic.listen(1)
+    # Anything that comes twice would come now.
+    while traffic.listen(1):
+        pass
+    traffic.close()
+
+    heard: dict[str, dict[str, list[int]]] = {f"at {host}": numbers for host, numbers in traffic.heard.items()}
+    from_start = {f"at {options.listen[0]}"}
+    if options.tail:
+        while (tail := tailed(options.tail, options.name)) != heard[
+            f"at {options.listen[0]}"
+        ] and time.monotonic() < deadline:
+            time.sleep(1)
+        heard["fedmsg-tail"] = tail
+        from_start.add("fedmsg-tail")
+    well, lines = judge(traffic.sent, heard, from_start)
+    print("\n".join([*lines, *traffic.faults]))
+    well = well and not traffic.faults
+    print(f"{'OK' if well else 'FAILED'}: {sum(traffic.sent.values())} sent by {len(traffic.sent)} publishers")
+    return 0 if well else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
