@@ -122,9 +122,6 @@ class Onwards(Protocol):
     def note(self) -> None:
         """Note in the journal what is handed over for good."""
 
-    def close(self) -> None:
-        """End."""
-
 
 class Pipeline:
     """Takes messages from inbound and submit to the journal, onwards, and to their receipts.

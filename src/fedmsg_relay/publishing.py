@@ -163,6 +163,3 @@ class Publishing:
         progress = waiting.upto > self._keeper.handed
         self._keeper.handed = waiting.upto
         return progress
-
-    def close(self) -> None:
-        """End; what was handed over is libzmq's."""

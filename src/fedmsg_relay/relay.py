@@ -98,6 +98,8 @@ class Relay:
         self.publishers = peers.Peers(self._inbound, "publisher")
         self.submitters = peers.Peers(self._submits, "submitter")
         self.peers = (self.publishers, self.submitters, self.outbound.listeners)
+        self.passing: Passing | None = None
+        """The stage of a relay that is chained."""
         self._poller = zmq.Poller()
         self._waking: set[zmq.Socket[bytes]] = set()
         self._next_look = 0.0
@@ -117,7 +119,8 @@ class Relay:
         self.hold = Hold(self.outbound, self.keeper.listeners)
         identity = directories.identity(state)
         links = [Link(identity, *addresses, self._context) for addresses in upstream]
-        self.passing = Passing(identity, self.keeper, self.outbound, self.hold, links) if links else None
+        if links:
+            self.passing = Passing(identity, self.keeper, self.outbound, self.hold, links)
         self._onwards: Onwards = self.passing or Publishing(identity, self.keeper, self.outbound, self.hold)
         self.pipeline = Pipeline(self._inbound, self._submits, self.keeper, self._onwards, settings)
 
@@ -217,7 +220,6 @@ class Relay:
             self._wait(0 if more else UNSETTLED_MILLISECONDS)
             more = self._turn()
         self.pipeline.close()
-        self._onwards.close()
         self.close()
         self.keeper.close()  # knowing that all is out
 
@@ -225,6 +227,8 @@ class Relay:
         """Close all sockets; outbound lingers until listeners have taken what is queued for them, within its bound."""
         if self._context.closed:
             return
+        if self.passing is not None:
+            self.passing.close()
         for watched in (self.publishers, self.submitters):
             watched.close()
         self._inbound.close()
