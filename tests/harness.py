@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+from ports import HeldPort
+
 REPOSITORY = Path(__file__).parent.parent
 COMMANDS = Path(sys.executable).parent
 PATIENCE = 30.0
@@ -37,33 +39,6 @@ def wait_until(condition: Callable[[], T], what: str, timeout: float = PATIENCE)
             raise AssertionError(f"not within {timeout:g} s: {what}")
         time.sleep(0.02)
     return answer
-
-
-class HeldPort:
-    """A free TCP port that stays ours until released.
-
-    The bound socket does not listen: a daemon (which sets SO_REUSEADDR) can take the port, a
-    search for a free port elsewhere can not.
-    """
-
-    def __init__(self) -> None:
-        self._socket = socket.socket()
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._socket.bind(("", 0))
-        self.number: int = self._socket.getsockname()[1]
-
-    def release(self) -> None:
-        self._socket.close()
-
-
-def has_ipv6() -> bool:
-    """Whether this machine has IPv6 at all; where it has none, what the relay does then is tested."""
-    try:
-        with socket.socket(socket.AF_INET6) as probe:
-            probe.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
 
 
 @dataclass(frozen=True)
@@ -416,13 +391,3 @@ def assert_balanced(messages: Mapping[str, int], dropped: bool = False) -> None:
     assert m["received"] == taken, messages
     published = m["published"] - m["unjournaled"] if dropped else m["published"]
     assert m["journaled"] + m["carried"] == published + m["waiting"] + m["damaged"], messages
-
-
-@contextlib.contextmanager
-def occupied(port: int) -> Iterator[None]:
-    """Another program listens on the port."""
-    with socket.socket() as other:
-        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        other.bind(("127.0.0.1", port))
-        other.listen()
-        yield

@@ -8,7 +8,8 @@ import socket
 
 import pytest
 
-from harness import Host, Relay, has_ipv6, occupied
+from harness import Host, Relay
+from ports import has_ipv6, occupied
 from wire import Bus, Sockets, StartBus, join, numbered
 
 

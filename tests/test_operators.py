@@ -11,7 +11,8 @@ from datetime import datetime
 
 import pytest
 
-from harness import Host, Relay, occupied, wait_until
+from harness import Host, Relay, wait_until
+from ports import occupied
 from wire import Bus, numbered
 
 REASONS = {
