@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ from environment import ROOT, SetupError
 
 START_DOCKER = ROOT / "molecule" / "shared" / "start-docker"
 DOCKERD_PID = Path("/run/docker.pid")
+INFO_SECONDS = 30
 START_SECONDS = 90
 STOP_SECONDS = 60
 
@@ -27,9 +27,9 @@ class Engine:
 
     def start(self) -> None:
         self._install()
-        if self._run("docker", "info") == 0:
+        if packages.logged(self._log, "docker", "info", seconds=INFO_SECONDS) == 0:
             return
-        if self._run(str(START_DOCKER), seconds=START_SECONDS) != 0:
+        if packages.logged(self._log, str(START_DOCKER), seconds=START_SECONDS) != 0:
             lines = self._log.read_text(errors="replace").strip().splitlines()
             raise SetupError(lines[-1] if lines else f"{START_DOCKER} failed")
         # Where an init runs, dockerd is its service and not ours to stop.
@@ -53,17 +53,3 @@ class Engine:
         if os.environ.get("FEDMSG_MOLECULE_REGISTRY"):
             del needed["debootstrap"]
         packages.install(needed, "the molecule scenarios", self._log)
-
-    def _run(self, *command: str, seconds: int = 30) -> int:
-        with self._log.open("ab") as output:
-            try:
-                return subprocess.run(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    timeout=seconds,
-                    check=False,
-                ).returncode
-            except subprocess.TimeoutExpired:
-                return 124

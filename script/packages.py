@@ -45,11 +45,22 @@ def install(needed: Mapping[str, str], what: str, log: Path) -> None:
         )
     print(f"   {line} ...", flush=True)
     apt = ["apt-get", "--quiet", "--yes", "--no-install-recommends", "install", *packages]
-    if _run(log, "apt-get", "--quiet", "update") != 0 or _run(log, *apt) != 0:
+    update = ["apt-get", "--quiet", "update"]
+    if any(logged(log, *command, seconds=INSTALL_SECONDS) != 0 for command in (update, apt)):
         raise SetupError(f"`{line}` failed, see {log}")
 
 
-def _run(log: Path, *command: str) -> int:
+def logged(log: Path, *command: str, seconds: int) -> int:
+    """Run a command that asks nothing.
+
+    Args:
+        log: where its output goes.
+        command: the command.
+        seconds: how long it may take.
+
+    Returns:
+        Its exit code; 124 when it took longer, as timeout(1) says it.
+    """
     with log.open("ab") as output:
         try:
             return subprocess.run(
@@ -58,7 +69,7 @@ def _run(log: Path, *command: str) -> int:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                timeout=INSTALL_SECONDS,
+                timeout=seconds,
                 check=False,
             ).returncode
         except subprocess.TimeoutExpired:
