@@ -214,7 +214,10 @@ class Passing:
             log.error("upstream refuses message seq %d: %s", sent.upto, answer.get("reason"))
             self._hand_over(sent.upto, batch, 0, sent.damaged + 1)
         else:
-            self._not_before = time.monotonic() + min(float(answer.get("retry_after", 1)), ANSWER_SECONDS)
+            pause = answer.get("retry_after")
+            # Whatever else it may answer: not at once again, and not never.
+            wanted = pause if isinstance(pause, int | float) else 1.0
+            self._not_before = time.monotonic() + min(wanted, ANSWER_SECONDS)
 
     def _hand_over(self, upto: int, batch: Batch, published: int, damaged: int) -> None:
         batch.counts.published += published

@@ -180,9 +180,7 @@ class Link:
         # Without IMMEDIATE, by which libzmq forgets what had come and was not read when the connection ends.
         for option, value in {**_COMMON, zmq.RECONNECT_IVL_MAX: 1000}.items():
             self._submits.setsockopt(option, value)
-        self._monitor: zmq.Socket[bytes] = self._submits.get_monitor_socket(
-            zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED
-        )
+        self._monitor: zmq.Socket[bytes] = self._submits.get_monitor_socket(_EVENTS)
         self._submits.connect(self.submit_address)
 
     def _disconnect(self) -> None:
