@@ -13,7 +13,7 @@ import pytest
 from fedmsg_relay import client, spool
 from fedmsg_relay.errors import EX_UNAVAILABLE
 from harness import Host, Process, Ran, locate, wait_until
-from spooled import deliver, expect_texts, log, put_first, waiting
+from spooled import BOUND, WAYS, deliver, expect_texts, log, message, put, put_first, waiting
 from wire import Bus, StartBus
 
 WRITER, DELIVERER = 65534, 64321
@@ -87,6 +87,29 @@ def test_what_twenty_scripts_spool_at_once_arrives_complete_and_once(host: Host,
     assert deliver(host).stdout == "delivered 21, refused 0\n"
     wait_until(lambda: len(bus.listener.hear(0.1)) >= 21, "21 messages")
     assert sorted(json.loads(body)["msg"]["log"] for _, body in bus.listener.messages) == sorted(texts)
+
+
+def test_files_that_come_and_go_meanwhile_do_not_make_a_spool_look_full_or_broken(lonely: Host) -> None:
+    for number in range(100):  # so many that their size is added up
+        put(lonely, message("waits"), f"{number:020d}-1-1.msg")
+    done = threading.Event()
+
+    def come_and_go() -> None:
+        while not done.is_set():
+            paths = [lonely.spool / f".{number:020d}-2-1.msg" for number in range(200)]
+            for path in paths:
+                path.touch()
+            for path in paths:
+                path.unlink()
+
+    coming = threading.Thread(target=come_and_go)
+    coming.start()
+    try:
+        for way in WAYS.values():
+            assert [way(lonely, "hello").code for _ in range(20)] == [0] * 20
+    finally:
+        done.set()
+        coming.join(BOUND)
 
 
 def test_scripts_may_spool_while_it_is_delivered(submit_bus: Bus) -> None:
