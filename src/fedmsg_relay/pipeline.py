@@ -32,7 +32,7 @@ from fedmsg_relay.peers import peer_address
 from fedmsg_relay.records import Entry, Rejected
 from fedmsg_relay.settings import Settings
 
-_DONTWAIT, _RCVMORE, _MORE = int(zmq.DONTWAIT), int(zmq.RCVMORE), int(zmq.DONTWAIT | zmq.SNDMORE)
+_DONTWAIT, _MORE = int(zmq.DONTWAIT), int(zmq.DONTWAIT | zmq.SNDMORE)
 """For each message: the enums are slow."""
 
 BATCH_MESSAGES = 1000
@@ -185,7 +185,7 @@ class Pipeline:
     # receive -> admit
 
     def _receive_inbound(self, batch: Batch) -> None:
-        receive, more = self._inbound.recv, self._inbound.getsockopt
+        receive = self._inbound.recv
         max_size = self.settings.limits.max_message_size
         examine, add = message.examine, batch.add
         while batch.counts.received < BATCH_MESSAGES and batch.size < BATCH_BYTES:
@@ -195,12 +195,10 @@ class Pipeline:
                 return
             topic = frame.bytes
             bodies: list[bytes] = []
-            followed = frame.more
-            while followed:
-                body = receive()
+            while frame.more:
+                frame = receive(copy=False)
                 if len(bodies) < 2:
-                    bodies.append(body)
-                followed = bool(more(_RCVMORE))
+                    bodies.append(frame.bytes)
             batch.counts.received += 1
             if len(bodies) == 1:
                 body = bodies[0]
