@@ -28,7 +28,7 @@ class Batch:
         base: last ``seq`` of the journal before it.
         entries: messages to be journaled.
         known: ``seq`` that those of the entries will have whose ``msg_id`` a retry is known by.
-        from_inbound: which of the entries came at inbound.
+        from_inbound: how many of the entries, the first ones, came at inbound.
         submitted: what gets a receipt once the batch is on disk.
         refusals: what gets another answer: its route and the answer.
         rejected: for the quarantine.
@@ -40,7 +40,7 @@ class Batch:
     base: int
     entries: list[Entry] = field(default_factory=list)
     known: dict[str, int] = field(default_factory=dict)
-    from_inbound: list[int] = field(default_factory=list)
+    from_inbound: int = 0
     submitted: list[Submitted] = field(default_factory=list)
     refusals: list[tuple[list[bytes], bytes]] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
@@ -48,10 +48,8 @@ class Batch:
     counts: Counts = field(default_factory=Counts)
     size: int = 0
 
-    def add(self, entry: Entry, from_inbound: bool = False) -> int:
+    def add(self, entry: Entry) -> int:
         """Take in a message; return the ``seq`` it will have."""
-        if from_inbound:
-            self.from_inbound.append(len(self.entries))
         self.entries.append(entry)
         seq = self.base + len(self.entries)
         if entry.msg_id is not None:

@@ -171,6 +171,7 @@ class Pipeline:
         self._keeper.recover()
         batch = Batch(self._keeper.last)
         self._receive_inbound(batch)
+        batch.from_inbound = len(batch.entries)
         self._receive_submits(batch)
         journaled = self._journal(batch)
         more = self._onwards.step(batch, journaled)
@@ -208,7 +209,7 @@ class Pipeline:
                 reason, msg_id = Reason.FRAME_COUNT, None
             batch.size += len(topic) + len(body)
             if reason is None:
-                add(Entry(topic, body, msg_id), from_inbound=True)
+                add(Entry(topic, body, msg_id))
             else:
                 batch.counts.quarantined += 1
                 self._reject(batch, reason, peer_address(frame), topic, body)
@@ -303,7 +304,7 @@ class Pipeline:
             batch.refusals.append((submitted.route, submit.busy(FAULT_RETRY_AFTER)))
             batch.counts.received -= submitted.messages
         batch.submitted.clear()
-        batch.entries = [batch.entries[index] for index in batch.from_inbound]
+        del batch.entries[batch.from_inbound :]
         batch.counts.unjournaled += len(batch.entries)
 
     # receipt
