@@ -14,7 +14,8 @@ SIZE = 300
 KEEP_BYTES = 100_000_000
 """What the journal may keep here: little enough that a million messages make it give back."""
 FROZEN_LOT = 4_000
-FROZEN_LOTS = 15
+FROZEN_LOTS = 25
+"""So many that in the second half our dedup window of 50,000 has long been full."""
 FROZEN_SIZE = 1800
 
 
