@@ -15,6 +15,7 @@ from fedmsg_relay import journal as journals
 from fedmsg_relay.errors import ConfigError, JournalCorruptError, JournalError
 from fedmsg_relay.journal import Journal
 from fedmsg_relay.records import Entry, Record, Rejected, checksum
+from fedmsg_relay.salvage import set_aside
 from journaled import entries, held
 
 DAY = 86400.0
@@ -76,7 +77,6 @@ def test_a_torn_tail_costs_the_last_batches_and_never_half_of_one(path: Path, tm
             with contextlib.closing(Journal(torn)) as found:
                 batches = sum(1 for end in ends[1:] if end <= cut)
                 assert held(found) == entries(10 * batches, size=500), (cut, len(garbage))
-                assert found.set_aside is None
                 found.append(entries(1))
                 assert found.last == 10 * batches + 1
             shutil.rmtree(torn.parent)
@@ -105,7 +105,6 @@ def test_a_flipped_bit_is_never_taken_for_a_message(path: Path, tmp_path: Path) 
                 records = found.waiting(0, 1000)
                 dict(found.recent_ids(1000))
                 found.append(entries(1))
-                corrupt += found.set_aside is not None
         except JournalError:
             corrupt += 1
             continue
@@ -122,12 +121,15 @@ def test_a_flipped_bit_is_never_taken_for_a_message(path: Path, tmp_path: Path) 
     [b"hello\n", b"\0" * 8192, b"SQLite format 3\0" + b"\xff" * 9000, bytes(range(256)) * 64],
     ids=["text", "zeros", "a header and garbage", "bytes"],
 )
-def test_what_is_no_journal_is_set_aside(path: Path, content: bytes) -> None:
+def test_what_is_no_journal_is_left_as_it_is_and_may_be_set_aside(path: Path, content: bytes) -> None:
     path.parent.mkdir()
     path.write_bytes(content)
+    with pytest.raises(JournalCorruptError):
+        Journal(path)
+    aside = set_aside(path)
+    assert aside.read_bytes() == content
     with contextlib.closing(Journal(path)) as journal:
-        assert journal.set_aside is not None
-        assert journal.set_aside.read_bytes() == content
+        assert journal.carry_over(aside, None, 0) == 0
         journal.append(entries(3))
         assert held(journal) == entries(3)
 
@@ -136,23 +138,43 @@ def test_an_empty_file_becomes_a_journal(path: Path) -> None:
     path.parent.mkdir()
     path.touch()
     with contextlib.closing(Journal(path)) as journal:
-        assert journal.set_aside is None
         journal.append(entries(1))
 
 
-def test_a_cut_file_is_set_aside_at_once_or_when_it_shows(path: Path) -> None:
+def test_a_cut_file_shows_at_once_or_when_it_is_read(path: Path) -> None:
     with contextlib.closing(Journal(path)) as journal:
         journal.append(entries(500, size=500))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    try:
-        journal = Journal(path)
+    with pytest.raises(JournalCorruptError), contextlib.closing(Journal(path)) as journal:
         journal.waiting(0, 1000)
-    except JournalCorruptError:
-        journal = Journal(path, anew=True)
-    with contextlib.closing(journal):
-        assert journal.set_aside is not None
+
+
+def test_what_waits_behind_and_before_a_bad_page_is_carried_over_with_its_seq(path: Path) -> None:
+    taken = entries(2000, size=500)
+    with contextlib.closing(Journal(path)) as journal:
+        journal.append(taken)
+        journal.mark_published(600)
+        journal.remember_listeners(["192.0.2.1", "192.0.2.1"])
+    content = bytearray(path.read_bytes())
+    bad = content.index(taken[1300].body) // 16384 * 16384
+    content[bad : bad + 16384] = b"\xff" * 16384
+    path.write_bytes(content)
+    with contextlib.closing(Journal(path)) as journal, pytest.raises(JournalCorruptError):
+        journal.waiting(600, 2000)
+
+    aside = set_aside(path)
+    with contextlib.closing(Journal(path)) as journal:
+        carried = journal.carry_over(aside, None, 0)
+        records = journal.waiting(600, 2000)
+        assert (journal.published, journal.last, len(records)) == (600, 2000, carried)
+        missing = sorted(set(range(601, 2001)) - {record.seq for record in records})
+        assert missing == list(range(missing[0], missing[-1] + 1)), "one page"
+        assert 1301 in missing
+        assert len(missing) < 40
+        assert all(record.intact and record.body == taken[record.seq - 1].body for record in records)
+        assert journal.listeners() == ["192.0.2.1", "192.0.2.1"]
         journal.append(entries(1))
-        assert held(journal) == entries(1)
+        assert journal.last == 2001
 
 
 def test_two_that_are_set_aside_within_a_second_are_both_kept(path: Path) -> None:
@@ -160,9 +182,7 @@ def test_two_that_are_set_aside_within_a_second_are_both_kept(path: Path) -> Non
     kept = []
     for content in (b"first", b"second", b"third"):
         path.write_bytes(content)
-        with contextlib.closing(Journal(path)) as journal:
-            assert journal.set_aside is not None
-            kept.append(journal.set_aside)
+        kept.append(set_aside(path))
     assert [aside.read_bytes() for aside in kept] == [b"first", b"second", b"third"]
 
 

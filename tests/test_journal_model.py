@@ -83,7 +83,6 @@ class JournalAndModel(RuleBasedStateMachine):
         for suffix in ("", "-wal"):
             shutil.copy(copy / f"journal.db{suffix}", self.directory)
         self.journal = Journal(self.path)
-        assert self.journal.set_aside is None
 
     @invariant()
     def it_holds_what_the_model_holds(self) -> None:

@@ -14,6 +14,7 @@ from random import Random
 
 import pytest
 
+from fedmsg_relay.publishing import PORTION
 from harness import Host, Relay, wait_until
 from wire import Listener, Message, Sockets, Submitter, join
 
@@ -158,3 +159,4 @@ def test_kill_9_loses_no_receipt_and_journals_nothing_twice(
     assert set(times) == set(seqs.values()), "what is in the journal came out, with a receipt or without"
     # There is no knowing what listeners got just before a kill: what was not noted as written comes again.
     assert twice <= trial.ambiguous()
+    assert len(twice) <= rounds * PORTION

@@ -21,14 +21,17 @@ Invariants:
    twice.
 
 Recovery: a torn tail is cut by SQLite's WAL checksums: such a batch was never acknowledged. A database that can not be
-read is set aside as ``journal.db.corrupt-TIME`` and a new one begun, with an error in the log; the relay goes on.
-This may show only later, in the middle of the work; then it is done at once, and what waited is counted as damaged.
+read is set aside as ``journal.db.corrupt-TIME`` and a new one begun, with an error in the log; the relay goes on, and
+so do the numbers. This may show only later, in the middle of the work; then it is done at once. What waited in it and
+can still be read is carried over, with its ``seq``; what can not is missing in the new one, and counted as damaged.
 A flipped bit inside a message shows in its ``crc``: it is reported and that message is not published.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -36,6 +39,7 @@ from pathlib import Path
 
 from fedmsg_relay.errors import ConfigError, JournalCorruptError, JournalError, RelayError
 from fedmsg_relay.records import Entry, Record, Rejected, checksum, lenient_text, read_records
+from fedmsg_relay.salvage import Remains
 
 FORMAT = 1
 QUARANTINE_ROWS = 10_000
@@ -49,6 +53,9 @@ SPARE_PAGES = 250
 
 WAL_BYTES = 64 * 1024 * 1024
 """What the WAL may keep of the disk after a reader had held it up."""
+
+LOCK_SECONDS = 1.0
+"""How long another program that locks the journal against writing may hold up the pipeline."""
 
 _SCHEMA = """
 PRAGMA page_size = 16384;
@@ -74,27 +81,18 @@ class Journal:
 
     Args:
         path: of ``journal.db``; made when it is not there.
-        anew: set aside the one that is there: it turned out to be corrupt.
 
     Raises:
-        JournalError: it can not be opened: full or read-only disk, no permission, or written by a newer version.
+        JournalCorruptError: the file is no journal any more.
+        JournalError: it can not be opened: full or read-only disk, no permission.
+        ConfigError: a newer version wrote it.
     """
 
-    def __init__(self, path: Path, anew: bool = False) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self.set_aside: Path | None = None
-        """Where a journal that could not be read has gone, if there was one."""
         with self._faults():
             path.parent.mkdir(parents=True, exist_ok=True)
-            if anew:
-                self._set_aside()
-            try:
-                self._db = _open(path)
-            except sqlite3.DatabaseError as error:
-                if not _is_corrupt(error):
-                    raise  # full, read-only or locked: not the file's fault
-                self._set_aside()
-                self._db = _open(path)
+            self._db = _open(path)
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
             self.published = self._number("SELECT published FROM state")
@@ -125,12 +123,47 @@ class Journal:
         self.last += len(rows)
         self._quarantined = min(self._quarantined + len(rejected), QUARANTINE_ROWS)
 
-    def try_to_write(self) -> None:
+    def carry_over(self, aside: Path, published: int | None, last: int) -> int:
+        """Take over, into this journal that is new, what waits in one that was set aside.
+
+        Args:
+            aside: where that one is now.
+            published: its last message that was handed over; None to read that from it.
+            last: ``seq`` of its last message; 0 to read that from it.
+
+        Returns:
+            How many messages it took over. Those that can not be read are missing before :attr:`last`.
+
+        Raises:
+            JournalError: they could not be written.
+        """
+        with self._faults(), contextlib.closing(Remains(aside)) as remains:
+            found = remains.published() if published is None else published
+            if found is None:
+                return 0
+            last = max(found, last or remains.last())
+            with self._transaction():
+                insert = "INSERT OR IGNORE INTO message VALUES (?, ?, ?, ?, ?, ?)"
+                carried = self._db.executemany(insert, remains.messages(found, last)).rowcount
+                self._db.execute("UPDATE state SET published = ?", (found,))
+                self._db.executemany("INSERT INTO listener VALUES (?)", [(host,) for host in remains.listeners()])
+            self.published, self.last = found, last
+            return carried
+
+    def try_to_write(self, size: int) -> None:
         """Find out whether the journal can be written.
+
+        Args:
+            size: bytes that there must be room for.
 
         Raises:
             JournalError: it can not.
         """
+        with self._faults():
+            # A page more may still find its place in files that exist.
+            disk = os.statvfs(self.path.parent)
+            if disk.f_bavail * disk.f_frsize < size:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         with self._transaction():
             self._db.execute("UPDATE state SET format = format")
 
@@ -312,25 +345,13 @@ class Journal:
     def _number(self, query: str, *parameters: object) -> int:
         return int(self._db.execute(query, parameters).fetchone()[0])
 
-    def _set_aside(self) -> None:
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        self.set_aside = self.path.with_name(f"{self.path.name}.corrupt-{stamp}")
-        number = 1
-        while self.set_aside.exists():
-            number += 1
-            self.set_aside = self.path.with_name(f"{self.path.name}.corrupt-{stamp}-{number}")
-        for suffix in ("-wal", "-shm", ""):
-            part = Path(f"{self.path}{suffix}")
-            if part.exists():
-                part.rename(f"{self.set_aside}{suffix}")
-
 
 def _is_corrupt(error: Exception) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None, timeout=5)
+    db = sqlite3.connect(path, isolation_level=None, timeout=LOCK_SECONDS)
     db.text_factory = lenient_text
     try:
         if not db.execute("SELECT name FROM sqlite_master WHERE name = 'state'").fetchone():

@@ -6,6 +6,7 @@ the journal does not change under anybody's hands.
 
 from __future__ import annotations
 
+import os
 import time
 from collections import OrderedDict
 from contextlib import suppress
@@ -18,6 +19,7 @@ from fedmsg_relay.errors import JournalCorruptError, JournalError
 from fedmsg_relay.journal import Journal
 from fedmsg_relay.log import log
 from fedmsg_relay.records import Record
+from fedmsg_relay.salvage import set_aside
 from fedmsg_relay.settings import Journal as Retention
 
 DEDUP_WINDOW = 50_000
@@ -25,6 +27,10 @@ DEDUP_WINDOW = 50_000
 
 RETRY_SECONDS = 1.0
 """How often a journal that could not be opened or written is tried again."""
+
+
+ROOM = 256 * 1024
+"""Bytes that must be free on a disk that was full, besides those that did not fit."""
 
 
 class Waiting(NamedTuple):
@@ -70,29 +76,32 @@ class Keeper:
         self.listeners: list[str] = []
         self.found = Counts()
         self._path = path
+        self._last = 0
+        self._aside: Path | None = None
         self._corrupt = False
+        self._failed_bytes = 0
+        self._tight = False
         self._next_try = self._next_mark = self._next_trim = 0.0
         self._open()
 
     @property
     def last(self) -> int:
         """``seq`` of the last message in the journal."""
-        return self.journal.last if self.journal else 0
+        return self.journal.last if self.journal else self._last
 
     @property
     def waiting(self) -> int:
         """Messages in the journal that were not handed over yet."""
-        return self.journal.last - self.handed if self.journal else 0
+        return self.last - self.handed
 
     def recover(self) -> None:
         """See to a fault, where there is one: set aside what can not be read, try again what could not be written."""
         if self._corrupt and self.journal is not None:
-            lost = self.waiting
-            log.error("%s; %d messages that waited in it are not published", self.fault, lost)
-            self.found.damaged += lost
+            log.error("%s; %d messages wait in it", self.fault, self.waiting)
+            self._last = self.journal.last
             self.journal.close()
-            self.journal, self.handed = None, 0
-            self._open(anew=True)
+            self.journal = None
+            self._open(corrupt=True)
         elif self.fault and time.monotonic() >= self._next_try:
             if self.journal is None:
                 self._open()
@@ -114,6 +123,7 @@ class Keeper:
             try:
                 self.journal.append(batch.entries, batch.rejected)
             except JournalError as error:
+                self._failed_bytes = batch.size
                 self._failed(error)
                 return False
             self._works_again()
@@ -182,12 +192,22 @@ class Keeper:
         self._next_trim = time.monotonic() + 1
         try:
             self.bytes = self.journal.size()
+            self._compare_room(retention.keep_bytes - self.bytes)
             if self.journal.trim(retention.keep_days * 86400, retention.keep_bytes):
                 self._next_trim = 0.0
                 return True
         except JournalError as error:
             self._put_off(error)
         return False
+
+    def _compare_room(self, growth: int) -> None:
+        """Say early that the disk will be full before retention has something to remove."""
+        disk = os.statvfs(self._path.parent)
+        room = disk.f_bavail * disk.f_frsize
+        if (growth > room) != self._tight:
+            self._tight = growth > room
+            if self._tight:
+                log.warning("the journal may grow by %d bytes (keep_bytes); its disk has room for %d", growth, room)
 
     def remember_listeners(self, hosts: list[str]) -> bool:
         """Note who listens, for the next start to wait for.
@@ -214,33 +234,54 @@ class Keeper:
                 self.journal.mark_published(self.handed)
             self.journal.close()
 
-    def _open(self, anew: bool = False) -> None:
+    def _open(self, corrupt: bool = False) -> None:
         self._next_try = time.monotonic() + RETRY_SECONDS
         try:
-            journal = Journal(self._path, anew)
-            window, listeners = OrderedDict(journal.recent_ids(DEDUP_WINDOW)), journal.listeners()
+            if corrupt:
+                self._set_aside()
+            try:
+                self._take(Journal(self._path))
+            except JournalCorruptError as error:
+                if corrupt:
+                    raise
+                log.error("%s", error)
+                self._open(corrupt=True)
         except JournalError as error:
-            if isinstance(error, JournalCorruptError) and not anew:
-                self._open(anew=True)
-            else:
-                self._failed(error)
-            return
-        # What was published from a journal that is set aside is known all the same.
-        self.journal, self.window = journal, OrderedDict({**self.window, **window}) if anew else window
+            self._failed(error)
+
+    def _set_aside(self) -> None:
+        try:
+            self._aside = set_aside(self._path)
+        except OSError as error:
+            raise JournalError(f"journal {self._path}: {error}") from error
+
+    def _take(self, journal: Journal) -> None:
+        """Work with this journal from now on."""
+        try:
+            if self._aside:
+                carried = journal.carry_over(self._aside, self.handed if self._last else None, self._last)
+            window = OrderedDict(journal.recent_ids(DEDUP_WINDOW))
+            listeners = journal.listeners()
+        except JournalError:
+            journal.close()
+            raise
+        waiting = journal.last - journal.published
+        self.found.carried += waiting - self.waiting
+        if self._aside:
+            # Of what was published from the old one retries are known all the same; what was lost they bring again.
+            window = OrderedDict({**{key: seq for key, seq in self.window.items() if seq <= self.handed}, **window})
+            self.notices.append(f"a journal that could not be read was set aside as {self._aside}")
+            log.error("%s; of %d messages that waited in it %d can be read", self.notices[-1], waiting, carried)
+            self._aside = None
+        self.journal, self.window, self.handed, self.listeners = journal, window, journal.published, listeners
         self._corrupt = False
         self._works_again()
-        self.handed = journal.published
-        self.listeners = listeners
-        self.found.carried += self.waiting
         log.info("journal %s: last seq %d, %d waiting", self._path, journal.last, self.waiting)
-        if journal.set_aside:
-            self.notices.append(f"a journal that could not be read was set aside as {journal.set_aside}")
-            log.error("%s; begun a new one", self.notices[-1])
 
     def _try_to_write(self, journal: Journal) -> None:
         self._next_try = time.monotonic() + RETRY_SECONDS
         try:
-            journal.try_to_write()
+            journal.try_to_write(self._failed_bytes + ROOM)
         except JournalError as error:
             self._failed(error)
         else:

@@ -125,7 +125,7 @@ class Publishing:
                 self.note()
                 self._publish(batch, batch.entries[start : start + PORTION])
         else:
-            self._publish_waiting(batch)
+            return self._publish_waiting(batch) and keeper.waiting > 0
         return keeper.waiting > 0
 
     def note(self) -> None:
@@ -138,6 +138,8 @@ class Publishing:
             self._unwritten.clear()
             self._keeper.mark_published(handed)
             return
+        if self._unwritten and self._unwritten[-1][1] > handed:
+            self._unwritten.clear()  # of a journal that was set aside
         self._unwritten.append((now, handed))
         while self._unwritten[0][0] < now - WRITTEN_SECONDS:
             self._keeper.mark_published(self._unwritten.popleft()[1])

@@ -1,0 +1,92 @@
+"""What can still be read of a journal that was set aside; :meth:`fedmsg_relay.journal.Journal.carry_over` takes it."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from fedmsg_relay.records import Record, lenient_text, read_records
+
+UNREADABLE = (sqlite3.Error, ValueError, TypeError, OverflowError)
+"""What reading raises where the file does not hold what was written."""
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a journal, with all its files, out of the way of a new one.
+
+    Args:
+        path: of ``journal.db``.
+
+    Returns:
+        Where it is now: beside, as ``journal.db.corrupt-TIME``.
+
+    Raises:
+        OSError: it can not be renamed.
+    """
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    aside = path.with_name(f"{path.name}.corrupt-{stamp}")
+    number = 1
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{path.name}.corrupt-{stamp}-{number}")
+    for suffix in ("-wal", "-shm", ""):
+        part = Path(f"{path}{suffix}")
+        if part.exists():
+            part.rename(f"{aside}{suffix}")
+    return aside
+
+
+class Remains:
+    """A journal that was set aside. It is only read.
+
+    Args:
+        path: where it is now.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        self._db.text_factory = lenient_text
+
+    def published(self) -> int | None:
+        """``seq`` of the last message that was noted as published; None where that can not be read any more."""
+        return self._number("SELECT published FROM state")
+
+    def last(self) -> int:
+        """``seq`` of the last message; 0 where that can not be read."""
+        return self._number("SELECT max(seq) FROM message") or 0
+
+    def listeners(self) -> list[str]:
+        """IP addresses of the listeners that were connected last, as far as they can be read."""
+        with contextlib.suppress(*UNREADABLE):
+            return [str(address) for (address,) in self._db.execute("SELECT address FROM listener")]
+        return []
+
+    def messages(self, after: int, last: int) -> Iterator[Record]:
+        """Read what can be read, from both ends: what cannot is mostly a page or two in between.
+
+        Args:
+            after: ``seq`` after which to begin.
+            last: ``seq`` of the last one.
+
+        Yields:
+            Each message once, in no order.
+        """
+        with contextlib.suppress(*UNREADABLE):
+            for record in read_records(self._db, "WHERE seq > ? AND seq <= ? ORDER BY seq", after, last):
+                after = record.seq
+                yield record
+        with contextlib.suppress(*UNREADABLE):
+            yield from read_records(self._db, "WHERE seq > ? AND seq <= ? ORDER BY seq DESC", after, last)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def _number(self, query: str) -> int | None:
+        with contextlib.suppress(*UNREADABLE):
+            row = self._db.execute(query).fetchone()
+            return row[0] if row and isinstance(row[0], int) else None
+        return None
