@@ -35,7 +35,7 @@ from fedmsg_relay.settings import Settings
 _DONTWAIT, _MORE = int(zmq.DONTWAIT), int(zmq.DONTWAIT | zmq.SNDMORE)
 """For each message: the enums are slow."""
 
-BATCH_MESSAGES = 1000
+BATCH_MESSAGES = 2000
 """Messages a batch takes at most, so that peers, signals and the watchdog are seen to between two batches."""
 
 BATCH_BYTES = 16 * 1024 * 1024
