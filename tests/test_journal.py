@@ -129,7 +129,7 @@ def test_what_is_no_journal_is_left_as_it_is_and_may_be_set_aside(path: Path, co
     aside = set_aside(path)
     assert aside.read_bytes() == content
     with contextlib.closing(Journal(path)) as journal:
-        assert journal.carry_over(aside, None, 0) == 0
+        assert journal.carry_over(aside, None, 0) is None
         journal.append(entries(3))
         assert held(journal) == entries(3)
 

@@ -123,7 +123,7 @@ class Journal:
         self.last += len(rows)
         self._quarantined = min(self._quarantined + len(rejected), QUARANTINE_ROWS)
 
-    def carry_over(self, aside: Path, published: int | None, last: int) -> int:
+    def carry_over(self, aside: Path, published: int | None, last: int) -> int | None:
         """Take over, into this journal that is new, what waits in one that was set aside.
 
         Args:
@@ -132,7 +132,8 @@ class Journal:
             last: ``seq`` of its last message; 0 to read that from it.
 
         Returns:
-            How many messages it took over. Those that can not be read are missing before :attr:`last`.
+            How many messages it took over; those that can not be read are missing before ``last``. None where it can
+            not be told what waited: this journal then begins with 1.
 
         Raises:
             JournalError: they could not be written.
@@ -140,7 +141,7 @@ class Journal:
         with self._faults(), contextlib.closing(Remains(aside)) as remains:
             found = remains.published() if published is None else published
             if found is None:
-                return 0
+                return None
             last = max(found, last or remains.last())
             with self._transaction():
                 insert = "INSERT OR IGNORE INTO message VALUES (?, ?, ?, ?, ?, ?)"

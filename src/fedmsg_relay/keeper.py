@@ -271,7 +271,8 @@ class Keeper:
             # Of what was published from the old one retries are known all the same; what was lost they bring again.
             window = OrderedDict({**{key: seq for key, seq in self.window.items() if seq <= self.handed}, **window})
             self.notices.append(f"a journal that could not be read was set aside as {self._aside}")
-            log.error("%s; of %d messages that waited in it %d can be read", self.notices[-1], waiting, carried)
+            found = f"of {waiting} messages that waited in it {carried} can be read"
+            log.error("%s; %s", self.notices[-1], "what waited in it can not be told" if carried is None else found)
             self._aside = None
         self.journal, self.window, self.handed, self.listeners = journal, window, journal.published, listeners
         self._corrupt = False
