@@ -1,4 +1,4 @@
-"""Judge what a stock listener heard of stock_numbers.py: judge_numbers.py SENT TAIL BEFORE READY.
+"""For taking a stock relay's place: judge what was heard of stock_numbers.py: judge_numbers.py SENT TAIL BEFORE READY.
 
 A stock relay forgets what it holds when it is stopped, so a take-over can not save that. But from the first number that
 the listener was there for, everything up to BEFORE, heard before anything was changed, and everything sent after READY

@@ -1,8 +1,9 @@
-"""Publish numbered messages and hear them until it is enough: numbered.py RELAY... Prints what became of them.
+"""For upgrades and several relays: publish numbers, hear them, and note when a relay is silent: numbered.py RELAY...
 
 Two publishers for each relay are what stock fedmsg opens: PUB sockets with stock's queue, which know that one relay
 only. One is our own client, which takes whichever relay answers. The listener is what stock opens, connected to all.
-Meanwhile each relay is asked over and over whether it answers. The file ENOUGH ends it.
+Meanwhile each relay is asked over and over whether it answers. The file ENOUGH ends it; then it prints what became of
+the messages, which relay our client got its receipts from, and how often a relay did not answer.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Publish numbers as a long-running script with stock fedmsg does: stock_numbers.py FILE, in stock's Python.
+"""For taking a stock relay's place: publish numbers as a long-running script with stock fedmsg does, in stock's Python,
+before anything of ours is there: stock_numbers.py FILE. judge_numbers.py judges what became of them.
 
 Ends when the file /run/verify-enough is there, and writes to FILE when each was sent (CLOCK_MONOTONIC, microseconds).
 """

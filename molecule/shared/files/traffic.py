@@ -1,4 +1,4 @@
-"""Publish numbered messages and hear them, whatever happens to the relays, and say what became of each publisher's.
+"""For moves and restarts: publish numbers at some relays, and say of each publisher what each listener heard.
 
 Publishers and listeners are what stock fedmsg opens: PUB and SUB sockets with stock's queues and reconnect times, which
 hold their address for as long as this runs. --client adds two publishers of ours: one process that publishes all the
