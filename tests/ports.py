@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 
 class HeldPort:
@@ -42,3 +43,16 @@ def occupied(port: int) -> Iterator[None]:
         other.bind(("127.0.0.1", port))
         other.listen()
         yield
+
+
+def connections(address: str) -> list[list[str]]:
+    """What the kernel knows of connections to or from the port: state and queues."""
+    port = f":{int(address.rpartition(':')[2]):04X}"
+    rows = [row.split() for name in ("tcp", "tcp6") for row in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
+    ended = {"06", "07", "0A"}  # TIME_WAIT, CLOSE, LISTEN
+    return [row for row in rows if (row[1].endswith(port) or row[2].endswith(port)) and row[3] not in ended]
+
+
+def unread(address: str) -> bool:
+    """Whether a connection to the port has received what its program has not taken."""
+    return any(int(row[4].partition(":")[2], 16) for row in connections(address))

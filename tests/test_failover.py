@@ -15,6 +15,7 @@ import zmq
 
 from fedmsg_relay.errors import EX_UNAVAILABLE
 from harness import Host, Ran, Relay, wait_until
+from ports import unread
 from wire import compare
 
 SERIES = """
@@ -158,8 +159,9 @@ def test_with_both_dead_it_is_spooled_and_delivered_to_the_one_that_comes_back(s
 
 
 @contextlib.contextmanager
-def answering(address: str, answer: Mapping[str, object]) -> Iterator[list[int]]:
-    """Somebody at the address who answers every request alike; how many messages each request had."""
+def answering(address: str, *answers: Mapping[str, object] | None) -> Iterator[list[int]]:
+    """Somebody at the address with an answer for each request in turn, None being silence, and the last one for all
+    that follow; how many messages each request had."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     router = context.socket(zmq.ROUTER)
     router.linger = 0
@@ -172,7 +174,9 @@ def answering(address: str, answer: Mapping[str, object]) -> Iterator[list[int]]
             if router.poll(50):
                 route, empty, version, *frames = router.recv_multipart()
                 asked.append(len(frames) // 2)
-                router.send_multipart([route, empty, version, json.dumps(answer).encode()])
+                answer = answers[min(len(asked), len(answers)) - 1]
+                if answer is not None:
+                    router.send_multipart([route, empty, version, json.dumps(answer).encode()])
 
     thread = threading.Thread(target=answer_all)
     thread.start()
@@ -237,6 +241,42 @@ def test_after_an_interruption_a_receipt_is_still_that_of_its_own_message(site: 
     seq, msg_id = ran.stdout.split()
     with contextlib.closing(sqlite3.connect(site.first.host.journal_file)) as db:
         assert db.execute("SELECT seq FROM message WHERE msg_id = ?", (msg_id,)).fetchall() == [(int(seq),)]
+
+
+IN_FLIGHT = """
+import os, signal, sys
+import fedmsg_relay as fedmsg
+from fedmsg_relay import submitter
+
+submitter.ANSWER_SECONDS = 120  # what is noticed is that the connection ended, not that the answer is late
+fedmsg.publish(topic='t', msg={'n': 0}, modname='test')
+os.kill(int(sys.argv[1]), signal.SIGSTOP)
+while 'T (stopped)' not in open(f'/proc/{sys.argv[1]}/status').read():
+    pass
+print('the relay stands still', flush=True)
+print(fedmsg.publish(topic='t', msg={'n': 1}, modname='test', timeout=120).seq)
+"""
+
+
+def test_a_relay_that_is_restarted_with_a_request_in_flight_is_asked_again_when_it_is_back(site: Site) -> None:
+    site.host.configure_submit([site.first.host.submit], "")
+    script = site.host.start("python", "-c", IN_FLIGHT, str(site.first.pid))
+    wait_until(script.stdout, "the relay stands still")
+    wait_until(lambda: unread(site.first.host.submit), "the request waits at the relay")
+    site.first.kill()
+    site.first.start()
+    assert script.wait() == 0, script.stderr()
+    assert script.stdout().splitlines()[-1] == "2"
+    assert journaled(site.first) == [{"n": 0}, {"n": 1}]
+
+
+def test_a_single_relay_whose_answer_does_not_come_is_asked_again(site: Site) -> None:
+    site.first.kill()
+    site.host.configure_submit([site.first.host.submit], "")
+    with answering(site.first.host.submit, None, {"status": "accepted", "seq": [7, 7], "duplicates": 1}) as asked:
+        ran = log(site.host, "hello")
+    assert (ran.code, ran.stderr) == (0, "")
+    assert asked == [1, 1]
 
 
 def test_10000_lines_go_in_order_and_in_few_round_trips(site: Site) -> None:

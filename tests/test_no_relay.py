@@ -14,6 +14,7 @@ import pytest
 
 from harness import PATIENCE, Host, Ran, wait_until
 from logged import bodies, expect_logged
+from ports import connections, unread
 from wire import Bus, Sockets, join
 
 
@@ -140,19 +141,6 @@ def test_a_relay_that_is_killed_with_a_message_unread_is_reported(bus: Bus) -> N
         wait_until(lambda: unread(bus.host.inbound), "the message waits at the relay")
         bus.relay.kill()
         wait_until(lambda: not connections(bus.host.inbound), "everyone has noticed")
-
-
-def connections(address: str) -> list[list[str]]:
-    """What the kernel knows of connections to or from the port: state and queues."""
-    port = f":{int(address.rpartition(':')[2]):04X}"
-    rows = [row.split() for name in ("tcp", "tcp6") for row in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
-    ended = {"06", "07", "0A"}  # TIME_WAIT, CLOSE, LISTEN
-    return [row for row in rows if (row[1].endswith(port) or row[2].endswith(port)) and row[3] not in ended]
-
-
-def unread(address: str) -> bool:
-    """Whether a connection to the port has received what its program has not taken."""
-    return any(int(row[4].partition(":")[2], 16) for row in connections(address))
 
 
 def test_lines_after_a_restart_of_the_relay_arrive(bus: Bus) -> None:

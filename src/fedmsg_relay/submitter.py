@@ -14,8 +14,13 @@ from fedmsg_relay.errors import NoRelayError, NotWellFormedError, RefusedError, 
 from fedmsg_relay.submit import CODES, MAX_MESSAGES, VERSION, Refusal
 
 ANSWER_SECONDS = 5.0
-"""How long a relay that took a batch has for its receipt, while another could be asked instead."""
+"""How long a relay that took a batch has for its receipt at most; then it is sent anew, to the next one if there is."""
 
+SHARE_SECONDS = 0.5
+"""Of the time that is left each try takes half, for the next one; when it is as short as this, all of it."""
+
+PAUSE_SECONDS = 0.1
+"""Between two rounds, when all relays were asked and none took it."""
 
 BATCH_BYTES = 1024 * 1024
 """Bytes after which a batch takes no further message."""
@@ -35,6 +40,7 @@ class SubmitConnection:
         self._where = where
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads)
         self._socket: zmq.Socket[bytes] | None = None
+        self._monitor: zmq.Socket[bytes]  # says when the connection of that socket ends
         self.address = ""
 
     def send(self, messages: Sequence[Message], timeout: float) -> int:
@@ -74,17 +80,17 @@ class SubmitConnection:
         request = [b"", VERSION, *(frame for message in messages for frame in message)]
         why = "no relay answered"
         preferred = self._addresses
-        asked_busy = 0
+        asked = 0
+        if self._socket is not None and self._monitor.poll(0):
+            self._disconnect()  # the connection has ended since the last batch
         while (left := deadline - time.monotonic()) > 0:
-            if self._socket is None:
-                self.address, self._socket = first_ready(
-                    self._context, Kind(zmq.DEALER, {}), preferred, self._where, deadline
-                )
-                if self._socket is None:
-                    break
-            # Of several, the next one gets its share of the time: where there is a spool, all of it is 2 s.
-            patience = left if len(self._addresses) == 1 else min(left / 2, ANSWER_SECONDS)
-            answer = self._ask(self._socket, request, patience)
+            if self._socket is None and not self._connect(preferred, deadline):
+                break
+            assert self._socket is not None  # noqa: S101 -- for the type checker
+            # With the spool all of the time is 2 s.
+            share = left / 2 if left > SHARE_SECONDS else left
+            answer = self._ask(self._socket, request, min(share, ANSWER_SECONDS))
+            pause = PAUSE_SECONDS
             if answer is None:
                 why = f"{self.address} gave no receipt"
             elif answer.get("status") == "accepted":
@@ -93,24 +99,35 @@ class SubmitConnection:
                 raise _refusal(answer)
             else:
                 why = f"{self.address} is busy"
-                asked_busy += 1
-                if asked_busy % len(self._addresses) == 0:  # every one of them is
-                    time.sleep(max(0.0, min(float(answer.get("retry_after", 1)), deadline - time.monotonic(), 1.0)))
-                if len(self._addresses) == 1:
-                    continue
-            # The next relay first, this one again after it.
-            preferred = [a for a in preferred if a != self.address] + [self.address]
-            self._disconnect()
+                pause = float(answer.get("retry_after", 1))
+            asked += 1
+            if asked % len(self._addresses) == 0:  # none of them took it
+                time.sleep(max(0.0, min(pause, deadline - time.monotonic(), 1.0)))
+            if answer is None or len(self._addresses) > 1:
+                # The next relay first, this one again after it.
+                preferred = [a for a in preferred if a != self.address] + [self.address]
+                self._disconnect()
         found = ", ".join(self._addresses)
         raise NoRelayError(f"{why} within {timeout:.3g} s at {found} ({self._where}); not acknowledged")
 
+    def _connect(self, preferred: Sequence[str], deadline: float) -> bool:
+        """Connect to the first relay that answers; return whether one did."""
+        self.address, self._socket = first_ready(self._context, Kind(zmq.DEALER, {}), preferred, self._where, deadline)
+        if self._socket is None:
+            return False
+        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        return True
+
     def _ask(self, dealer: zmq.Socket[bytes], request: list[bytes], patience: float) -> dict[str, Any] | None:
-        """Send one request; return its answer, or None if none came."""
+        """Send one request; return its answer, or None if none came in time or before the connection ended."""
+        poller = zmq.Poller()
+        poller.register(dealer, zmq.POLLIN)
+        poller.register(self._monitor, zmq.POLLIN)
         try:
             dealer.send_multipart(request, zmq.DONTWAIT)
-            if not dealer.poll(max(1, int(patience * 1000))):
+            if dealer not in dict(poller.poll(max(1, int(patience * 1000)))):
                 return None
-            frames = dealer.recv_multipart()
+            frames = dealer.recv_multipart(zmq.DONTWAIT)
             answer = json.loads(frames[-1])
         except (zmq.Again, ValueError):
             return None
@@ -121,6 +138,8 @@ class SubmitConnection:
 
     def _disconnect(self) -> None:
         if self._socket is not None:
+            self._socket.disable_monitor()
+            self._monitor.close()
             self._socket.close(linger=0)
             self._socket = None
 
