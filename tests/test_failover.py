@@ -210,6 +210,39 @@ def test_what_the_first_refuses_is_not_taken_to_the_second(site: Site) -> None:
     assert journaled(site.second) == []
 
 
+NO_ANSWERS: dict[str, Mapping[str, object]] = {
+    "no status": {},
+    "a status of its own": {"status": "thanks"},
+    "a receipt without its numbers": {"status": "accepted"},
+    "a receipt with one number": {"status": "accepted", "seq": 7},
+    "a receipt with numbers that are none": {"status": "accepted", "seq": ["7", None]},
+    "a refusal without a reason": {"status": "refused"},
+    "a busy without its pause": {"status": "busy", "retry_after": None},
+    "a pause in words": {"status": "busy", "retry_after": "soon"},
+    "a pause below zero": {"status": "busy", "retry_after": -3},
+    "a pause that is no number": {"status": "busy", "retry_after": float("nan")},
+}
+
+
+@pytest.mark.parametrize("answer", NO_ANSWERS.values(), ids=NO_ANSWERS.keys())
+def test_an_answer_that_the_protocol_does_not_have_is_no_receipt(host: Host, answer: Mapping[str, object]) -> None:
+    host.configure_submit(spool="")
+    with answering(host.submit, answer) as asked:
+        ran = log(host, "hello", "--timeout", "1")
+        assert ran.code == EX_UNAVAILABLE
+        assert f"{host.submit} gave no receipt" in ran.one_error_line()
+        assert 1 <= len(asked) <= 15, "asked again, with a pause between"
+
+
+def test_the_second_is_asked_where_the_first_answers_what_the_protocol_does_not_have(site: Site) -> None:
+    site.first.kill()
+    with answering(site.first.host.submit, {"status": "accepted", "seq": None}) as asked:
+        ran = log(site.host, "hello")
+    assert (ran.code, ran.stderr) == (0, "")
+    assert asked == [1]
+    assert journaled(site.second) == [{"log": "hello"}]
+
+
 INTERRUPTED = """
 import os, signal, sys
 import fedmsg_relay as fedmsg

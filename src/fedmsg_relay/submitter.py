@@ -93,16 +93,16 @@ class SubmitConnection:
             pause = PAUSE_SECONDS
             if answer is None:
                 why = f"{self.address} gave no receipt"
-            elif answer.get("status") == "accepted":
+            elif answer["status"] == "accepted":
                 return int(answer["seq"][1])
-            elif answer.get("status") == "refused":
+            elif answer["status"] == "refused":
                 raise _refusal(answer)
             else:
                 why = f"{self.address} is busy"
-                pause = float(answer.get("retry_after", 1))
+                pause = min(max(pause, answer["retry_after"]), 1.0)
             asked += 1
             if asked % len(self._addresses) == 0:  # none of them took it
-                time.sleep(max(0.0, min(pause, deadline - time.monotonic(), 1.0)))
+                time.sleep(max(0.0, min(pause, deadline - time.monotonic())))
             if answer is None or len(self._addresses) > 1:
                 # The next relay first, this one again after it.
                 preferred = [a for a in preferred if a != self.address] + [self.address]
@@ -119,7 +119,10 @@ class SubmitConnection:
         return True
 
     def _ask(self, dealer: zmq.Socket[bytes], request: list[bytes], patience: float) -> dict[str, Any] | None:
-        """Send one request; return its answer, or None if none came in time or before the connection ended."""
+        """Send one request; return its answer, or None if none came in time or before the connection ended.
+
+        An answer that is not as the protocol says is none: who gives it is no relay of ours.
+        """
         poller = zmq.Poller()
         poller.register(dealer, zmq.POLLIN)
         poller.register(self._monitor, zmq.POLLIN)
@@ -129,12 +132,12 @@ class SubmitConnection:
                 return None
             frames = dealer.recv_multipart(zmq.DONTWAIT)
             answer = json.loads(frames[-1])
-        except (zmq.Again, ValueError):
+        except (zmq.Again, ValueError, RecursionError):
             return None
         except BaseException:
             self._disconnect()  # an answer that comes now must not be taken for that to the next request
             raise
-        return answer if isinstance(answer, dict) and frames[1:2] == [VERSION] else None
+        return answer if frames[1:2] == [VERSION] and _is_answer(answer) else None
 
     def _disconnect(self) -> None:
         if self._socket is not None:
@@ -158,9 +161,21 @@ def _batches(messages: Sequence[Message]) -> Iterator[list[Message]]:
         yield batch
 
 
+def _is_answer(answer: Any) -> bool:
+    """Whether it has what docs/submit.md says that it has."""
+    match answer:
+        case {"status": "accepted", "seq": [int(first), int(last)]}:
+            return first <= last
+        case {"status": "refused", "reason": str()}:
+            return True
+        case {"status": "busy", "retry_after": int(pause) | float(pause)}:
+            return pause >= 0  # NaN is not
+    return False
+
+
 def _refusal(answer: dict[str, Any]) -> RelayError:
     """What a refusal means: a relay that speaks otherwise is none of ours, and not the message's fault."""
-    reason = str(answer.get("reason"))
+    reason = answer["reason"]
     text = f"refused by the relay: {reason} ({answer.get('detail')}); not sent"
     if reason in set(Refusal):
         return NoRelayError(text)
