@@ -9,6 +9,7 @@ import pytest
 
 import stock
 from harness import COMMANDS, Host, Ran, wait_until
+from spooled import waiting
 from wire import Bus, Listener, Message, envelope
 
 # A dist-git post-receive hook.
@@ -245,6 +246,47 @@ def test_threads_publish_each_in_order(shared_bus: Bus) -> None:
     for who in range(5):
         mine = [body["msg"]["n"] for topic, body in messages if topic.endswith(f".t{who}")]
         assert mine == list(range(20))
+
+
+THREADS_WITHOUT_A_RELAY = """
+import threading
+import fedmsg_relay as fedmsg
+from fedmsg_relay.errors import NoRelayError
+
+fedmsg.init()
+def work(who):
+    try:
+        for n in range(2):
+            fedmsg.publish(topic='t%i' % who, modname='test', msg=dict(n=n), timeout=1)
+    except NoRelayError as error:
+        print(error)
+threads = [threading.Thread(target=work, args=(who,)) for who in range(16)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+
+
+def test_threads_without_a_relay_do_not_wait_for_each_other(host: Host) -> None:
+    ran = run(host, THREADS_WITHOUT_A_RELAY)
+    assert (ran.code, ran.stderr) == (0, "")
+    ended = ran.stdout.splitlines()
+    assert len(ended) == 16
+    assert any(host.inbound in line for line in ended)
+    # Whose time was over while others were looking for the relay did not begin to look as well.
+    assert any("other threads" in line for line in ended)
+
+
+def test_threads_without_a_relay_spool_each_in_order(lonely: Host) -> None:
+    ran = run(lonely, THREADS_WITHOUT_A_RELAY)
+    assert (ran.code, ran.stderr) == (0, "")
+    assert ran.stdout == "", "no thread ended with an error"
+    spooled = [json.loads(path.read_bytes().split(b"\n", 2)[2]) for path in waiting(lonely)]
+    assert len({body["msg_id"] for body in spooled}) == len(spooled) == 32
+    for who in range(16):
+        mine = [body["msg"]["n"] for body in spooled if body["topic"].endswith(f".t{who}")]
+        assert mine == [0, 1]
 
 
 @pytest.mark.parametrize(

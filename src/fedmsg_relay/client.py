@@ -7,6 +7,7 @@ of them takes is an error. This module is on the path of every one-off script: i
 from __future__ import annotations
 
 import atexit
+import itertools
 import json
 import os
 import sys
@@ -51,6 +52,14 @@ class Receipt(NamedTuple):
     spooled: str = ""
 
 
+class _Taken(NamedTuple):
+    """Who took messages: a relay, which may have given a ``seq``, or for each that has one a file in the spool."""
+
+    address: str = ""
+    seq: int | None = None
+    files: Sequence[str] = ()
+
+
 class Publisher:
     """What ``fedmsg.init`` sets up: a config and, from the first message on, a connection.
 
@@ -67,8 +76,8 @@ class Publisher:
         self.config = config
         self._timeout = timeout
         self._pid = os.getpid()
-        self._i = 0
-        self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()  # for who uses the connection
         self._spool = spool.directory(config)
         self._connection = connection(config)
 
@@ -111,40 +120,51 @@ class Publisher:
         Raises:
             RelayError: as for :func:`publish`.
         """
-        with self._lock:
-            wrapped = []
-            for msg in msgs:
-                self._i += 1
-                one = envelope(self.config, self._i, topic or "unspecified", msg or {}, modname or _calling_module())
-                if pre_fire_hook:
-                    pre_fire_hook(one)
-                wrapped.append(one)
-            messages = [encode(one) for one in wrapped]
-            files, seq = self._send_or_spool(messages, self._timeout if timeout is None else timeout)
-        address = self._connection.address
+        wrapped = []
+        for msg in msgs:
+            one = envelope(
+                self.config, next(self._numbers), topic or "unspecified", msg or {}, modname or _calling_module()
+            )
+            if pre_fire_hook:
+                pre_fire_hook(one)
+            wrapped.append(one)
+        messages = [encode(one) for one in wrapped]
+        taken = self._send_or_spool(messages, self._timeout if timeout is None else timeout)
         return [
-            Receipt(one["msg_id"], one["topic"], "" if file else address, seq, file)
-            for one, file in zip(wrapped, files or [""] * len(wrapped), strict=True)
+            Receipt(one["msg_id"], one["topic"], "" if file else taken.address, taken.seq, file)
+            for one, file in zip(wrapped, taken.files or [""] * len(wrapped), strict=True)
         ]
 
     def close(self) -> None:
         """Hand over what is queued, bounded by the timeout; see :meth:`InboundConnection.close`."""
         self._connection.close(self._timeout)
 
-    def _send_or_spool(self, messages: Sequence[Message], timeout: float) -> tuple[list[str], int | None]:
-        """Give messages to a relay, or else to the spool; return the files in it, or the seq of a receipt."""
+    def _send_or_spool(self, messages: Sequence[Message], timeout: float) -> _Taken:
+        """Give messages to a relay, or else to the spool."""
         if not self._spool:
-            return [], self._connection.send(messages, timeout)
+            return self._send(messages, timeout)
         if self._others_wait():
             # What a script sends now must not overtake what it sent when no relay was there.
-            return spool.add(self._spool, messages), None
+            return _Taken(files=spool.add(self._spool, messages))
         try:
-            return [], self._connection.send(messages, min(timeout, SPOOL_AFTER))
+            return self._send(messages, min(timeout, SPOOL_AFTER))
         except NoRelayError as error:
             try:
-                return [""] * error.sent + spool.add(self._spool, messages[error.sent :]), None
+                files = [""] * error.sent + spool.add(self._spool, messages[error.sent :])
             except spool.SpoolError as fault:
                 raise spool.SpoolError(f"{error}; {fault}") from error
+            return _Taken(self._connection.address, files=files)
+
+    def _send(self, messages: Sequence[Message], timeout: float) -> _Taken:
+        """Send over the connection, which all threads share; waiting for the others is part of the time."""
+        deadline = time.monotonic() + timeout
+        if not self._lock.acquire(timeout=max(0.0, timeout)):
+            raise NoRelayError(f"other threads of this script were sending for all of {timeout:.3g} s; not sent")
+        try:
+            seq = self._connection.send(messages, deadline - time.monotonic())
+            return _Taken(self._connection.address, seq)
+        finally:
+            self._lock.release()
 
     def _others_wait(self) -> bool:
         try:

@@ -16,6 +16,7 @@ This module is on the path of one-off scripts: it imports only what that needs.
 
 from __future__ import annotations
 
+import itertools
 import os
 import stat
 import time
@@ -35,7 +36,7 @@ AHEAD = 2 * 86_400_000_000_000
 
 HEADER = b"fedmsg-spool 1 "
 
-_number = 0
+_numbers = itertools.count(1)
 _newest = 0
 
 
@@ -91,8 +92,11 @@ def add(path: str, messages: Sequence[tuple[bytes, bytes]]) -> list[str]:
     global _newest  # noqa: PLW0603 -- a clock that steps back must not change the order
     try:
         waiting = _refuse_when_full(path, len(messages), sum(len(topic) + len(body) for topic, body in messages))
-        _newest = max(_newest, waiting)
-        files = [_write(path, HEADER + b"message\n" + topic + b"\n" + body) for topic, body in messages]
+        moment = max(_newest, waiting)
+        files = []
+        for topic, body in messages:
+            _newest = moment = max(time.time_ns(), moment + 1)
+            files.append(_write(path, moment, HEADER + b"message\n" + topic + b"\n" + body))
         _sync_directory(path)
     except SpoolError:  # which is an OSError as well
         raise
@@ -118,11 +122,9 @@ def _refuse_when_full(path: str, files: int, size: int) -> int:
     return newest
 
 
-def _write(path: str, content: bytes) -> str:
-    global _number, _newest  # noqa: PLW0603 -- with the process they make the name unique, and keep the order
-    _number += 1
-    _newest = max(time.time_ns(), _newest + 1)
-    name = f"{_newest:020d}-{os.getpid()}-{_number}{SUFFIX}"
+def _write(path: str, moment: int, content: bytes) -> str:
+    # Process and number make the name unique, among threads too.
+    name = f"{moment:020d}-{os.getpid()}-{next(_numbers)}{SUFFIX}"
     temporary = os.path.join(path, f".{name}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
     try:
