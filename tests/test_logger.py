@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
 import stock
-from harness import Host, wait_until
+from harness import Host, locate, wait_until
 from logged import bodies, expect_logged, log
 from wire import Bus, Sockets
 
@@ -287,3 +287,38 @@ def test_a_message_is_sent_whatever_the_standard_files_are(shared_bus: Bus, redi
     ran = shared_bus.host.run("/bin/sh", "-c", f"fedmsg-logger --message hello {redirection}")
     assert (ran.code, ran.stderr) == (0, "")
     expect_logged(shared_bus, [{"log": "hello"}])
+
+
+@contextlib.contextmanager
+def not_blocking(host: Host, *options: str) -> Iterator[IO[bytes]]:
+    """A logger whose stdin does not block: the pipe of a program with an event loop, which has started it."""
+    command = [locate("fedmsg-logger"), *options]
+    code = f"import os; os.set_blocking(0, False); os.execv({command[0]!r}, {command!r})"
+    with host.piped("python", "-c", code) as pipe:
+        yield pipe
+
+
+def test_stdin_that_does_not_block_is_waited_for(shared_bus: Bus) -> None:
+    with not_blocking(shared_bus.host) as lines:
+        for text in ("first", "second"):
+            lines.write(f"{text}\n".encode())
+            lines.flush()
+            assert bodies(shared_bus.listener, 1)[0]["msg"] == {"log": text}
+            expect_logged(shared_bus, [])  # another logger has run by now
+
+
+def test_json_on_a_stdin_that_does_not_block_is_waited_for(shared_bus: Bus) -> None:
+    with not_blocking(shared_bus.host, "--json-input") as pipe:
+        for part in (b'{"a"', b": 1", b"}"):
+            pipe.write(part)
+            pipe.flush()
+            expect_logged(shared_bus, [])  # another logger has run by now
+    expect_logged(shared_bus, [{"a": 1}])
+
+
+@pytest.mark.parametrize("options", ["", "--json-input"])
+def test_stdin_that_can_not_be_read_ends_with_65_and_one_line(shared_bus: Bus, options: str) -> None:
+    ran = shared_bus.host.run("/bin/sh", "-c", f"exec fedmsg-logger {options} 0> write-only")
+    assert ran.code == 65
+    assert "stdin can not be read" in ran.one_error_line()
+    expect_logged(shared_bus, [])

@@ -83,7 +83,7 @@ def _close_after_fault(publisher: Any) -> None:
 def _messages(message: str | None, json_input: bool) -> Iterator[list[Any]]:
     """Yield what to publish, from the command line or stdin, as it comes."""
     if json_input:
-        yield [_parse(sys.stdin.buffer.read() if message is None else message.encode(errors="surrogateescape"))]
+        yield [_parse(b"".join(_stdin()) if message is None else message.encode(errors="surrogateescape"))]
     elif message is not None:
         yield [{"log": _decode(message.encode(errors="surrogateescape"), "--message")}]
     else:
@@ -104,7 +104,7 @@ def _messages(message: str | None, json_input: bool) -> Iterator[list[Any]]:
 def _lines_as_they_come() -> Iterator[list[bytes]]:
     """Yield the lines of stdin, together with those that are there already: each lot makes one round trip."""
     unfinished: list[bytes] = []
-    while chunk := os.read(sys.stdin.fileno(), READ_BYTES):
+    for chunk in _stdin():
         if b"\n" in chunk:
             *lines, rest = (b"".join(unfinished) + chunk).split(b"\n")
             yield lines
@@ -113,6 +113,26 @@ def _lines_as_they_come() -> Iterator[list[bytes]]:
             unfinished.append(chunk)
     if rest := b"".join(unfinished):
         yield [rest]
+
+
+def _stdin() -> Iterator[bytes]:
+    """Yield what stdin has, as it comes."""
+    descriptor = sys.stdin.fileno()
+    while True:
+        try:
+            chunk = os.read(descriptor, READ_BYTES)
+        except BlockingIOError:  # whoever started us made it so
+            import select  # noqa: PLC0415 -- seldom needed
+
+            select.select([descriptor], [], [])
+            continue
+        except OSError as error:
+            raise errors.NotWellFormedError(
+                f"stdin can not be read: {error.strerror}; lines before that were sent"
+            ) from error
+        if not chunk:
+            return
+        yield chunk
 
 
 def _parse(data: bytes) -> Any:
