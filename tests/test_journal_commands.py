@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from fedmsg_relay.errors import EX_UNAVAILABLE, EX_USAGE
+from fedmsg_relay.errors import EX_IOERR, EX_UNAVAILABLE, EX_USAGE
 from harness import Host, Ran, wait_until
 from wire import Bus, Message, compare, numbered
 
@@ -345,3 +345,13 @@ def test_a_reader_that_leaves_early_causes_no_traceback(shared_bus: Bus) -> None
     for command in ("ls", "export", "tail -n 300"):
         ran = shared_bus.host.run("/bin/sh", "-c", f"fedmsg-relay journal {command} | head -n 1")
         assert (ran.stderr, len(ran.stdout.splitlines())) == ("", 1)
+
+
+@pytest.mark.parametrize("command", ["ls", "export", "show 1", "tail", "quarantine", "check"])
+@pytest.mark.parametrize("redirection", ["> /dev/full", "1< /dev/null"])
+def test_a_stdout_that_takes_nothing_ends_with_74_and_one_line(shared_bus: Bus, command: str, redirection: str) -> None:
+    shared_bus.publisher.send(b"org.example", b"no JSON")  # for the quarantine
+    send(shared_bus, *numbered(300), (b"org.example.large", b'"' + b"x" * 100_000 + b'"'))
+    ran = shared_bus.host.run("/bin/sh", "-c", f"exec fedmsg-relay journal {command} {redirection}")
+    assert ran.code == EX_IOERR
+    assert "can not write to stdout" in ran.one_error_line()

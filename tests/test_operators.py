@@ -11,8 +11,10 @@ from datetime import datetime
 
 import pytest
 
+from fedmsg_relay.errors import EX_IOERR
 from harness import Host, Relay, wait_until
 from ports import occupied
+from spooled import waiting
 from wire import Bus, numbered
 
 REASONS = {
@@ -285,3 +287,25 @@ def test_version(host: Host) -> None:
     ran = host.run("fedmsg-relay", "--version")
     assert ran.code == 0
     assert re.search(r"\d+\.\d+", ran.stdout)
+
+
+TALK = [
+    *("fedmsg-relay --help", "fedmsg-relay --version", "fedmsg-relay status", "fedmsg-relay endpoints"),
+    *("fedmsg-relay check-config --scripts", "fedmsg-relay spool ls --spool .", "fedmsg-relay probe"),
+    *("fedmsg-logger --help", "fedmsg-logger --print-config"),
+]
+
+
+@pytest.mark.parametrize("command", TALK)
+def test_a_stdout_that_takes_nothing_is_said_in_one_line(shared_bus: Bus, command: str) -> None:
+    ran = shared_bus.host.run("/bin/sh", "-c", f"exec {command} > /dev/full")
+    assert ran.code == EX_IOERR
+    assert "can not write to stdout" in ran.one_error_line()
+    ran = shared_bus.host.run("/bin/sh", "-c", f"{command} | true")
+    assert (ran.code, ran.stderr) == (0, ""), "who does not want to know is not told"
+
+
+def test_a_stderr_that_takes_nothing_changes_no_exit_code(lonely: Host) -> None:
+    for command, code in (("fedmsg-logger --message x", 0), ("fedmsg-relay spool deliver --patience 1", 69)):
+        assert lonely.run("/bin/sh", "-c", f"exec {command} 2> /dev/full").code == code
+    assert len(waiting(lonely)) == 1

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fedmsg_relay import config as global_config
 from fedmsg_relay import spool
 from fedmsg_relay.connection import InboundConnection, Message
-from fedmsg_relay.errors import ConfigError, NoRelayError, NotWellFormedError, UsageError
+from fedmsg_relay.errors import ConfigError, NoRelayError, NotWellFormedError, UsageError, say
 
 if TYPE_CHECKING:
     from fedmsg_relay.submitter import SubmitConnection
@@ -374,7 +374,7 @@ def _destroy_at_exit() -> None:
     try:
         destroy()
     except NoRelayError as error:
-        print(f"fedmsg_relay: {error}", file=sys.stderr)
+        say(f"fedmsg_relay: {error}")
 
 
 def _calling_module() -> str:

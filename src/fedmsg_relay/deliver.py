@@ -6,14 +6,13 @@ import fcntl
 import json
 import os
 import stat
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from fedmsg_relay import client, spool
-from fedmsg_relay.errors import NoRelayError, NotWellFormedError, RefusedError, RelayError
+from fedmsg_relay.errors import NoRelayError, NotWellFormedError, RefusedError, RelayError, say
 from fedmsg_relay.message import DEFAULT_MAX_MESSAGE_SIZE, fault
 
 LOT = 100
@@ -145,11 +144,11 @@ class _Run:
             self._leave(name, f"{why}; it can not be set aside: {error.strerror}")
         else:
             self.refused += 1
-            print(f"fedmsg-relay: {self._path}/{name} is set aside: {why}", file=sys.stderr)
+            say(f"fedmsg-relay: {self._path}/{name} is set aside: {why}")
 
     def _leave(self, name: str, why: str) -> None:
         self.left.add(name)
-        print(f"fedmsg-relay: {self._path}/{name} stays: {why}", file=sys.stderr)
+        say(f"fedmsg-relay: {self._path}/{name} stays: {why}")
 
 
 def _message(config: Mapping[str, Any], content: bytes) -> tuple[bytes, bytes]:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
+from typing import TextIO
 
 EX_OK = 0
 EX_USAGE = 64
 EX_DATAERR = 65
 EX_UNAVAILABLE = 69
+EX_IOERR = 74
 EX_NOPERM = 77
 EX_CONFIG = 78
+
+_NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF, errno.EPIPE)
+"""What a file that is open already answers when it takes nothing."""
 
 
 class RelayError(Exception):
@@ -77,18 +83,46 @@ def run(name: str, command: Callable[[], int]) -> int:
     """
     _open_closed_standard_files()
     try:
-        code = command()
+        code = _run(name, command)
         sys.stdout.flush()
+    except OSError as error:
+        if error.errno not in _NOT_WRITTEN or error.filename is not None:
+            raise
+        _discard(sys.stdout)
+        if error.errno == errno.EPIPE:  # our reader has gone (`| head`): end as the shell expects
+            return 141
+        say(f"{name}: can not write to stdout: {error.strerror}")
+        return EX_IOERR
+    return code
+
+
+def _run(name: str, command: Callable[[], int]) -> int:
+    try:
+        return command()
     except RelayError as error:
-        print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
+        say(f"{name}: {' '.join(str(error).split())}")
         return error.exit_code
+    except SystemExit as ended:  # after --help; what it has printed is yet to be flushed
+        return int(ended.code or EX_OK)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # Our reader has gone (`| head`): end as the shell expects, and keep the interpreter's own flush quiet.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    return code
+
+
+def say(line: str) -> None:
+    """Print a line on stderr; where that takes nothing either, what was to be done goes on, and the exit code tells.
+
+    Args:
+        line: the command's name, and what is wrong.
+    """
+    try:
+        print(line, file=sys.stderr)
+    except OSError:
+        _discard(sys.stderr)
+
+
+def _discard(stream: TextIO) -> None:
+    """Let go what a stream can not write, or the interpreter tries it once more when it ends, and complains."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _open_closed_standard_files() -> None:

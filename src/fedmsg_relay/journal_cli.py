@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fedmsg_relay import directories
-from fedmsg_relay.errors import JournalError, UsageError
+from fedmsg_relay.errors import JournalError, UsageError, say
 from fedmsg_relay.records import Record, Rejected, lenient_text, read_records
 
 OK, CRITICAL = 0, 2
@@ -160,7 +160,7 @@ def _export(db: sqlite3.Connection, options: argparse.Namespace) -> int:
 def _warn_of_damage(record: Record) -> int:
     if record.intact:
         return OK
-    print(f"fedmsg-relay: message seq {record.seq} is damaged: its checksum is wrong", file=sys.stderr)
+    say(f"fedmsg-relay: message seq {record.seq} is damaged: its checksum is wrong")
     return CRITICAL
 
 

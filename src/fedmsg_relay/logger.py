@@ -27,7 +27,7 @@ The relay is found through relay_inbound in the global config (/etc/fedmsg.d/*.p
 
 exit codes:
   0 accepted by a relay, or spooled (stderr says so)   64 usage   65 not well-formed
-  69 no relay and no spool   77 refused by policy      78 config
+  69 no relay and no spool   74 stdout is full   77 refused by policy   78 config
 """
 
 
@@ -68,7 +68,7 @@ def _run() -> int:
         raise
     publisher.close()
     if spooled:
-        print(f"fedmsg-logger: {spooled} spooled, to be delivered when a relay takes them", file=sys.stderr)
+        errors.say(f"fedmsg-logger: {spooled} spooled, to be delivered when a relay takes them")
     return errors.EX_OK
 
 
@@ -77,7 +77,7 @@ def _close_after_fault(publisher: Any) -> None:
     try:
         publisher.close()
     except errors.NoRelayError as error:
-        print(f"fedmsg-logger: {error}", file=sys.stderr)
+        errors.say(f"fedmsg-logger: {error}")
 
 
 def _messages(message: str | None, json_input: bool) -> Iterator[list[Any]]:
