@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from fedmsg_relay import client, spool
-from fedmsg_relay.errors import EX_UNAVAILABLE
-from harness import Host, Process, Ran, locate, wait_until
+from fedmsg_relay.errors import EX_DATAERR, EX_UNAVAILABLE
+from harness import Host, Process, Ran, Relay, locate, wait_until
 from spooled import BOUND, WAYS, deliver, expect_texts, log, message, put, put_first, waiting
 from wire import Bus, StartBus
 
@@ -69,6 +69,22 @@ def test_a_spool_that_a_user_may_not_write_to_takes_nothing_of_theirs(shared: Ho
     assert ran.code == EX_UNAVAILABLE
     assert "may write to" in ran.one_error_line()
     assert waiting(shared) == []
+
+
+@as_root
+def test_what_who_delivers_can_not_read_is_set_aside_and_holds_up_nothing(lonely: Host, relay: Relay) -> None:
+    closed = put_first(lonely)
+    closed.chmod(0o600)
+    os.chown(closed, WRITER, WRITER)
+    assert log(lonely, "behind it").code == 0
+    relay.start()
+    # Root, who owns this spool, without the right to read everything.
+    without = ["/usr/bin/setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    ran = lonely.run(*without, locate("fedmsg-relay"), "spool", "deliver", "--patience", "10")
+    assert (ran.code, ran.stdout) == (EX_DATAERR, "delivered 1, refused 1\n")
+    assert f"{closed} is set aside: it can not be read" in ran.one_error_line()
+    assert (lonely.spool / "refused" / closed.name).exists()
+    assert log(lonely, "straight to the relay").stderr == ""
 
 
 def test_what_twenty_scripts_spool_at_once_arrives_complete_and_once(host: Host, start_bus: StartBus) -> None:

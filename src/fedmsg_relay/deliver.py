@@ -86,7 +86,7 @@ class _Run:
             except FileNotFoundError:
                 continue  # its owner took it back
             except OSError as error:
-                self._leave(name, f"it can not be read: {error.strerror}")
+                self._set_aside(name, f"it can not be read: {error.strerror}")
             except ValueError as error:
                 self._set_aside(name, str(error))
             else:
