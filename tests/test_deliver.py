@@ -228,6 +228,28 @@ def test_what_can_not_be_delivered_is_set_aside_and_the_rest_is_delivered(submit
     expect_texts(submit_bus, good)
 
 
+def test_what_was_set_aside_first_makes_room_for_what_comes_after_it(lonely: Host) -> None:
+    # The last of them has the name that sorts first.
+    names = [f"{2000 - n:020d}-1-1.msg" for n in range(1100)]
+    for lot in (names[:600], names[600:]):
+        for name in lot:
+            put(lonely, b"garbage", name)
+        ran = deliver(lonely)
+        assert (ran.code, ran.stdout) == (EX_DATAERR, f"delivered 0, refused {len(lot)}\n")
+    assert "removed the 100 oldest: it holds at most 1000 files and 256 MiB" in ran.stderr.splitlines()[-1]
+    kept = {path.name for path in (lonely.spool / "refused").iterdir() if path.name[0] != "."}
+    assert len(kept) == 1000
+    assert kept >= {*names[600:]}
+
+
+def test_what_is_set_aside_is_bounded_in_bytes_too(lonely: Host) -> None:
+    for n in range(3):
+        os.truncate(put(lonely, b"", f"{n:020d}-1-1.msg"), 100 * 1024 * 1024)
+        assert deliver(lonely).stdout == "delivered 0, refused 1\n"
+    kept = [path.name for path in (lonely.spool / "refused").iterdir() if path.name[0] != "."]
+    assert sorted(kept) == [f"{n:020d}-1-1.msg" for n in (1, 2)]
+
+
 def test_what_the_relays_own_limit_refuses_is_set_aside_too(host: Host, start_bus: StartBus) -> None:
     host.configure_submit()
     host.write("relay.toml", "[limits]\nmax_message_size = 4096\n")

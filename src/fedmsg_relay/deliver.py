@@ -28,6 +28,9 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 15.0
 SET_ASIDE = "refused"
 """Folder within the spool for what no relay will ever take; an operator looks at it, nothing else does."""
 
+ASIDE_FILES, ASIDE_BYTES = 1000, 256 * 1024 * 1024
+"""What that folder holds at most, once a lot is delivered: what was set aside first makes room."""
+
 
 class Delivered(NamedTuple):
     """What became of the spool.
@@ -62,6 +65,7 @@ def deliver(config: Mapping[str, Any], path: str, patience: float) -> Delivered:
         run.remove_leftovers()
         while names := [name for name in spool.pending(path) if name not in run.left]:
             run.deliver(names[:LOT])
+            run.make_room_aside()
     return Delivered(run.delivered, run.refused + len(run.left))
 
 
@@ -73,6 +77,7 @@ class _Run:
         self.left: set[str] = set()
         self._config = config
         self._path = path
+        self._aside = os.path.join(path, SET_ASIDE)
         self._deadline = deadline
 
     def deliver(self, names: list[str]) -> None:
@@ -117,6 +122,25 @@ class _Run:
                 if time.time() - entry.stat(follow_symlinks=False).st_mtime > LEFTOVER_SECONDS:
                     os.unlink(entry.path)
 
+    def make_room_aside(self) -> None:
+        """Remove what was set aside first, as far as it is too much."""
+        aside = []
+        for entry in _files(self._aside):
+            with suppress(FileNotFoundError):  # an operator is removing it
+                found = entry.stat(follow_symlinks=False)
+                # The change time is that of the renaming; names are anybody's choice.
+                aside.append((found.st_ctime_ns, entry.path, found.st_size))
+        kept = removed = 0
+        for number, (_, path, size) in enumerate(sorted(aside, reverse=True)):
+            kept += size
+            if number >= ASIDE_FILES or kept > ASIDE_BYTES:
+                with suppress(FileNotFoundError):
+                    os.unlink(path)
+                removed += 1
+        if removed:
+            limit = f"{ASIDE_FILES} files and {ASIDE_BYTES >> 20} MiB"
+            say(f"fedmsg-relay: {self._aside}: removed the {removed} oldest: it holds at most {limit}")
+
     def _send(self, messages: list[tuple[bytes, bytes]]) -> None:
         """Hand messages to a relay, trying again while there is time."""
         pause = FIRST_PAUSE
@@ -139,7 +163,7 @@ class _Run:
 
     def _set_aside(self, name: str, why: str) -> None:
         try:
-            os.rename(os.path.join(self._path, name), os.path.join(self._path, SET_ASIDE, name))
+            os.rename(os.path.join(self._path, name), os.path.join(self._aside, name))
         except OSError as error:
             self._leave(name, f"{why}; it can not be set aside: {error.strerror}")
         else:
@@ -149,6 +173,12 @@ class _Run:
     def _leave(self, name: str, why: str) -> None:
         self.left.add(name)
         say(f"fedmsg-relay: {self._path}/{name} stays: {why}")
+
+
+def _files(folder: str) -> Iterator[os.DirEntry[str]]:
+    """What is in a folder, but no folders and nothing hidden."""
+    with os.scandir(folder) as entries:
+        yield from (e for e in entries if e.name[0] != "." and not e.is_dir(follow_symlinks=False))
 
 
 def _message(config: Mapping[str, Any], content: bytes) -> tuple[bytes, bytes]:
