@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 
@@ -233,3 +234,67 @@ def test_without_a_service_manager_it_runs_as_well(host: Host) -> None:
     process = host.start("fedmsg-relay")
     wait_until(lambda: host.run("fedmsg-relay", "status").code == 0, "status is OK")
     assert process.stop() == 0
+
+
+class StandStill:
+    """Makes a start stand still at the last file it reads, where outbound is bound and nobody was let in yet."""
+
+    def __init__(self, host: Host) -> None:
+        self._file = host.directory / "state" / "identity"
+        self._file.unlink(missing_ok=True)
+        os.mkfifo(self._file)
+        self._end = -1
+
+    def reached(self) -> bool:
+        with contextlib.suppress(OSError):  # nobody reads yet
+            self._end = os.open(self._file, os.O_WRONLY | os.O_NONBLOCK)
+        return self._end >= 0
+
+    def end(self) -> None:
+        os.write(self._end, b"some-host-0a1b2c3d\n")
+        os.close(self._end)
+        self._file.unlink()
+
+
+@pytest.mark.parametrize("number", ENDS)
+def test_a_stop_during_the_start_loses_nothing(bus: Bus, number: signal.Signals) -> None:
+    assert bus.relay.stop() == 0
+    sent = numbered(50)
+    bus.publisher.send_all(sent)
+    pause = StandStill(bus.host)
+    starting = bus.relay.launch()
+    wait_until(pause.reached, "the start stands still")
+    starting.send_signal(number)
+    pause.end()
+    assert starting.wait() == 0
+    assert bus.relay.log_lines(f"[{starting.pid}] stop ")
+    bus.relay.start()
+    bus.listener.expect(sent)
+
+
+def test_nobody_is_let_in_before_the_journal_is_open_and_listeners_first(relay: Relay) -> None:
+    pause = StandStill(relay.host)
+    relay.launch()
+    wait_until(pause.reached, "the start stands still")
+    RawPeer(relay.host.outbound).shake_hands(b"SUB").close()
+    with pytest.raises(ConnectionRefusedError):
+        RawPeer(relay.host.inbound)
+    pause.end()
+    relay.systemd.wait_for("READY=1")
+    RawPeer(relay.host.inbound).shake_hands().close()
+
+
+@pytest.mark.parametrize(
+    ("number", "told"), [(signal.SIGUSR1, "log reopened"), (signal.SIGHUP, "reloaded")], ids=["USR1", "HUP"]
+)
+def test_a_signal_during_the_start_is_handled_when_it_has_started(
+    relay: Relay, number: signal.Signals, told: str
+) -> None:
+    pause = StandStill(relay.host)
+    starting = relay.launch()
+    wait_until(pause.reached, "the start stands still")
+    starting.send_signal(number)
+    pause.end()
+    relay.wait_for_log(f"[{starting.pid}]", told)
+    relay.systemd.wait_for("READY=1")
+    assert relay.status()["relay"]["pid"] == starting.pid

@@ -57,7 +57,9 @@ LOOK_SECONDS = 1.0
 
 
 class Relay:
-    """A relay with its sockets bound.
+    """A relay whose outbound is bound and whose journal is open; inbound and submit are bound when it runs.
+
+    So whatever may keep it from starting does so before anybody hands it a message.
 
     Args:
         plans: what to bind.
@@ -66,7 +68,7 @@ class Relay:
         reload: reads the settings anew, for SIGHUP; may raise ConfigError.
 
     Raises:
-        RelayError: an address could not be bound; it says which and why.
+        RelayError: outbound could not be bound, or another relay works in the state directory; it says which and why.
     """
 
     def __init__(
@@ -84,6 +86,8 @@ class Relay:
         self._reload = reload
         self._stop: str | None = None
         self._signals: list[int] = []
+        self._wakeup = self._catch_signals()
+        self._plans = plans
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._cut = max(MIN_CUT_BYTES, SIZE_HEADROOM * settings.limits.max_message_size)
         log.info("start version=%s pid=%d", __version__, os.getpid())
@@ -105,10 +109,7 @@ class Relay:
         self._next_look = 0.0
         self._changes = -1
         try:
-            # Outbound first: whoever finds inbound open shall also be heard.
             self._bind(self.outbound.socket, "outbound", plans.outbound)
-            self._bind(self._inbound, "inbound", plans.inbound)
-            self._bind(self._submits, "submit", plans.submit)
             state = directories.state()
             self._lock = directories.lock(state)
             self.keeper = Keeper(state / "journal.db")
@@ -125,9 +126,15 @@ class Relay:
         self.pipeline = Pipeline(self._inbound, self._submits, self.keeper, self._onwards, settings)
 
     def run(self) -> None:
-        """Relay until SIGTERM or SIGINT, then drain and close."""
-        wakeup = self._catch_signals()
-        for source in (self._inbound, self._submits, self.outbound.socket, wakeup):
+        """Relay until SIGTERM or SIGINT, also if it came during the start; then drain and close.
+
+        Raises:
+            RelayError: an address could not be bound; it says which and why.
+        """
+        # Inbound last: its publishers get no receipt, so what they send is lost where anything still fails.
+        self._bind(self._submits, "submit", self._plans.submit)
+        self._bind(self._inbound, "inbound", self._plans.inbound)
+        for source in (self._inbound, self._submits, self.outbound.socket, self._wakeup):
             self._poller.register(source, zmq.POLLIN)
         self.notifier.tell(READY="1", STATUS="relaying")
         longest = min(TURN_MILLISECONDS, int(self.notifier.watchdog_interval * 1000) or TURN_MILLISECONDS)
@@ -135,8 +142,8 @@ class Relay:
         while self._stop is None:
             self.notifier.sign_of_life()
             ready = dict(self._wait(0 if more else longest if self.pipeline.settled else UNSETTLED_MILLISECONDS))
-            if wakeup.fileno() in ready:
-                wakeup.recv(4096)
+            if self._wakeup.fileno() in ready:
+                self._wakeup.recv(4096)
                 self._handle_signals()
             more = self._turn()
         self._drain()
@@ -200,12 +207,12 @@ class Relay:
         self.notifier.tell(STOPPING="1", STATUS="draining")
         started = time.monotonic()
         deadline = started + DRAIN_SECONDS
-        self.publishers.keep_out_newcomers()
-        self.submitters.keep_out_newcomers()
         self._remember_listeners()
         more = True
         while time.monotonic() < deadline:
-            # Again and again: who was just let in when the door was closed is known only a little later.
+            # Again and again: of a door just opened, and of who was let in when it was closed, is known a little later.
+            self.publishers.keep_out_newcomers()
+            self.submitters.keep_out_newcomers()
             self.publishers.half_close(only_quiet=time.monotonic() < started + QUIET_SECONDS)
             connected = self.publishers.addresses
             idle = not self._inbound.poll(0 if more else 10) and not more
@@ -262,11 +269,11 @@ class Relay:
             log.info("bound %s %s", endpoint, address)
 
     def _catch_signals(self) -> socket.socket:
-        """Let signals wake the loop, which handles them between two batches."""
+        """Let signals wake the loop, which handles them between two batches, and the first ones when it begins."""
         reader, writer = socket.socketpair()
         reader.setblocking(False)
         writer.setblocking(False)
-        self._wakeup = writer  # kept open for as long as the relay is
+        self._waker = writer  # kept open for as long as the relay is
 
         def note(number: int, _frame: FrameType | None) -> None:
             self._signals.append(number)
