@@ -276,6 +276,7 @@ class Relay:
 
     def __init__(self, host: Host, *options: str | Path, env: Mapping[str, str] | None = None) -> None:
         self.host = host
+        self.program: list[str | Path] = ["fedmsg-relay"]
         self.options = options
         self.env = dict(env or {})
         self.systemd = ServiceManager(host.directory)
@@ -297,7 +298,7 @@ class Relay:
         if self.host.settings_file.exists():
             options += ["--settings", self.host.settings_file]
         notify = {"NOTIFY_SOCKET": str(self.systemd.path), **self.env}
-        self.process = self.host.start("fedmsg-relay", *options, env=notify)
+        self.process = self.host.start(*self.program, *options, env=notify)
         return self.process
 
     def start(self) -> Relay:

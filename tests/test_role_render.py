@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from fedmsg_relay import bind, config, settings
+from fedmsg_relay import bind, config, relay, settings
 
 ROOT = Path(__file__).parent.parent
 ROLE = ROOT / "roles/fedmsg_relay"
@@ -252,6 +253,13 @@ def test_systemd_counts_at_most_1_5_of_exposure(rendered: Path, host: str, tmp_p
     )
     assert scored.returncode == 0, scored.stdout + scored.stderr
     assert "Unknown key" not in scored.stderr
+
+
+@pytest.mark.parametrize("host", SYSTEMS)
+def test_systemd_lets_a_relay_take_its_time_to_stop(rendered: Path, host: str) -> None:
+    (patience,) = re.findall(r"^TimeoutStopSec=(\d+)$", (rendered / f"{host}-fedmsg-relay.service").read_text(), re.M)
+    longest = relay.LONGEST_DRAIN_SECONDS + relay.DRAIN_SECONDS + relay.ABANDON_SECONDS
+    assert longest + relay.LINGER_SECONDS + relay.ANSWER_SECONDS + 10 < int(patience)
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from harness import Host, Relay, wait_until
-from wire import Bus, Message, RawPeer, Sockets, StartBus, join, numbered
+from harness import COMMANDS, Host, Relay, wait_until
+from wire import Bus, Message, RawPeer, Sockets, StartBus, frame, join, numbered
 
 ENDS = [signal.SIGTERM, signal.SIGINT]
 
@@ -234,6 +237,69 @@ def test_without_a_service_manager_it_runs_as_well(host: Host) -> None:
     process = host.start("fedmsg-relay")
     wait_until(lambda: host.run("fedmsg-relay", "status").code == 0, "status is OK")
     assert process.stop() == 0
+
+
+HASTY = """\
+import sys
+from fedmsg_relay import cli, relay
+relay.DRAIN_SECONDS, relay.LONGEST_DRAIN_SECONDS = map(float, sys.argv[1:])
+del sys.argv[1:]
+sys.exit(cli.main())
+"""
+"""A relay whose stop waits for so many seconds, so that a test need not."""
+
+
+def hasty(relay: Relay, *seconds: float) -> Relay:
+    relay.program = [COMMANDS / "python", "-c", HASTY, *map(str, seconds)]
+    return relay
+
+
+def framed(messages: Sequence[Message]) -> bytes:
+    return b"".join(frame(topic, more=True) + frame(body) for topic, body in messages)
+
+
+def test_what_publishers_have_written_is_published_however_long_that_takes(relay: Relay, start_bus: StartBus) -> None:
+    hasty(relay, 1, 60)
+    bus = start_bus()
+    sent = numbered(80_000)
+    writer = RawPeer(bus.host.inbound).shake_hands()
+
+    def write() -> None:
+        writer.send(framed(sent))
+        writer.finish()
+
+    with ThreadPoolExecutor(1) as beside:
+        writing = beside.submit(write)
+        wait_until(lambda: bus.listener.heard(sent[0]), "the first message")
+        bus.relay.running.send_signal(signal.SIGTERM)
+        bus.listener.expect(sent)
+        writing.result()
+    assert bus.relay.running.wait() == 0
+    assert not bus.relay.log_lines("ERROR")
+
+
+def test_a_stop_says_what_it_drops_of_a_publisher_that_goes_on_and_on(relay: Relay, start_bus: StartBus) -> None:
+    hasty(relay, 1, 2)
+    bus = start_bus()
+    lot = framed(numbered(10_000))
+    writer = RawPeer(bus.host.inbound).shake_hands()
+
+    def write() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                writer.send(lot)
+
+    with ThreadPoolExecutor(1) as beside:
+        writing = beside.submit(write)
+        wait_until(bus.listener.hear, "the first message")
+        assert bus.listener.hear_while(bus.relay.stop) == 0
+        writing.result()
+    writer.close()
+    assert bus.relay.log_lines("WARNING", "did not close", writer.name)
+    (said,) = bus.relay.log_lines("ERROR")
+    dropped = re.search(r"dropped (\d+) messages", said)
+    assert dropped
+    assert int(dropped[1]) > 0
 
 
 class StandStill:

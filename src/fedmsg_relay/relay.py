@@ -7,6 +7,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -41,7 +42,22 @@ message is taken in and dropped with its reason; only what is larger still is wo
 """
 
 DRAIN_SECONDS = 10.0
-"""How long a stop waits at most for publishers' last bytes, and again for listeners to take theirs."""
+"""How long a stop waits at most for publishers' last bytes while nothing comes, and again for an upstream."""
+
+LONGEST_DRAIN_SECONDS = 50.0
+"""How long a stop takes in at most what comes at inbound.
+
+The unit's TimeoutStopSec leaves room for this, the two below and an upstream.
+"""
+
+LINGER_SECONDS = 10.0
+"""How long listeners have at most, at the end, to take what is queued for them."""
+
+ANSWER_SECONDS = 2.0
+"""The same for submitters and their answers."""
+
+ABANDON_SECONDS = 1.0
+"""How long what is dropped at the end is counted at most."""
 
 QUIET_SECONDS = 0.1
 """How long a stop waits at most for the end of a publisher's burst."""
@@ -92,12 +108,16 @@ class Relay:
         self._cut = max(MIN_CUT_BYTES, SIZE_HEADROOM * settings.limits.max_message_size)
         log.info("start version=%s pid=%d", __version__, os.getpid())
         self.addresses = {name: list(plan.bind) for name, plan in plans.endpoints().items()}
-        self.outbound = Outbound(linger=DRAIN_SECONDS)
+        self.outbound = Outbound(linger=LINGER_SECONDS)
         self._inbound = self._socket(zmq.SUB, RCVHWM=RECEIVE_QUEUE, MAXMSGSIZE=self._cut, LINGER=0)
         self._inbound.subscribe(b"")
         # A reply to someone who has gone is an error we see; one that waits for a slow client must not fill memory.
         self._submits = self._socket(
-            zmq.ROUTER, RCVHWM=SUBMIT_QUEUE, MAXMSGSIZE=self._cut, LINGER=2000, ROUTER_MANDATORY=1
+            zmq.ROUTER,
+            RCVHWM=SUBMIT_QUEUE,
+            MAXMSGSIZE=self._cut,
+            LINGER=int(ANSWER_SECONDS * 1000),
+            ROUTER_MANDATORY=1,
         )
         self.publishers = peers.Peers(self._inbound, "publisher")
         self.submitters = peers.Peers(self._submits, "submitter")
@@ -205,30 +225,45 @@ class Relay:
         next relay what it had not yet written; all that it had written is ours to publish.
         """
         self.notifier.tell(STOPPING="1", STATUS="draining")
-        started = time.monotonic()
-        deadline = started + DRAIN_SECONDS
         self._remember_listeners()
+        started = heard = now = time.monotonic()
         more = True
-        while time.monotonic() < deadline:
+        while now < started + LONGEST_DRAIN_SECONDS:
             # Again and again: of a door just opened, and of who was let in when it was closed, is known a little later.
             self.publishers.keep_out_newcomers()
             self.submitters.keep_out_newcomers()
-            self.publishers.half_close(only_quiet=time.monotonic() < started + QUIET_SECONDS)
+            self.publishers.half_close(only_quiet=now < started + QUIET_SECONDS)
             connected = self.publishers.addresses
-            idle = not self._inbound.poll(0 if more else 10) and not more
-            if idle and not connected and not self.publishers.addresses:
+            silent = now >= heard + DRAIN_SECONDS
+            if self._inbound.poll(0 if more and not silent else 10):
+                heard = now
+            elif silent or not (more or connected or self.publishers.addresses):
                 break
             more = self._turn()
             self.notifier.sign_of_life()
+            now = time.monotonic()
         if self.publishers.addresses:
-            log.warning("did not close within %.0f s: %s", DRAIN_SECONDS, ", ".join(self.publishers.addresses))
+            log.warning("did not close within %.0f s: %s", now - started, ", ".join(self.publishers.addresses))
+        deadline = now + DRAIN_SECONDS
         more = self._turn()
         while not self._onwards.finished and time.monotonic() < deadline:
             self._wait(0 if more else UNSETTLED_MILLISECONDS)
             more = self._turn()
+            self.notifier.sign_of_life()
+        if abandoned := self._count_abandoned():
+            log.error("stopped while more came in at inbound: dropped %d messages, or more, unread", abandoned)
         self.pipeline.close()
         self.close()
         self.keeper.close()  # knowing that all is out
+
+    def _count_abandoned(self) -> int:
+        """Count what has come in at inbound and is dropped with it; there is more where this takes too long."""
+        count, deadline = 0, time.monotonic() + ABANDON_SECONDS
+        with suppress(zmq.Again):
+            while time.monotonic() < deadline:
+                self._inbound.recv_multipart(zmq.DONTWAIT)
+                count += 1
+        return count
 
     def close(self) -> None:
         """Close all sockets; outbound lingers until listeners have taken what is queued for them, within its bound."""
