@@ -10,7 +10,7 @@ from contextlib import closing
 from functools import partial
 
 from harness import Host, Relay, wait_until
-from wire import Bus, Listener, Message, Sockets, StartBus, compare, join, numbered
+from wire import Bus, Listener, Message, RawPeer, Sockets, StartBus, compare, frame, framed, join, numbered
 
 PUBLISHERS = 8
 MESSAGES = 60_000
@@ -111,6 +111,70 @@ def test_what_came_while_its_listeners_were_away_waits_for_them(submit_bus: Bus)
     for listener in listeners:
         compare(listener.messages, numbered(500))
     assert not submit_bus.relay.log_lines("not all listeners of before are back")
+
+
+def test_who_has_connected_and_not_yet_subscribed_is_waited_for(submit_bus: Bus) -> None:
+    """One listener with three topics does not stand for three, nor does a connection that has yet to say what it is."""
+    relay, others = submit_bus.relay, Sockets()
+    for another in (b"org.a", b"org.b"):
+        submit_bus.listener.subscribe(another)
+    join(submit_bus.publisher, submit_bus.listener, *(others.listener(relay.host.outbound) for _ in range(2)))
+    wait_until(lambda: remembered(relay.host) == 3, "the journal knows the listeners")
+    relay.kill()
+    others.close()
+    relay.start()
+    client = submit_bus.sockets.submitter(relay.host.submit)
+    assert client.ask(*numbered(10), timeout=2)["status"] == "accepted"
+    returned = [RawPeer(relay.host.outbound) for _ in range(2)]
+    wait_until(lambda: len(relay.status()["peers"]["listeners"]) == 3, "all are connected")
+    for peer in returned:
+        assert submit_bus.listener.hear(0.3) == []  # a SUB subscribes again only while it is used
+        peer.shake_hands(b"SUB").send(frame(b"\x01"))
+    submit_bus.listener.expect(numbered(10))
+    for peer in returned:
+        assert peer.receive(len(framed(numbered(10)))) == framed(numbered(10))
+        peer.close()
+    assert not relay.log_lines("not all listeners of before are back")
+
+
+def test_who_never_subscribed_is_not_waited_for(submit_bus: Bus) -> None:
+    relay = submit_bus.relay
+    mute, deaf = RawPeer(relay.host.outbound), RawPeer(relay.host.outbound).shake_hands(b"SUB")
+    wait_until(lambda: len(relay.status()["peers"]["listeners"]) == 3, "all are connected")
+    relay.stop()
+    for peer in (mute, deaf):
+        peer.close()
+    relay.start()
+    client = submit_bus.sockets.submitter(relay.host.submit)
+    assert client.ask(*numbered(10), timeout=2)["status"] == "accepted"
+    submit_bus.listener.expect(numbered(10))
+    assert not relay.log_lines("not all listeners of before are back")
+
+
+def old_listener(address: str) -> RawPeer:
+    """One that speaks ZMTP 2.0, as libzmq 3 does: it subscribes to everything."""
+    peer = RawPeer(address)
+    peer.send(b"\xff" + bytes(8) + b"\x7f\x01\x02" + frame(b"") + frame(b"\x01"))
+    peer.receive(14)  # the relay's greeting and its empty identity
+    return peer
+
+
+def test_a_listener_with_an_old_libzmq_is_waited_for_too(submit_bus: Bus) -> None:
+    relay = submit_bus.relay
+    old = old_listener(relay.host.outbound)
+    wait_until(lambda: remembered(relay.host) == 2, "the journal knows both listeners")
+    relay.kill()
+    old.close()
+    relay.start()
+    client = submit_bus.sockets.submitter(relay.host.submit)
+    assert client.ask(*numbered(10), timeout=2)["status"] == "accepted"
+    wait_until(lambda: relay.status()["peers"]["listeners"], "the other one is back")
+    assert submit_bus.listener.hear(0.3) == []
+    old = old_listener(relay.host.outbound)
+    assert old.receive(len(framed(numbered(10)))) == framed(numbered(10))
+    old.close()
+    submit_bus.listener.expect(numbered(10))
+    assert not relay.log_lines("not all listeners of before are back")
 
 
 def test_a_listener_that_never_returns_holds_up_the_others_only_for_a_moment(submit_bus: Bus) -> None:

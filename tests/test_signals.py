@@ -7,13 +7,12 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from harness import COMMANDS, Host, Relay, wait_until
-from wire import Bus, Message, RawPeer, Sockets, StartBus, frame, join, numbered
+from wire import Bus, Message, RawPeer, Sockets, StartBus, framed, join, numbered
 
 ENDS = [signal.SIGTERM, signal.SIGINT]
 
@@ -252,10 +251,6 @@ sys.exit(cli.main())
 def hasty(relay: Relay, *seconds: float) -> Relay:
     relay.program = [COMMANDS / "python", "-c", HASTY, *map(str, seconds)]
     return relay
-
-
-def framed(messages: Sequence[Message]) -> bytes:
-    return b"".join(frame(topic, more=True) + frame(body) for topic, body in messages)
 
 
 def test_what_publishers_have_written_is_published_however_long_that_takes(relay: Relay, start_bus: StartBus) -> None:

@@ -139,6 +139,10 @@ class Listener:
     def heard(self, message: Message) -> bool:
         return message in self.hear()
 
+    def subscribe(self, topic: bytes) -> None:
+        """One topic more."""
+        self._socket.subscribe(topic)
+
     def forget(self) -> None:
         self.messages.clear()
 
@@ -375,6 +379,11 @@ def frame(body: bytes, more: bool = False) -> bytes:
     if len(body) > 255:
         return struct.pack(">BQ", 2 | more, len(body)) + body
     return struct.pack(">BB", more, len(body)) + body
+
+
+def framed(messages: Sequence[Message]) -> bytes:
+    """Messages as ZMTP has them on their way."""
+    return b"".join(frame(topic, more=True) + frame(body) for topic, body in messages)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ import zmq
 import zmq.backend
 
 from fedmsg_relay.log import log
-from fedmsg_relay.peers import Peers, peer_address
+from fedmsg_relay.peers import Peers, source
 
 SEND_QUEUE = 10_000
 """Messages libzmq keeps for each listener that is slow."""
@@ -103,7 +103,11 @@ class Outbound:
         self.laggards: dict[int, Laggard] = {}
         self._patience = PATIENCE_SECONDS
         self._refilled = self._checked = time.monotonic()
-        self._subscribed: Counter[str] = Counter()
+        self._subscribed: dict[int, str] = {}
+        """Address of the connection that last subscribed, by its file descriptor."""
+        self._unplaced = 0
+        """Subscriptions of which libzmq does not say whose they are: it speaks ZMTP 1 or 2 with them."""
+        self.subscriptions = 0
         self._mirrors: set[bytes] = set()
 
     def publish(self, topic: bytes, body: bytes) -> None:
@@ -147,7 +151,7 @@ class Outbound:
             if topic.startswith(MIRROR):
                 (self._mirrors.add if subscribed else self._mirrors.discard)(topic)
             elif subscribed:
-                self._subscribed[peer_address(frame)] += 1
+                self._note_subscribed(source(frame))
         if self.laggards and time.monotonic() - self._checked >= CHECK_SECONDS:
             self._check_laggards()
 
@@ -155,13 +159,12 @@ class Outbound:
         """Tell whether listeners are back.
 
         Args:
-            expected: IP addresses, one for each connection there was.
+            expected: from :meth:`hosts`.
 
         Returns:
-            True when from each of these addresses as many are connected, and have subscribed.
+            True when from each of these addresses as many connections have subscribed.
         """
-        connected = Counter(self.hosts())
-        return all(min(connected[host], self._subscribed[host]) >= number for host, number in Counter(expected).items())
+        return Counter(expected) <= Counter(self.hosts())
 
     def mirrored_by(self, subscription: bytes) -> bool:
         """Tell whether a chained relay listens.
@@ -175,8 +178,11 @@ class Outbound:
         return subscription in self._mirrors
 
     def hosts(self) -> list[str]:
-        """IP addresses of the listeners connected now, one for each connection."""
-        return [address.rpartition(":")[0].strip("[]") or address for address in self.listeners.addresses]
+        """IP addresses of the listeners, one for each connection that has subscribed; ``unknown`` with ZMTP 1 and 2."""
+        connections = self.listeners.connections()
+        placed = [address for fd, address in connections if self._subscribed.get(fd) == address]
+        unplaced = min(self._unplaced, len(connections) - len(placed))
+        return [address.rpartition(":")[0].strip("[]") or address for address in placed] + ["unknown"] * unplaced
 
     def close(self) -> None:
         """Close, after lingering."""
@@ -187,6 +193,14 @@ class Outbound:
         self._context.term()
         for thread in self._threads:
             os.close(thread)
+
+    def _note_subscribed(self, connection: tuple[int, str] | None) -> None:
+        self.subscriptions += 1
+        if connection is None:
+            self._unplaced += 1
+        else:
+            fd, address = connection
+            self._subscribed[fd] = address
 
     def _send_past_a_full_queue(self, topic: bytes) -> None:
         """Wait a little for the full queue, then send to all others."""

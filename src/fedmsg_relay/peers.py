@@ -189,3 +189,24 @@ def peer_address(frame: zmq.Frame) -> str:
         return str(frame.get("Peer-Address")).removeprefix("::ffff:")
     except zmq.ZMQError:
         return "unknown"
+
+
+def source(frame: zmq.Frame) -> tuple[int, str] | None:
+    """Get the connection a frame came over.
+
+    Args:
+        frame: as libzmq gave it.
+
+    Returns:
+        Its file descriptor and its peer's address, as :meth:`Peers.connections` has them, ``unknown`` if it is closed;
+        None for peers that speak ZMTP 1 or 2: libzmq does not say it.
+    """
+    try:
+        fd = int(frame.get(zmq.SRCFD))
+    except zmq.ZMQError:
+        return None
+    try:
+        with _borrowed(fd) as connection:
+            return fd, format_address(connection.getpeername())
+    except OSError:
+        return fd, "unknown"

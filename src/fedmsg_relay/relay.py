@@ -205,7 +205,7 @@ class Relay:
 
     def _remember_listeners(self) -> None:
         """Who listens now is waited for at the next start; who is waited for now still is."""
-        changes = self.outbound.listeners.accepted + self.outbound.listeners.closed
+        changes = self.outbound.listeners.accepted + self.outbound.listeners.closed + self.outbound.subscriptions
         if changes == self._changes or self.hold.on:
             return
         hosts = sorted(self.outbound.hosts())
