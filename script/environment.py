@@ -26,12 +26,13 @@ class SetupError(Exception):
 
 def make_venv(*, dev: bool) -> None:
     """Make `.venv` with this tree installed, editable; with `dev` the tools of the tests too."""
-    pyproject = ROOT / "pyproject.toml"
+    # Of these an editable install has copies.
+    copied = [ROOT / "pyproject.toml", ROOT / "src" / "fedmsg_relay" / "fedmsg-spool"]
     wanted = "[dev]" if dev else ""
     # An environment that has the dev tools serves the demo as well.
-    accepted = {_stamp("[dev]", pyproject), _stamp(wanted, pyproject)}
+    accepted = {_stamp("[dev]", *copied), _stamp(wanted, *copied)}
     what = "fedmsg-relay and the tools of the tests" if dev else "fedmsg-relay"
-    _ensure(VENV, accepted, _stamp(wanted, pyproject), what, ["--editable", f".{wanted}"])
+    _ensure(VENV, accepted, _stamp(wanted, *copied), what, ["--editable", f".{wanted}"])
 
 
 def make_stock_venv() -> None:
@@ -42,8 +43,9 @@ def make_stock_venv() -> None:
     _ensure(STOCK_VENV, {stamp}, stamp, "stock fedmsg", arguments)
 
 
-def _stamp(kind: str, source: Path) -> str:
-    return f"{kind} {hashlib.sha256(source.read_bytes()).hexdigest()}"
+def _stamp(kind: str, *sources: Path) -> str:
+    content = b"".join(source.read_bytes() for source in sources)
+    return f"{kind} {hashlib.sha256(content).hexdigest()}"
 
 
 def _ensure(path: Path, accepted: set[str], stamp: str, what: str, arguments: list[str]) -> None:
