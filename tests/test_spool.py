@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
+import shutil
 import stat
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -65,6 +69,93 @@ def test_all_lines_of_stdin_are_spooled_in_order(lonely: Host) -> None:
     assert ran.seconds < BOUND
     spooled = [json.loads(path.read_bytes().split(b"\n", 2)[2])["msg"]["log"] for path in waiting(lonely)]
     compare(spooled, [str(n) for n in range(100)])
+
+
+# On disk: the file before its name, and its name before the script ends.
+
+
+@dataclass
+class Disk:
+    """What a process asks of the disk, and whether syncing a directory works."""
+
+    calls: list[str] = field(default_factory=list)
+    directory_can_be_synced: bool = True
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    """The disk of spool.add: what it asks goes on to the real one, and is noted with the size that a file has then."""
+    disk = Disk()
+    rename, fsync = os.rename, os.fsync
+
+    def noting_rename(old: str, new: str) -> None:
+        disk.calls.append(f"rename {old} {new}")
+        rename(old, new)
+
+    def noting_fsync(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        disk.calls.append(f"sync {path}" if path.is_dir() else f"sync {path} {os.fstat(descriptor).st_size}")
+        if path.is_dir() and not disk.directory_can_be_synced:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "rename", noting_rename)
+    monkeypatch.setattr(os, "fsync", noting_fsync)
+    return disk
+
+
+def test_from_python_a_file_is_synced_then_renamed_then_the_directory_is_synced(tmp_path: Path, disk: Disk) -> None:
+    added = [Path(path) for path in spool.add(str(tmp_path), [(b"t", b"1"), (b"t", b"22")])]
+    expected = []
+    for path in added:
+        begun = path.with_name(f".{path.name}")
+        expected += [f"sync {begun} {path.stat().st_size}", f"rename {begun} {path}"]
+    assert disk.calls == [*expected, f"sync {tmp_path}"]
+
+
+def test_from_python_what_may_not_be_on_disk_is_taken_back(tmp_path: Path, disk: Disk) -> None:
+    disk.directory_can_be_synced = False
+    with pytest.raises(spool.SpoolError, match="Input/output error; not sent"):
+        spool.add(str(tmp_path), [(b"t", b"1"), (b"t", b"2")])
+    assert list(tmp_path.iterdir()) == []
+
+
+def noting_commands(host: Host, failing: str = "") -> dict[str, str]:
+    """A PATH on which sync and mv note what they are asked before they do it; the environment for fedmsg-spool."""
+    for name in ("sync", "mv"):
+        real = shutil.which(name)
+        script = f'#!/bin/sh\necho "{name} $*" >> {host.directory}/calls\n{failing}\nexec {real} "$@"\n'
+        host.write(f"noting/{name}", script).chmod(0o755)
+    path = f"{host.directory}/noting:{host.environment()['PATH']}"
+    return {"FEDMSG_SPOOL": str(host.spool), "PATH": path}
+
+
+SHELL = ("fedmsg-spool", "--modname=logger", "--topic=log", "--message={}")
+
+
+def test_from_the_shell_a_file_is_synced_then_renamed_then_the_directory_is_synced(lonely: Host) -> None:
+    ran = lonely.run(*SHELL, env=noting_commands(lonely))
+    assert (ran.code, ran.stderr) == (0, "")
+    (path,) = waiting(lonely)
+    begun = path.with_name(f".{path.name}")
+    calls = (lonely.directory / "calls").read_text().splitlines()
+    assert calls == [f"sync {begun}", f"mv {begun} {path}", f"sync {lonely.spool}"]
+
+
+@pytest.mark.parametrize(
+    ("failing", "rest"),
+    [
+        ('[ -f "$1" ] || exit 1', "not sent"),
+        ('[ ! -f "$1" ] || exit 1', "not sent"),
+        ('[ -f "$1" ] || { rm "$1"/*.msg; exit 1; }', "delivered meanwhile"),
+    ],
+    ids=["the directory can not be synced", "the file can not be synced", "it was delivered meanwhile"],
+)
+def test_from_the_shell_what_may_not_be_on_disk_is_taken_back(lonely: Host, failing: str, rest: str) -> None:
+    ran = lonely.run(*SHELL, env=noting_commands(lonely, failing))
+    assert ran.code == EX_UNAVAILABLE
+    assert ran.one_error_line().endswith(f"can not be written; {rest}")
+    assert list(lonely.spool.iterdir()) == []
 
 
 # A spool that takes nothing more.

@@ -87,13 +87,13 @@ def add(path: str, messages: Sequence[tuple[bytes, bytes]]) -> list[str]:
         The files' paths.
 
     Raises:
-        SpoolError: the spool is full, or can not be written. What was spooled before that stays.
+        SpoolError: the spool is full, or can not be written. None of the messages stays in it.
     """
     global _newest  # noqa: PLW0603 -- a clock that steps back must not change the order
+    files: list[str] = []
     try:
         waiting = _refuse_when_full(path, len(messages), sum(len(topic) + len(body) for topic, body in messages))
         moment = max(_newest, waiting)
-        files = []
         for topic, body in messages:
             _newest = moment = max(time.time_ns(), moment + 1)
             files.append(_write(path, moment, HEADER + b"message\n" + topic + b"\n" + body))
@@ -101,7 +101,9 @@ def add(path: str, messages: Sequence[tuple[bytes, bytes]]) -> list[str]:
     except SpoolError:  # which is an OSError as well
         raise
     except OSError as error:
-        raise SpoolError(f"the spool {path} can not be written: {error.strerror}; not sent") from error
+        delivered = sum(not _take_back(file) for file in files)
+        rest = f"{delivered} of {len(messages)} were delivered meanwhile" if delivered else "not sent"
+        raise SpoolError(f"the spool {path} can not be written: {error.strerror}; {rest}") from error
     return files
 
 
@@ -138,6 +140,15 @@ def _write(path: str, moment: int, content: bytes) -> str:
         os.unlink(temporary)
         raise
     return os.path.join(path, name)
+
+
+def _take_back(file: str) -> bool:
+    """Remove a message of which it is not known that it is on disk; return whether it was still there."""
+    try:
+        os.unlink(file)
+    except OSError:
+        return False
+    return True
 
 
 def _sync_directory(path: str) -> None:
