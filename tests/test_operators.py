@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import signal
 import socket
 import time
@@ -108,6 +109,17 @@ def test_status_of_a_relay_that_stands_still_is_critical_and_does_not_hang(bus: 
     bus.relay.running.send_signal(signal.SIGCONT)
     assert ran.code == 2
     nagios(ran.stdout, "CRITICAL")
+
+
+def test_status_answers_again_once_there_are_file_descriptors_left(bus: Bus) -> None:
+    _, hard = resource.prlimit(bus.relay.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(bus.relay.pid, resource.RLIMIT_NOFILE, (10, hard))  # poll(2) takes no more either
+    bus.relay.messages()  # takes the one that accept(2), waiting, had already got
+    bus.relay.wait_for_log("ERROR", "status can not be answered")
+    resource.prlimit(bus.relay.pid, resource.RLIMIT_NOFILE, (hard, hard))
+    for _ in range(2):
+        assert bus.relay.messages()["received"] >= 1
+    assert bus.relay.stop() == 0
 
 
 def test_someone_who_connects_to_the_status_and_says_nothing_blocks_nobody(bus: Bus) -> None:

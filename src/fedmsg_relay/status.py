@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 STUCK_SECONDS = 15.0
 """A loop that has not come round for so long is reported; it turns every second even without messages."""
 
+RETRY_SECONDS = 1.0
+"""After which it is tried again to let a reader in, when there was no file descriptor left for it."""
+
 Status = dict[str, Any]
 
 _ROLES = ("publishers", "submitters", "listeners")
@@ -116,16 +119,22 @@ class StatusServer:
         except OSError as error:
             self._socket.close()
             raise ConfigError(f"status socket {self._path}: {error.strerror or error}") from error
+        self._closed = threading.Event()
         self._path.chmod(0o666)  # read-only, and any monitoring user may look
         self._socket.listen(16)
         threading.Thread(target=self._serve, name="status", daemon=True).start()
 
     def _serve(self) -> None:
-        while True:
+        fault = ""
+        while not self._closed.is_set():
             try:
                 reader, _ = self._socket.accept()
-            except OSError:
-                return  # closed
+            except OSError as error:
+                if not self._closed.wait(RETRY_SECONDS) and str(error) != fault:
+                    fault = str(error)
+                    log.error("status can not be answered, trying again: %s", error.strerror)
+                continue
+            fault = ""
             with reader:
                 reader.settimeout(2)
                 try:
@@ -135,6 +144,7 @@ class StatusServer:
 
     def close(self) -> None:
         """Stop answering and remove the socket."""
+        self._closed.set()
         self._path.unlink(missing_ok=True)
         self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
