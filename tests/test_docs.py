@@ -126,6 +126,7 @@ def test_the_limits_of_journal_and_spool() -> None:
     kept = f"newest {journal.QUARANTINE_ROWS:,} of what was dropped, up to {journal.QUARANTINE_BYTES // 1024} KiB"
     assert kept in told
     assert f"queue of {outbound.SEND_QUEUE:,} messages" in told
+    assert f"at most {relay.RECEIVE_QUEUE} messages" in told
     assert f"A spool holds {spool.MAX_FILES:,} messages or {spool.MAX_BYTES // 2**30} GiB" in told
     assert f"takes a message within {client.SPOOL_AFTER:g} s" in told
     for name in ("docs/journal.md", "docs/settings.md", "docs/commands.md"):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from signal import SIGCONT, SIGSTOP
 from typing import Any
 
 import pytest
 
 from harness import COMMANDS, Host, Process, wait_until
-from wire import Bus, Message, StartBus, Submitter, envelope, numbered
+from wire import Bus, Message, RawPeer, StartBus, Submitter, envelope, framed, numbered
 
 CLIENTS = 50
 BOUND = 768 * 2**20
@@ -42,6 +45,34 @@ def heavy_bus(host: Host, start_bus: StartBus) -> Bus:
     host.configure_submit()
     host.write("relay.toml", "[journal]\nkeep_bytes = 134_217_728\n")
     return start_bus()
+
+
+def test_a_publisher_of_large_messages_is_held_back(heavy_bus: Bus) -> None:
+    """While the relay is busy it keeps 1000 messages of each publisher; here it waits for its journal."""
+    body = b'"' + b"x" * 100_000 + b'"'
+    large = framed([(b"org.example.test.large", body)])
+    writer = RawPeer(heavy_bus.host.inbound).shake_hands()
+
+    def write() -> None:
+        for _ in range(5000):
+            writer.send(large)
+        writer.finish()
+
+    memory = [heavy_bus.relay.memory()]
+    received = heavy_bus.relay.messages()["received"]
+
+    def all_received() -> bool:
+        memory.append(heavy_bus.relay.memory())
+        return heavy_bus.relay.messages()["received"] == received + 5000
+
+    with ThreadPoolExecutor(1) as beside, closing(sqlite3.connect(heavy_bus.host.journal_file)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        writing = beside.submit(write)
+        heavy_bus.relay.wait_for_log("ERROR", "journal can not be written")
+        db.rollback()
+        wait_until(all_received, "it is all received")
+        writing.result()
+    assert max(memory) - memory[0] < 2 * 1000 * len(body), memory
 
 
 @pytest.fixture

@@ -27,8 +27,8 @@ from fedmsg_relay.settings import Settings
 from fedmsg_relay.systemd import Notifier
 from fedmsg_relay.upstream import Link
 
-RECEIVE_QUEUE = 10_000
-"""Messages libzmq keeps for each publisher when we are busy; beyond it TCP holds the publisher back."""
+RECEIVE_QUEUE = 1_000
+"""Messages, of any size, libzmq keeps for each publisher when we are busy; beyond it TCP holds the publisher back."""
 
 SUBMIT_QUEUE = 1
 """The same for each client of submit: of any size, and the protocol is one request at a time."""
