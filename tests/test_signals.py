@@ -254,7 +254,7 @@ def hasty(relay: Relay, *seconds: float) -> Relay:
 
 
 def test_what_publishers_have_written_is_published_however_long_that_takes(relay: Relay, start_bus: StartBus) -> None:
-    hasty(relay, 1, 60)
+    hasty(relay, 20, 60)
     bus = start_bus()
     sent = numbered(80_000)
     writer = RawPeer(bus.host.inbound).shake_hands()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import struct
+import termios
 import threading
 import time
 from contextlib import suppress
@@ -80,20 +82,22 @@ class Peers:
             # not every kernel lets an unprivileged user attach one.
             _require_hops(fd, 255)
 
-    def half_close(self, only_quiet: bool) -> None:
+    def half_close(self, only_quiet: bool, only_read: bool) -> None:
         """Ask peers to close without losing what they have sent: they read end of file, close, and their queue waits.
 
         The kernel still delivers what a peer had written, up to its own end of file; then its address is gone here.
         But a libzmq that is disconnected in the middle of a burst forgets the message of which it has written the
-        topic and not yet the body.
+        topic and not yet the body. And ours, when both ends close while its queue for a publisher is full, takes in
+        that queue and forgets what the kernel still holds.
 
         Args:
             only_quiet: leave alone those that are sending at this moment.
+            only_read: leave alone those of which the kernel holds what libzmq has not read.
         """
         for fd in list(self._by_fd):
             _require_hops(fd, 0)  # who stood in the door when it was closed has inherited what closed it
             with suppress(OSError), _borrowed(fd) as connection:
-                if not only_quiet or _quiet(connection):
+                if (not only_quiet or _quiet(connection)) and not (only_read and _unread(connection)):
                     connection.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
@@ -147,6 +151,12 @@ def _quiet(connection: socket.socket) -> bool:
         return True  # no TCP: it does not say
     (silence,) = _LAST_RECEIVED.unpack(info)
     return bool(silence >= QUIET_MILLISECONDS)
+
+
+def _unread(connection: socket.socket) -> bool:
+    """Whether the kernel holds bytes of it that were not read yet."""
+    (count,) = struct.unpack("i", fcntl.ioctl(connection, termios.FIONREAD, b"\0" * 4))
+    return bool(count)
 
 
 def _borrowed(fd: int) -> socket.socket:

@@ -42,7 +42,8 @@ message is taken in and dropped with its reason; only what is larger still is wo
 """
 
 DRAIN_SECONDS = 10.0
-"""How long a stop waits at most for publishers' last bytes while nothing comes, and again for an upstream."""
+"""How long a stop waits at most for publishers' last bytes while nothing comes, and for those that send faster than it
+takes in to pause; and again for an upstream."""
 
 LONGEST_DRAIN_SECONDS = 50.0
 """How long a stop takes in at most what comes at inbound.
@@ -232,7 +233,9 @@ class Relay:
             # Again and again: of a door just opened, and of who was let in when it was closed, is known a little later.
             self.publishers.keep_out_newcomers()
             self.submitters.keep_out_newcomers()
-            self.publishers.half_close(only_quiet=now < started + QUIET_SECONDS)
+            self.publishers.half_close(
+                only_quiet=now < started + QUIET_SECONDS, only_read=now < started + DRAIN_SECONDS
+            )
             connected = self.publishers.addresses
             silent = now >= heard + DRAIN_SECONDS
             if self._inbound.poll(0 if more and not silent else 10):
