@@ -35,7 +35,7 @@ UNIT_SECONDS = 1200
 SCENARIO_SECONDS = 1200
 DESTROY_SECONDS = 120
 LANES = 2
-"""Scenarios at a time: most of one is waiting for hosts."""
+"""Parts at a time of pytest and the scenarios: most of each is waiting. Scenarios give way to pytest."""
 SHELL_DIRECTORIES = ("script", "examples", ".ci", "molecule", "playbooks", "roles", "src", "tests")
 IN_CI = os.environ.get("CI") == "true"
 
@@ -122,7 +122,7 @@ def molecule_parts(names: list[str]) -> list[Part]:
     return [
         Part(
             f"molecule {name}",
-            ["molecule", "test", "--scenario-name", name],
+            ["nice", "molecule", "test", "--scenario-name", name],
             SCENARIO_SECONDS,
             judge_scenario,
             ["molecule", "destroy", "--scenario-name", name],
@@ -244,20 +244,22 @@ def run_all(what: str, names: list[str]) -> Iterator[Result]:
     if failure := set_up("stock fedmsg", environment.make_stock_venv):
         yield failure
         return
+    parts: list[Part] = []
     if what in ("all", "unit"):
         if failure := set_up("packages", lambda: packages.install(packages.UNIT, "the tests", LOGS / "apt.log")):
             yield failure
         else:
-            yield run(unit_part())
-    if what in ("all", "molecule"):
-        with ExitStack() as stack:
+            parts.append(unit_part())
+    with ExitStack() as stack:
+        if what in ("all", "molecule"):
             engine = containers.Engine(LOGS / "dockerd.log")
             stack.callback(engine.stop)
             if failure := set_up("containers", engine.start):
                 yield failure
             else:
-                with ThreadPoolExecutor(LANES) as lanes:
-                    yield from lanes.map(run, molecule_parts(names or scenarios()))
+                parts += molecule_parts(names or scenarios())
+        with ThreadPoolExecutor(LANES) as lanes:
+            yield from lanes.map(run, parts)
 
 
 def main(arguments: list[str]) -> int:
