@@ -153,7 +153,8 @@ def test_kill_9_loses_no_receipt_and_journals_nothing_twice(
     times = Counter(seqs[json.loads(body)["i"]] for body in heard)
     lost = [number for number in receipts if not times[seqs[number]]]
     twice = {seq for seq, count in times.items() if count > 1}
-    print(f"{rounds} kills, {len(receipts)} receipts, {len(lost)} lost, {len(twice)} published twice")
+    again = len(rows) - len(seqs)
+    print(f"{rounds} kills, {len(receipts)} receipts: {len(lost)} lost, {again} taken twice, {len(twice)} heard twice")
     assert lost == [], f"{len(lost)} have a receipt and never came out"
     assert list(times) == sorted(times), "the order in which they first came out"
     assert set(times) == set(seqs.values()), "what is in the journal came out, with a receipt or without"
