@@ -162,12 +162,26 @@ def run(part: Part) -> Result:
     verdict = Verdict(verdict.passed and judged.passed, note)
     seconds = time.monotonic() - began
     if not verdict.passed:
-        print(f"--- the end of {part.log.relative_to(ROOT)}:")
-        print("\n".join(log.splitlines()[-TAIL_LINES:]))
+        print(f"--- from {part.log.relative_to(ROOT)}:")
+        print("\n".join(what_tells(log)))
         print("---")
     result = Result(part.name, verdict, seconds)
     print(f"   {result.name:20} {result.outcome()}", flush=True)
     return result
+
+
+def what_tells(log: str) -> list[str]:
+    """The end of a log, and before it the last task that failed, which Ansible's clearing up leaves far above."""
+    lines = log.splitlines()
+    end = lines[-TAIL_LINES:]
+    above = lines[:-TAIL_LINES]
+    failures = [number for number, line in enumerate(above) if re.match(r"(fatal|failed): \[", line)]
+    if not failures:
+        return end
+    headings = [number for number, line in enumerate(above) if re.match(r"(TASK|RUNNING HANDLER) \[", line)]
+    begin = max([number for number in headings if number < failures[-1]], default=failures[-1])
+    next_one = min([number for number in headings if number > failures[-1]], default=len(above))
+    return [*above[begin : min(next_one, failures[-1] + TAIL_LINES)], "[...]", *end]
 
 
 def run_bounded(part: Part, output: int) -> Verdict:

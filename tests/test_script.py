@@ -123,6 +123,15 @@ def test_a_scenario_that_left_something_out_has_failed(log: str) -> None:
     assert not run_tests.judge_scenario(log).passed
 
 
+def test_a_scenario_that_failed_shows_the_task_that_failed_though_much_was_printed_after_it() -> None:
+    ok = [f"TASK [Step {n}] ***\nok: [app01]" for n in range(100)]
+    failed = ["TASK [Count the messages] ***", "[ERROR]: Task failed", "fatal: [pkgs01]: FAILED! =>", "    lost: 1"]
+    shown = run_tests.what_tells("\n".join(["fatal: [app01]: rescued", *ok, *failed, *ok]))
+    assert shown[: len(failed)] == failed
+    assert shown[-1] == "ok: [app01]"
+    assert len(shown) <= 2 * run_tests.TAIL_LINES
+
+
 @pytest.mark.parametrize(
     ("summary", "passed", "passed_in_ci"),
     [
