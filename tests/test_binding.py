@@ -61,7 +61,7 @@ def test_an_ipv6_literal_is_bound_where_there_is_ipv6(host: Host, relay: Relay, 
         assert host.run("fedmsg-relay", "probe").code == 0
     else:
         ran = host.run("fedmsg-relay")
-        assert ran.code == 78
+        assert ran.code == 69
         assert inbound in ran.one_error_line()
 
 
@@ -106,12 +106,15 @@ def test_every_one_of_our_own_addresses_is_bound(host: Host, start_bus: StartBus
 
 
 @pytest.mark.parametrize("foreign", ["relay.invalid", "192.0.2.7", "[2001:db8::7]"])
-@pytest.mark.parametrize("command", [["fedmsg-relay"], ["fedmsg-relay", "check-config"]], ids=" ".join)
-def test_addresses_of_other_hosts_only_are_refused(host: Host, foreign: str, command: list[str]) -> None:
+def test_addresses_of_other_hosts_only_are_refused_as_config_but_a_start_is_worth_another_try(
+    host: Host, foreign: str
+) -> None:
+    # At boot a name may not resolve yet, or an interface not be up: the unit starts again after 69, and not after 78.
     host.configure(f"tcp://{foreign}:9941", f"tcp://{foreign}:3999")
-    ran = host.run(*command)
-    assert ran.code == 78
-    assert foreign.strip("[]") in ran.one_error_line()
+    for command, code in ((["fedmsg-relay", "check-config"], 78), (["fedmsg-relay"], 69)):
+        ran = host.run(*command)
+        assert ran.code == code
+        assert foreign.strip("[]") in ran.one_error_line()
 
 
 def test_the_config_can_be_named_on_the_command_line(host: Host, sockets: Sockets) -> None:

@@ -22,6 +22,10 @@ from fedmsg_relay.settings import DEFAULT_PATH, Bind, Settings
 _TCP = re.compile(r"tcp://(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:/]+):(?P<port>\d{1,5})")
 
 
+class NoAddressError(ConfigError):
+    """No address is this host's, for now: a name may not resolve yet, or an interface not be up."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """What to bind for one endpoint, and what was left out.
@@ -60,7 +64,8 @@ def plan(config: Mapping[str, Any], settings: Settings, settings_path: Path | No
         The plans; inbound and outbound bind at least one address, submit only where it is named.
 
     Raises:
-        ConfigError: an address is malformed, none is this host's, or two endpoints want the same port.
+        ConfigError: an address is malformed, or two endpoints want the same port.
+        NoAddressError: none is this host's.
     """
     chosen = {}
     for endpoint in ("inbound", "outbound", "submit"):
@@ -140,7 +145,7 @@ def _plan_one(addresses: Sequence[str], origin: str) -> Plan:
         else:
             foreign.append(address)
     if not bind:
-        raise ConfigError(f"{origin} names no address of this host, there is nothing to bind: {', '.join(foreign)}")
+        raise NoAddressError(f"{origin} names no address of this host, there is nothing to bind: {', '.join(foreign)}")
     return Plan(_without_covered(bind), tuple(foreign))
 
 

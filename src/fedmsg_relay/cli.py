@@ -66,7 +66,10 @@ def _serve(options: argparse.Namespace) -> int:
     name_process()
     chosen = settings.load(options.settings)
     config = _config(options)
-    plans = bind.plan(config, chosen, options.settings)
+    try:
+        plans = bind.plan(config, chosen, options.settings)
+    except bind.NoAddressError as error:
+        raise RelayError(str(error)) from error  # which is tried again: the name server may only be late
     links = bind.upstream(config, chosen, plans, options.settings)
     log.start()
     _raise_file_limit()
