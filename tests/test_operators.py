@@ -13,7 +13,7 @@ from datetime import datetime
 import pytest
 
 from fedmsg_relay.errors import EX_IOERR
-from harness import Host, Relay, wait_until
+from harness import PATIENCE, Host, Relay, wait_until
 from ports import occupied
 from spooled import waiting
 from wire import Bus, numbered
@@ -211,6 +211,21 @@ def test_probe_is_unknown_when_it_is_used_wrongly(host: Host, options: list[str]
     ran = host.run("fedmsg-relay", "probe", *options)
     assert ran.code == 3
     assert "Traceback" not in ran.stderr
+
+
+def test_probe_is_unknown_when_an_address_can_not_be_connected_to(host: Host) -> None:
+    for where in ("--inbound", "--outbound"):
+        ran = host.run("fedmsg-relay", "probe", where, "nonsense", "--timeout", "1")
+        assert (ran.code, ran.stderr) == (3, "")
+        assert "'nonsense'" in nagios(ran.stdout, "UNKNOWN")
+
+
+def test_a_probe_that_waits_can_be_interrupted(host: Host) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        probe = host.start("fedmsg-relay", "probe", "--outbound", f"tcp://127.0.0.1:{mute.getsockname()[1]}")
+        mute.settimeout(PATIENCE)
+        mute.accept()[0].close()
+        assert (probe.stop(signal.SIGINT), probe.stdout(), probe.stderr()) == (130, "", "")
 
 
 def test_probes_do_not_disturb_each_other(bus: Bus) -> None:

@@ -97,10 +97,7 @@ def probe(config: Mapping[str, Any], inbound: Sequence[str], outbound: Sequence[
             _wait_until_connected(ear, started + timeout)
         legs = [_leg(config, address, ears, timeout) for address in inbound]
     finally:
-        for ear in ears.values():
-            ear.disable_monitor()
-            ear.close(linger=0)
-        context.term()
+        context.destroy(linger=0)  # with the monitors, or it waits for them for ever
     return Result(legs, round(time.monotonic() - started, 3))
 
 
