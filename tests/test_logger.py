@@ -235,7 +235,10 @@ def test_a_message_over_the_size_limit_ends_with_65_and_one_line(shared_bus: Bus
 
 @pytest.mark.parametrize(
     "options",
-    [["--no-such-option"], ["--timeout", "soon"], ["--topic"], ["positional"], ["--io-threads", "x"]],
+    [
+        *(["--no-such-option"], ["--timeout", "soon"], ["--topic"], ["positional"], ["--io-threads", "x"]),
+        *(["--io-threads", "-1"], ["--io-threads", "99999999999"], ["--high-water-mark", "-1"]),
+    ],
     ids=" ".join,
 )
 def test_wrong_usage_ends_with_64(host: Host, options: list[str]) -> None:

@@ -89,7 +89,7 @@ def _raise_file_limit() -> None:
 
 def _check_config(options: argparse.Namespace) -> int:
     """Say what a start would do, without starting."""
-    from fedmsg_relay import bind, directories, journal, settings  # noqa: PLC0415
+    from fedmsg_relay import bind, client, directories, journal, settings  # noqa: PLC0415
 
     config = _config(options, dict(options.stand_in))
     result: dict[str, Any] = {
@@ -97,7 +97,11 @@ def _check_config(options: argparse.Namespace) -> int:
         "files": global_config.files(_named(options), dict(options.stand_in)),
         **{key: global_config.addresses(config, key) for key in _endpoint_keys(config)},
     }
-    if not options.scripts:
+    if options.scripts:
+        client.refuse_to_sign(config)
+        for key in _endpoint_keys(config):
+            _refuse_to_connect(result[key], f"global config: {key}")
+    else:
         chosen = settings.load(options.settings)
         plans = bind.plan(config, chosen, options.settings)
         result["bind"] = {name: plan.bind for name, plan in plans.endpoints().items()}
@@ -117,6 +121,15 @@ def _check_config(options: argparse.Namespace) -> int:
         print(f"would be chained to submit {submit} outbound {outbound}")
     print("OK")
     return OK
+
+
+def _refuse_to_connect(addresses: list[str], origin: str) -> None:
+    """Stop where an address is malformed, or can only be bound."""
+    from fedmsg_relay import bind  # noqa: PLC0415
+
+    for address in addresses:
+        if not address.startswith("ipc://") and bind.split(address, origin)[0] == "*":
+            raise ConfigError(f"{origin}: {address!r} names no host that scripts and listeners could connect to")
 
 
 def _status(options: argparse.Namespace) -> int:

@@ -72,6 +72,7 @@ class Publisher:
     """
 
     def __init__(self, config: Mapping[str, Any], timeout: float = DEFAULT_TIMEOUT) -> None:
+        global_config.check(config)
         refuse_to_sign(config)
         self.config = config
         self._timeout = timeout

@@ -7,7 +7,7 @@ import gc
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from fedmsg_relay import config as global_config
@@ -162,6 +162,18 @@ def seconds(text: str) -> float:
     return value
 
 
+def number(key: str) -> Callable[[str], int]:
+    """Take a number from the command line that the config may hold under the key."""
+
+    def number(text: str) -> int:
+        value = int(text)
+        if value not in global_config.NUMBERS[key]:
+            raise ValueError
+        return value
+
+    return number
+
+
 def _parser() -> argparse.ArgumentParser:
     """Stock's options; what is not given on the command line is left to the config, as stock does."""
     parser = _Parser(
@@ -189,8 +201,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     common.add_argument("--config-filename", metavar="FILE", help="read this config file instead of the usual places")
     common.add_argument("--print-config", action="store_true", help="print the merged config and exit")
-    common.add_argument("--high-water-mark", type=int, metavar="N", help="messages that may wait to be sent")
-    common.add_argument("--io-threads", type=int, metavar="N", help="ZeroMQ I/O threads")
+    common.add_argument(
+        "--high-water-mark", type=number("high_water_mark"), metavar="N", help="messages that may wait to be sent"
+    )
+    common.add_argument("--io-threads", type=number("io_threads"), metavar="N", help="ZeroMQ I/O threads")
     common.add_argument(
         "--linger",
         dest="zmq_linger",
