@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from functools import reduce
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 import fedmsg_relay
 import stock
 from harness import COMMANDS, Host, Ran
+from spooled import waiting
 
 LOAD = """
 import json
@@ -301,6 +303,19 @@ def test_a_config_that_names_no_relay_properly_is_refused_by_key(host: Host, tex
     ran = run_command(host, command, "--config-filename", only)
     assert ran.code == 78
     assert key in ran.one_error_line()
+
+
+def test_a_file_that_can_not_be_read_is_left_out_with_a_warning_if_stderr_takes_it(lonely: Host) -> None:
+    unreadable = lonely.write("fedmsg.d/zz.py", "config = {}\n")
+    unreadable.chmod(0)
+    # Root may read everything, with its capabilities.
+    like_others = "setpriv --bounding-set=-dac_override,-dac_read_search" if os.geteuid() == 0 else ""
+    for number, redirection in enumerate(("", "2> /dev/full"), start=1):
+        ran = lonely.run("/bin/sh", "-c", f"exec {like_others} fedmsg-logger --message x {redirection}")
+        assert ran.code == 0
+        assert len(waiting(lonely)) == number
+        if not redirection:
+            assert ran.stderr.startswith(f"warning: config file {unreadable} was left out: ")
 
 
 def test_a_current_directory_that_was_removed_holds_no_config(host: Host) -> None:
