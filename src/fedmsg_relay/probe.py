@@ -87,6 +87,7 @@ def probe(config: Mapping[str, Any], inbound: Sequence[str], outbound: Sequence[
     Raises:
         ConfigError: an address can not be connected to at all.
     """
+    timeout = min(client.LONGEST_TIMEOUT, timeout)
     started = time.monotonic()
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     ears: dict[str, zmq.Socket[bytes]] = {}
