@@ -171,11 +171,10 @@ def _probe(options: argparse.Namespace) -> int:
 
 def _deliver(options: argparse.Namespace) -> int:
     """Deliver the spool of this host."""
-    from fedmsg_relay import deliver, spool  # noqa: PLC0415
+    from fedmsg_relay import deliver  # noqa: PLC0415
 
     config = _config(options)
-    path = options.spool or str(config.get("relay_spool", spool.DIRECTORY))
-    done = deliver.deliver(config, path, options.patience)
+    done = deliver.deliver(config, _spool_of(options, config), options.patience)
     print(json.dumps(done._asdict()) if options.json else f"delivered {done.delivered}, refused {done.refused}")
     return errors.EX_DATAERR if done.refused else errors.EX_OK
 
@@ -184,15 +183,24 @@ def _list_spool(options: argparse.Namespace) -> int:
     """List what waits in the spool of this host."""
     from fedmsg_relay import spool  # noqa: PLC0415
 
-    path = options.spool or str(_config(options).get("relay_spool", spool.DIRECTORY))
+    path = _spool_of(options, _config(options))
     try:
         names = spool.pending(path)
     except OSError as error:
-        raise ConfigError(f"spool {path}: {error.strerror}") from error
+        raise RelayError(f"spool {path}: {error.strerror}") from error
     print(
         json.dumps({"spool": path, "waiting": names}) if options.json else "\n".join([f"{len(names)} waiting", *names])
     )
     return errors.EX_OK
+
+
+def _spool_of(options: argparse.Namespace, config: global_config.Config) -> str:
+    from fedmsg_relay import spool  # noqa: PLC0415
+
+    path = options.spool or str(config.get("relay_spool", spool.DIRECTORY))
+    if not path:
+        raise RelayError(f"this host has no spool: relay_spool is empty (read: {global_config.sources(config)})")
+    return path
 
 
 def _endpoints(options: argparse.Namespace) -> int:
