@@ -88,6 +88,27 @@ def test_status_of_no_relay_is_critical(host: Host, options: list[str]) -> None:
         nagios(ran.stdout, "CRITICAL")
 
 
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])
+@pytest.mark.parametrize("answer", ["{}", "[]", "null", "5", '"x"', '{"messages": []}', "[" * 100_000, "x"])
+def test_a_status_that_is_none_is_said_in_one_line(host: Host, answer: str, options: list[str]) -> None:
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(host.directory / "run" / "status.sock"))
+        other.listen()
+        other.settimeout(PATIENCE)
+        asking = host.start("fedmsg-relay", "status", *options)
+        reader, _ = other.accept()
+        with reader:
+            reader.sendall(answer.encode())
+        code = asking.wait()
+    assert code == (2 if answer[0] in "x[" and answer != "[]" else 3)
+    assert asking.stderr() == ""
+    (line,) = asking.stdout().splitlines()
+    if options:
+        assert json.loads(line)["ok"] is False
+    else:
+        nagios(line, "CRITICAL" if code == 2 else "UNKNOWN")
+
+
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
 def test_status_after_the_end_is_critical(bus: Bus, end: signal.Signals) -> None:
     bus.relay.running.send_signal(end)

@@ -141,11 +141,16 @@ def _status(options: argparse.Namespace) -> int:
     except NoRelayError as error:
         print(json.dumps({"ok": False, "summary": str(error)}) if options.json else f"CRITICAL - {error}")
         return CRITICAL
-    code, line = status.judge(answer)
+    try:
+        code, line = status.judge(answer)
+        below = status.details(answer)
+    except (LookupError, TypeError, ValueError, AttributeError):
+        code, line, below = UNKNOWN, "UNKNOWN - what answers is no relay of this version: its status is another", []
+        answer = {}
     if options.json:
         print(json.dumps({"ok": code == OK, "summary": line.partition(" | ")[0], **answer}))
     else:
-        print("\n".join([line, *status.details(answer)]))
+        print("\n".join([line, *below]))
     return code
 
 
