@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from functools import reduce
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 import fedmsg_relay
 import stock
 from harness import COMMANDS, Host, Ran
+from spooled import waiting
 
 LOAD = """
 import json
@@ -240,6 +242,60 @@ INCOMPLETE = {
 }
 
 
+UNUSABLE: list[tuple[str, object]] = [
+    *[(key, value) for key in ("topic_prefix", "environment") for value in (None, 5, b"org", "\udcff")],
+    *[("io_threads", value) for value in (None, 0, -1, 101, 99999999999, True, 1.0, "1")],
+    *[("high_water_mark", value) for value in (None, -1, 2**31, False, "a")],
+]
+
+
+@pytest.mark.parametrize(("key", "value"), UNUSABLE)
+def test_a_value_that_no_message_can_be_sent_with_is_refused_by_key(host: Host, key: str, value: Any) -> None:
+    host.configure(**{key: value})
+    commands = [("check-config",), ("check-config", "--scripts"), ("relay",), ("endpoints",), ("logger",)]
+    for command, *options in commands:
+        ran = run_command(host, command, *options)
+        assert ran.code == 78
+        assert f"{key} must be" in ran.one_error_line()
+        assert repr(value) in ran.one_error_line()
+
+
+UNREACHABLE: list[tuple[str, dict[str, Any]]] = [
+    (key, {argument: [address]})
+    for key, argument in (
+        ("relay_inbound", "inbound"),
+        ("relay_outbound", "outbound"),
+        ("relay_submit", "relay_submit"),
+    )
+    for address in ("nonsense", "tcp://127.0.0.1", "tcp://*:9942", "tcp://host:99999", "tcp://\udcff:1")
+]
+
+
+@pytest.mark.parametrize(("key", "values"), UNREACHABLE)
+def test_an_address_that_scripts_can_not_connect_to_is_refused_by_key(
+    host: Host, key: str, values: dict[str, Any]
+) -> None:
+    host.configure(**values)
+    ran = run_command(host, "check-config", "--scripts")
+    assert ran.code == 78
+    assert key in ran.one_error_line()
+
+
+def test_addresses_that_scripts_can_connect_to_are_accepted(host: Host) -> None:
+    several = ["tcp://app01.example.org:9941", "tcp://127.0.0.1:9941", "tcp://[::1]:9941", "ipc:///run/x.sock"]
+    host.configure(several, several, relay_submit=several)
+    ran = run_command(host, "check-config", "--scripts")
+    assert (ran.code, ran.stderr) == (0, "")
+
+
+def test_signing_is_refused_where_scripts_are_and_not_where_the_relay_is(host: Host) -> None:
+    host.configure(sign_messages=True)
+    ran = run_command(host, "check-config", "--scripts")
+    assert ran.code == 78
+    assert "sign_messages" in ran.one_error_line()
+    assert run_command(host, "check-config").code == 0
+
+
 @pytest.mark.parametrize("command", ["check-config", "relay"])
 @pytest.mark.parametrize(("text", "key"), INCOMPLETE.values(), ids=INCOMPLETE.keys())
 def test_a_config_that_names_no_relay_properly_is_refused_by_key(host: Host, text: str, key: str, command: str) -> None:
@@ -247,6 +303,26 @@ def test_a_config_that_names_no_relay_properly_is_refused_by_key(host: Host, tex
     ran = run_command(host, command, "--config-filename", only)
     assert ran.code == 78
     assert key in ran.one_error_line()
+
+
+def test_a_file_that_can_not_be_read_is_left_out_with_a_warning_if_stderr_takes_it(lonely: Host) -> None:
+    unreadable = lonely.write("fedmsg.d/zz.py", "config = {}\n")
+    unreadable.chmod(0)
+    # Root may read everything, with its capabilities.
+    like_others = "setpriv --bounding-set=-dac_override,-dac_read_search" if os.geteuid() == 0 else ""
+    for number, redirection in enumerate(("", "2> /dev/full"), start=1):
+        ran = lonely.run("/bin/sh", "-c", f"exec {like_others} fedmsg-logger --message x {redirection}")
+        assert ran.code == 0
+        assert len(waiting(lonely)) == number
+        if not redirection:
+            assert ran.stderr.startswith(f"warning: config file {unreadable} was left out: ")
+
+
+def test_a_current_directory_that_was_removed_holds_no_config(host: Host) -> None:
+    (host.directory / "fedmsg.d" / "relay.py").rename(host.directory / "home" / ".fedmsg-config.py")
+    ran = host.run("/bin/sh", "-c", "mkdir gone && cd gone && rmdir ../gone && exec fedmsg-relay endpoints")
+    assert (ran.code, ran.stderr) == (0, "")
+    assert host.inbound in ran.stdout
 
 
 TREE: st.SearchStrategy[dict[str, Any]] = st.dictionaries(

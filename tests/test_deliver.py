@@ -99,8 +99,14 @@ def test_an_empty_spool_is_delivered_at_once(lonely: Host) -> None:
 def test_no_spool_is_said_in_one_line(lonely: Host) -> None:
     for command in ("ls", "deliver"):
         ran = lonely.run("fedmsg-relay", "spool", command, "--spool", "/nowhere")
-        assert ran.code != 0
+        assert ran.code == EX_UNAVAILABLE
         assert "/nowhere" in ran.one_error_line()
+    lonely.configure_submit(spool="")
+    for command in ("ls", "deliver"):
+        ran = lonely.run("fedmsg-relay", "spool", command)
+        assert ran.code == EX_UNAVAILABLE
+        assert "relay_spool is empty" in ran.one_error_line()
+        assert not (lonely.directory / "refused").exists()
 
 
 def test_json_for_scripts(submit_bus: Bus) -> None:

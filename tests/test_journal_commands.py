@@ -333,6 +333,19 @@ def test_what_is_no_journal_is_said_in_one_line(host: Host, command: list[str]) 
     assert "not a database" in ran.stdout + ran.stderr
 
 
+@pytest.mark.parametrize("name", ["x.db?mode=rwc&a=", "x.db?", "x#.db", "100%25.db"])
+def test_a_journal_may_have_any_name_and_is_not_made(shared_bus: Bus, host: Host, name: str) -> None:
+    before = sorted(host.directory.iterdir())
+    ran = journal(host, "ls", "--journal", name)
+    assert (ran.code, ran.stdout) == (EX_UNAVAILABLE, "")
+    assert sorted(host.directory.iterdir()) == before
+    copy = host.directory / name
+    with contextlib.closing(sqlite3.connect(shared_bus.host.journal_file)) as db:
+        db.execute("VACUUM INTO ?", (str(copy),))
+    ran = journal(host, "check", "--journal", name)
+    assert (ran.code, ran.stderr) == (0, "")
+
+
 def test_another_journal_than_this_hosts(shared_bus: Bus, host: Host) -> None:
     send(shared_bus, ODD)
     seq = last(shared_bus)

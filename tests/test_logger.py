@@ -14,9 +14,11 @@ from typing import IO, Any
 import pytest
 
 import stock
+from fedmsg_relay.submit import MAX_MESSAGES
 from harness import Host, locate, wait_until
 from logged import bodies, expect_logged, log
-from wire import Bus, Sockets
+from spooled import waiting
+from wire import Bus, Sockets, StartBus
 
 FORMS: dict[str, tuple[list[str], str | bytes, list[Any]]] = {
     "--message": (["--message", "hello there"], "", [{"log": "hello there"}]),
@@ -233,9 +235,42 @@ def test_a_message_over_the_size_limit_ends_with_65_and_one_line(shared_bus: Bus
     expect_logged(shared_bus, [])
 
 
+FAULTY = {"too large": b"x" * (17 * 2**20), "not UTF-8": b"\xff"}
+
+
+@pytest.mark.parametrize("faulty", FAULTY.values(), ids=FAULTY.keys())
+def test_a_faulty_line_is_named_and_how_many_were_sent_before_it(shared_bus: Bus, faulty: bytes) -> None:
+    ran = shared_bus.host.run("fedmsg-logger", stdin=b"\n".join([b"a", b"b", faulty, b"d", b""]))
+    assert ran.code == 65
+    assert ran.one_error_line().endswith("stopped at line 3 of stdin, before it 2 were sent and 0 spooled")
+    expect_logged(shared_bus, [{"log": "a"}, {"log": "b"}])
+
+
+@pytest.mark.parametrize("faulty", FAULTY.values(), ids=FAULTY.keys())
+def test_a_faulty_line_is_named_and_how_many_were_spooled_before_it(lonely: Host, faulty: bytes) -> None:
+    ran = lonely.run("fedmsg-logger", stdin=b"\n".join([b"a", b"b", faulty, b"d", b""]))
+    assert ran.code == 65
+    assert ran.one_error_line().endswith("stopped at line 3 of stdin, before it 0 were sent and 2 spooled")
+    assert len(waiting(lonely)) == 2
+
+
+def test_where_a_relay_refuses_a_line_the_batches_before_it_count_as_sent(host: Host, start_bus: StartBus) -> None:
+    host.configure_submit()
+    host.write("relay.toml", "[limits]\nmax_message_size = 1024\n")
+    bus = start_bus()
+    host.write("lines", "x\n" * (MAX_MESSAGES + 1) + "y" * 2000 + "\n")
+    ran = host.run("/bin/sh", "-c", "exec fedmsg-logger < lines")
+    assert ran.code == 65
+    assert f"stopped at line {MAX_MESSAGES + 1} of stdin, before it {MAX_MESSAGES} were sent" in ran.one_error_line()
+    expect_logged(bus, [{"log": "x"}] * MAX_MESSAGES)
+
+
 @pytest.mark.parametrize(
     "options",
-    [["--no-such-option"], ["--timeout", "soon"], ["--topic"], ["positional"], ["--io-threads", "x"]],
+    [
+        *(["--no-such-option"], ["--timeout", "soon"], ["--topic"], ["positional"], ["--io-threads", "x"]),
+        *(["--io-threads", "-1"], ["--io-threads", "99999999999"], ["--high-water-mark", "-1"]),
+    ],
     ids=" ".join,
 )
 def test_wrong_usage_ends_with_64(host: Host, options: list[str]) -> None:

@@ -13,7 +13,7 @@ from datetime import datetime
 import pytest
 
 from fedmsg_relay.errors import EX_IOERR
-from harness import Host, Relay, wait_until
+from harness import PATIENCE, Host, Relay, wait_until
 from ports import occupied
 from spooled import waiting
 from wire import Bus, numbered
@@ -86,6 +86,27 @@ def test_status_of_no_relay_is_critical(host: Host, options: list[str]) -> None:
         json.loads(ran.stdout)
     else:
         nagios(ran.stdout, "CRITICAL")
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])
+@pytest.mark.parametrize("answer", ["{}", "[]", "null", "5", '"x"', '{"messages": []}', "[" * 100_000, "x"])
+def test_a_status_that_is_none_is_said_in_one_line(host: Host, answer: str, options: list[str]) -> None:
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(host.directory / "run" / "status.sock"))
+        other.listen()
+        other.settimeout(PATIENCE)
+        asking = host.start("fedmsg-relay", "status", *options)
+        reader, _ = other.accept()
+        with reader:
+            reader.sendall(answer.encode())
+        code = asking.wait()
+    assert code == (2 if answer[0] in "x[" and answer != "[]" else 3)
+    assert asking.stderr() == ""
+    (line,) = asking.stdout().splitlines()
+    if options:
+        assert json.loads(line)["ok"] is False
+    else:
+        nagios(line, "CRITICAL" if code == 2 else "UNKNOWN")
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
@@ -211,6 +232,21 @@ def test_probe_is_unknown_when_it_is_used_wrongly(host: Host, options: list[str]
     ran = host.run("fedmsg-relay", "probe", *options)
     assert ran.code == 3
     assert "Traceback" not in ran.stderr
+
+
+def test_probe_is_unknown_when_an_address_can_not_be_connected_to(host: Host) -> None:
+    for where in ("--inbound", "--outbound"):
+        ran = host.run("fedmsg-relay", "probe", where, "nonsense", "--timeout", "1")
+        assert (ran.code, ran.stderr) == (3, "")
+        assert "'nonsense'" in nagios(ran.stdout, "UNKNOWN")
+
+
+def test_a_probe_that_waits_can_be_interrupted(host: Host) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        probe = host.start("fedmsg-relay", "probe", "--outbound", f"tcp://127.0.0.1:{mute.getsockname()[1]}")
+        mute.settimeout(PATIENCE)
+        mute.accept()[0].close()
+        assert (probe.stop(signal.SIGINT), probe.stdout(), probe.stderr()) == (130, "", "")
 
 
 def test_probes_do_not_disturb_each_other(bus: Bus) -> None:

@@ -196,6 +196,29 @@ def test_a_config_that_asks_for_signing_sends_nothing(shared_bus: Bus, host: Hos
     shared_bus.listener.expect([good])
 
 
+def test_a_timeout_may_be_as_long_as_one_likes(submit_bus: Bus) -> None:
+    host = submit_bus.host
+    for relay_submit in ([host.submit], []):
+        host.configure(relay_submit=relay_submit)  # and no spool
+        for timeout in ("3000000", "1e10", "float('inf')"):
+            ran = run(host, f"import fedmsg_relay; fedmsg_relay.publish('x', {{}}, 'm', timeout={timeout})")
+            assert (ran.code, ran.stderr) == (0, "")
+        for timeout in ("3000000", "1e10"):
+            ran = host.run("fedmsg-logger", "--message", "x", "--timeout", timeout)
+            assert (ran.code, ran.stderr) == (0, "")
+    assert len(published(submit_bus.listener, 10)) == 10
+    assert host.run("fedmsg-relay", "probe", "--timeout", "3000000").code == 0
+
+
+def test_a_hook_may_take_the_msg_id_away(shared_bus: Bus) -> None:
+    statement = "fedmsg_relay.publish('x', {}, 'm', pre_fire_hook=lambda message: message.pop('msg_id'))"
+    ran = run(shared_bus.host, f"import fedmsg_relay; print({statement})")
+    assert (ran.code, ran.stderr) == (0, "")
+    assert "Receipt(msg_id=''" in ran.stdout
+    ((_, body),) = published(shared_bus.listener, 1)
+    assert "msg_id" not in body
+
+
 MANY = """
 import fedmsg_relay as fedmsg
 for n in range(10_000):

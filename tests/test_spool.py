@@ -9,13 +9,14 @@ import re
 import shutil
 import stat
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 from fedmsg_relay import spool
 from fedmsg_relay.errors import EX_UNAVAILABLE
-from harness import Host
+from harness import Host, locate
 from spooled import BOUND, WAYS, put_first, shell, waiting
 from wire import compare
 
@@ -225,3 +226,12 @@ def test_fedmsg_spool_says_what_is_wrong_in_one_line(lonely: Host, options: list
     assert ran.code == code
     assert ran.one_error_line().startswith("fedmsg-spool: ")
     assert list(lonely.spool.iterdir()) == []
+
+
+def test_fedmsg_spool_says_that_stdin_can_not_be_read(lonely: Host) -> None:
+    # bash is the sh of some distributions.
+    for sh, redirection in product(("sh", "bash"), ("0<&-", "0> write-only", "0< .")):
+        command = f"exec {sh} {locate('fedmsg-spool')} --topic=a --modname=b {redirection}"
+        ran = lonely.run("/bin/sh", "-c", command, env={"FEDMSG_SPOOL": str(lonely.spool)})
+        assert (ran.code, ran.one_error_line()) == (65, "fedmsg-spool: stdin can not be read; not sent")
+        assert list(lonely.spool.iterdir()) == []

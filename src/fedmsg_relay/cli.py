@@ -92,7 +92,7 @@ def _raise_file_limit() -> None:
 
 def _check_config(options: argparse.Namespace) -> int:
     """Say what a start would do, without starting."""
-    from fedmsg_relay import bind, directories, journal, settings  # noqa: PLC0415
+    from fedmsg_relay import bind, client, directories, journal, settings  # noqa: PLC0415
 
     config = _config(options, dict(options.stand_in))
     result: dict[str, Any] = {
@@ -100,7 +100,11 @@ def _check_config(options: argparse.Namespace) -> int:
         "files": global_config.files(_named(options), dict(options.stand_in)),
         **{key: global_config.addresses(config, key) for key in _endpoint_keys(config)},
     }
-    if not options.scripts:
+    if options.scripts:
+        client.refuse_to_sign(config)
+        for key in _endpoint_keys(config):
+            _refuse_to_connect(result[key], f"global config: {key}")
+    else:
         chosen = settings.load(options.settings)
         plans = bind.plan(config, chosen, options.settings)
         result["bind"] = {name: plan.bind for name, plan in plans.endpoints().items()}
@@ -122,6 +126,15 @@ def _check_config(options: argparse.Namespace) -> int:
     return OK
 
 
+def _refuse_to_connect(addresses: list[str], origin: str) -> None:
+    """Stop where an address is malformed, or can only be bound."""
+    from fedmsg_relay import bind  # noqa: PLC0415
+
+    for address in addresses:
+        if not address.startswith("ipc://") and bind.split(address, origin)[0] == "*":
+            raise ConfigError(f"{origin}: {address!r} names no host that scripts and listeners could connect to")
+
+
 def _status(options: argparse.Namespace) -> int:
     """Ask the relay of this host how it is."""
     from fedmsg_relay import status  # noqa: PLC0415
@@ -131,11 +144,16 @@ def _status(options: argparse.Namespace) -> int:
     except NoRelayError as error:
         print(json.dumps({"ok": False, "summary": str(error)}) if options.json else f"CRITICAL - {error}")
         return CRITICAL
-    code, line = status.judge(answer)
+    try:
+        code, line = status.judge(answer)
+        below = status.details(answer)
+    except (LookupError, TypeError, ValueError, AttributeError):
+        code, line, below = UNKNOWN, "UNKNOWN - what answers is no relay of this version: its status is another", []
+        answer = {}
     if options.json:
         print(json.dumps({"ok": code == OK, "summary": line.partition(" | ")[0], **answer}))
     else:
-        print("\n".join([line, *status.details(answer)]))
+        print("\n".join([line, *below]))
     return code
 
 
@@ -161,11 +179,10 @@ def _probe(options: argparse.Namespace) -> int:
 
 def _deliver(options: argparse.Namespace) -> int:
     """Deliver the spool of this host."""
-    from fedmsg_relay import deliver, spool  # noqa: PLC0415
+    from fedmsg_relay import deliver  # noqa: PLC0415
 
     config = _config(options)
-    path = options.spool or str(config.get("relay_spool", spool.DIRECTORY))
-    done = deliver.deliver(config, path, options.patience)
+    done = deliver.deliver(config, _spool_of(options, config), options.patience)
     print(json.dumps(done._asdict()) if options.json else f"delivered {done.delivered}, refused {done.refused}")
     return errors.EX_DATAERR if done.refused else errors.EX_OK
 
@@ -174,15 +191,24 @@ def _list_spool(options: argparse.Namespace) -> int:
     """List what waits in the spool of this host."""
     from fedmsg_relay import spool  # noqa: PLC0415
 
-    path = options.spool or str(_config(options).get("relay_spool", spool.DIRECTORY))
+    path = _spool_of(options, _config(options))
     try:
         names = spool.pending(path)
     except OSError as error:
-        raise ConfigError(f"spool {path}: {error.strerror}") from error
+        raise RelayError(f"spool {path}: {error.strerror}") from error
     print(
         json.dumps({"spool": path, "waiting": names}) if options.json else "\n".join([f"{len(names)} waiting", *names])
     )
     return errors.EX_OK
+
+
+def _spool_of(options: argparse.Namespace, config: global_config.Config) -> str:
+    from fedmsg_relay import spool  # noqa: PLC0415
+
+    path = options.spool or str(config.get("relay_spool", spool.DIRECTORY))
+    if not path:
+        raise RelayError(f"this host has no spool: relay_spool is empty (read: {global_config.sources(config)})")
+    return path
 
 
 def _endpoints(options: argparse.Namespace) -> int:

@@ -30,6 +30,9 @@ DEFAULT_TIMEOUT = 10.0
 SPOOL_AFTER = 2.0
 """Seconds after which a message goes to the spool, where there is one: the script goes on, the message waits."""
 
+LONGEST_TIMEOUT = 86400.0
+"""Seconds that count as for ever: ZeroMQ takes no more than 24 days."""
+
 Json = dict[str, Any]
 
 
@@ -37,7 +40,7 @@ class Receipt(NamedTuple):
     """What is known about a message that was published.
 
     Attributes:
-        msg_id: the message's own.
+        msg_id: the message's own; empty where a hook took it away.
         topic: as it was sent.
         address: the relay that took it; empty when it was spooled. Over inbound it means that a relay was subscribed
             and the message handed to its connection: that is not a word from the relay that it has it.
@@ -72,9 +75,10 @@ class Publisher:
     """
 
     def __init__(self, config: Mapping[str, Any], timeout: float = DEFAULT_TIMEOUT) -> None:
+        global_config.check(config)
         refuse_to_sign(config)
         self.config = config
-        self._timeout = timeout
+        self._timeout = min(LONGEST_TIMEOUT, timeout)
         self._pid = os.getpid()
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()  # for who uses the connection
@@ -131,7 +135,7 @@ class Publisher:
         messages = [encode(one) for one in wrapped]
         taken = self._send_or_spool(messages, self._timeout if timeout is None else timeout)
         return [
-            Receipt(one["msg_id"], one["topic"], "" if file else taken.address, taken.seq, file)
+            Receipt(one.get("msg_id", ""), one["topic"], "" if file else taken.address, taken.seq, file)
             for one, file in zip(wrapped, taken.files or [""] * len(wrapped), strict=True)
         ]
 
@@ -157,6 +161,7 @@ class Publisher:
 
     def _send(self, messages: Sequence[Message], timeout: float) -> _Taken:
         """Send over the connection, which all threads share; waiting for the others is part of the time."""
+        timeout = min(LONGEST_TIMEOUT, timeout)
         deadline = time.monotonic() + timeout
         if not self._lock.acquire(timeout=max(0.0, timeout)):
             raise NoRelayError(f"other threads of this script were sending for all of {timeout:.3g} s; not sent")
@@ -334,7 +339,7 @@ def publish(
         msg: what JSON can hold.
         modname: the part before it; the calling module's name where it is left out.
         pre_fire_hook: called with the envelope just before it is sent; may change it.
-        timeout: seconds this may take. (The config's own ``timeout`` is for stock's listeners.)
+        timeout: seconds this may take, a day at most. (The config's own ``timeout`` is for stock's listeners.)
         config: goes over the global config if nothing was set up yet.
 
     Returns:

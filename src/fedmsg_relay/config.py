@@ -11,11 +11,10 @@ This module is on the path of every one-off script: it imports only what that ne
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fedmsg_relay.errors import ConfigError
+from fedmsg_relay.errors import ConfigError, say
 
 Config = dict[str, Any]
 
@@ -53,6 +52,9 @@ DEFAULTS: Mapping[str, Any] = {
     },
 }
 
+NUMBERS: Mapping[str, range] = {"io_threads": range(1, 101), "high_water_mark": range(2**31)}
+"""What these may be: each thread takes two of the file descriptors, of which a process seldom has more than 1024."""
+
 _cache: Config = {}
 
 
@@ -76,7 +78,8 @@ def load_config(
         The config. ``endpoints`` is a dict of lists.
 
     Raises:
-        ConfigError: a file can not be executed or leaves no ``config``, or the merged config has no ``endpoints``.
+        ConfigError: a file can not be executed or leaves no ``config``, or the merged config has no ``endpoints`` or
+            a value that can not be used.
     """
     global _cache  # noqa: PLW0603 -- stock's contract: one config a process
     if invalidate_cache or not _cache:
@@ -106,9 +109,33 @@ def read(filenames: Sequence[str] | None = None, stand_in: Mapping[str, str] | N
         config["config_filename"] = filenames[0]  # stock's name for it
     if not isinstance(config.get("endpoints"), dict):
         raise ConfigError(f"global config must hold a dict 'endpoints' (read: {sources(config, stand_in)})")
+    check(config, stand_in)
     config.setdefault("topic_prefix_re", config["topic_prefix"].replace(".", r"\.") + r"\.[^\W\d_]+")
     config["endpoints"] = {name: listed(value) for name, value in config["endpoints"].items()}
     return config
+
+
+def check(config: Mapping[str, Any], stand_in: Mapping[str, str] | None = None) -> None:
+    """Refuse values that no message can be sent with.
+
+    Args:
+        config: a merged config, or what a script made of it.
+        stand_in: as for :func:`files`.
+
+    Raises:
+        ConfigError: it names the key.
+    """
+    for key in ("topic_prefix", "environment"):
+        value = config.get(key)
+        if not isinstance(value, str) or not _is_utf8(value):
+            raise ConfigError(f"global config: {key} must be text; it is {value!r} (read: {sources(config, stand_in)})")
+    for key, accepted in NUMBERS.items():
+        value = config.get(key)
+        if type(value) is not int or value not in accepted:  # a bool is none
+            raise ConfigError(
+                f"global config: {key} must be a number from {accepted[0]} to {accepted[-1]}; it is {value!r} "
+                f"(read: {sources(config, stand_in)})"
+            )
 
 
 def files(filenames: Sequence[str] | None = None, stand_in: Mapping[str, str] | None = None) -> list[str]:
@@ -130,7 +157,7 @@ def files(filenames: Sequence[str] | None = None, stand_in: Mapping[str, str] | 
             if not os.path.isfile(path) and path not in stand_in:
                 raise ConfigError(f"{path} is not a file")
         return list(filenames)
-    home, here = os.path.expanduser("~"), os.getcwd()
+    home, here = os.path.expanduser("~"), _here()
     folders = ["/etc/fedmsg.d", f"{home}/.fedmsg.d", f"{here}/fedmsg.d"]
     if "VIRTUAL_ENV" in os.environ:
         folders.append(os.path.join(os.environ["VIRTUAL_ENV"], "etc/fedmsg.d"))
@@ -183,12 +210,27 @@ def addresses(config: Mapping[str, Any], key: str) -> list[str]:
     value = config["endpoints"].get(key) if key == "relay_outbound" else config.get(key)
     name = f"endpoints[{key!r}]" if key == "relay_outbound" else key
     found = [] if value is None else listed(value)
-    if not found or not all(isinstance(address, str) and address for address in found):
+    if not found or not all(isinstance(address, str) and address and _is_utf8(address) for address in found):
         raise ConfigError(
             f"global config: {name} must name the relay's address, such as 'tcp://host:9941', or a list of them; "
             f"it is {value!r} (read: {sources(config)})"
         )
     return found
+
+
+def _here() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return os.devnull  # it was removed; below this nothing can be either
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
+    return True
 
 
 def _listing(folder: str, stand_in: Mapping[str, str]) -> list[str]:
@@ -208,7 +250,7 @@ def _execute(installed: str, path: str) -> Config:
             source = file.read()
     except OSError as error:
         # Stock goes on without a file it may not read; so do we, but not in silence.
-        print(f"warning: config file {installed} was left out: {error.strerror}", file=sys.stderr)
+        say(f"warning: config file {installed} was left out: {error.strerror}")
         return {}
     try:
         exec(compile(source, installed, "exec"), variables)  # noqa: S102 -- config files are Python, by stock's contract

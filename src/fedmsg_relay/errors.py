@@ -21,9 +21,14 @@ _NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF,
 
 
 class RelayError(Exception):
-    """A foreseeable fault: a command says it in one line and ends with ``exit_code``."""
+    """A foreseeable fault: a command says it in one line and ends with ``exit_code``.
+
+    Attributes:
+        sent: of several messages, how many a relay had taken before.
+    """
 
     exit_code = EX_UNAVAILABLE
+    sent = 0
 
 
 class UsageError(RelayError, ValueError):
@@ -39,14 +44,9 @@ class NotWellFormedError(RelayError, ValueError):
 
 
 class NoRelayError(RelayError, OSError):
-    """No relay took the message: it was not sent, or its connection broke before it was handed over.
-
-    Attributes:
-        sent: of several messages, how many a relay had taken before.
-    """
+    """No relay took the message: it was not sent, or its connection broke before it was handed over."""
 
     exit_code = EX_UNAVAILABLE
-    sent = 0
 
 
 class RefusedError(RelayError):

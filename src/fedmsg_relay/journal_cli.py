@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sqlite3
 import sys
 import time
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from fedmsg_relay import directories
 from fedmsg_relay.errors import JournalError, UsageError, say
@@ -93,7 +95,7 @@ def sequence(text: str) -> int:
 def _with_journal(run: Callable[[sqlite3.Connection, argparse.Namespace], int], options: argparse.Namespace) -> int:
     path = options.journal or directories.state() / "journal.db"
     try:
-        db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)
+        db = sqlite3.connect(f"file:{quote(os.fsencode(path))}?mode=ro", uri=True, timeout=5)
         db.text_factory = lenient_text
     except sqlite3.Error as error:
         raise JournalError(f"journal {path}: {error}") from error

@@ -7,7 +7,7 @@ import gc
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from fedmsg_relay import config as global_config
@@ -59,10 +59,21 @@ def _run() -> int:
 
     publisher = client.Publisher(config, client.DEFAULT_TIMEOUT if timeout is None else timeout)
     topic, modname = config.get("topic", "log"), config.get("modname", "logger")
-    spooled = 0
+    json_input = bool(config.get("json_input", False))
+    sent = spooled = 0
     try:
-        for msgs in _messages(message, bool(config.get("json_input", False))):
-            spooled += sum(1 for receipt in publisher.publish_all(topic, msgs, modname) if receipt.spooled)
+        for msgs in _messages(message, json_input):
+            files = [receipt.spooled for receipt in publisher.publish_all(topic, msgs, modname) if receipt.spooled]
+            sent += len(msgs) - len(files)
+            spooled += len(files)
+    except errors.RelayError as error:
+        _close_after_fault(publisher)
+        if json_input or message is not None:
+            raise
+        sent += error.sent
+        line = sent + spooled + 1
+        where = f"stopped at line {line} of stdin, before it {sent} were sent and {spooled} spooled"
+        raise type(error)(f"{error}; {where}") from error
     except BaseException:
         _close_after_fault(publisher)
         raise
@@ -87,13 +98,11 @@ def _messages(message: str | None, json_input: bool) -> Iterator[list[Any]]:
     elif message is not None:
         yield [{"log": _decode(message.encode(errors="surrogateescape"), "--message")}]
     else:
-        number = 0
         for lines in _lines_as_they_come():
             texts = []
             for line in lines:
-                number += 1
                 try:
-                    texts.append({"log": _decode(line, f"line {number} of stdin").strip()})
+                    texts.append({"log": _decode(line, "the line").strip()})
                 except errors.NotWellFormedError:
                     if texts:
                         yield texts  # what came before it is good
@@ -127,9 +136,7 @@ def _stdin() -> Iterator[bytes]:
             select.select([descriptor], [], [])
             continue
         except OSError as error:
-            raise errors.NotWellFormedError(
-                f"stdin can not be read: {error.strerror}; lines before that were sent"
-            ) from error
+            raise errors.NotWellFormedError(f"stdin can not be read: {error.strerror}") from error
         if not chunk:
             return
         yield chunk
@@ -150,9 +157,7 @@ def _decode(data: bytes, where: str) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise errors.NotWellFormedError(
-            f"{where} is not UTF-8: {error}; earlier lines were sent, it was not"
-        ) from error
+        raise errors.NotWellFormedError(f"{where} is not UTF-8, not sent: {error}") from error
 
 
 def seconds(text: str) -> float:
@@ -160,6 +165,18 @@ def seconds(text: str) -> float:
     if not value > 0 or value == float("inf"):
         raise ValueError
     return value
+
+
+def number(key: str) -> Callable[[str], int]:
+    """Take a number from the command line that the config may hold under the key."""
+
+    def number(text: str) -> int:
+        value = int(text)
+        if value not in global_config.NUMBERS[key]:
+            raise ValueError
+        return value
+
+    return number
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -189,8 +206,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     common.add_argument("--config-filename", metavar="FILE", help="read this config file instead of the usual places")
     common.add_argument("--print-config", action="store_true", help="print the merged config and exit")
-    common.add_argument("--high-water-mark", type=int, metavar="N", help="messages that may wait to be sent")
-    common.add_argument("--io-threads", type=int, metavar="N", help="ZeroMQ I/O threads")
+    common.add_argument(
+        "--high-water-mark", type=number("high_water_mark"), metavar="N", help="messages that may wait to be sent"
+    )
+    common.add_argument("--io-threads", type=number("io_threads"), metavar="N", help="ZeroMQ I/O threads")
     common.add_argument(
         "--linger",
         dest="zmq_linger",

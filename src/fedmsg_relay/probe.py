@@ -87,6 +87,7 @@ def probe(config: Mapping[str, Any], inbound: Sequence[str], outbound: Sequence[
     Raises:
         ConfigError: an address can not be connected to at all.
     """
+    timeout = min(client.LONGEST_TIMEOUT, timeout)
     started = time.monotonic()
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     ears: dict[str, zmq.Socket[bytes]] = {}
@@ -97,10 +98,7 @@ def probe(config: Mapping[str, Any], inbound: Sequence[str], outbound: Sequence[
             _wait_until_connected(ear, started + timeout)
         legs = [_leg(config, address, ears, timeout) for address in inbound]
     finally:
-        for ear in ears.values():
-            ear.disable_monitor()
-            ear.close(linger=0)
-        context.term()
+        context.destroy(linger=0)  # with the monitors, or it waits for them for ever
     return Result(legs, round(time.monotonic() - started, 3))
 
 

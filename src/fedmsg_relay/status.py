@@ -180,7 +180,7 @@ def ask(path: Path | None = None) -> Status:
             status: Status = json.loads(answer)
         except OSError as error:
             raise NoRelayError(f"no relay answers at {path}: {error.strerror or error}") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise NoRelayError(f"no relay answers at {path}: what came is no status") from error
     return status
 

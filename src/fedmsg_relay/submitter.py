@@ -65,7 +65,7 @@ class SubmitConnection:
         for batch in _batches(messages):
             try:
                 seq = self._submit(batch, deadline, timeout)
-            except NoRelayError as error:
+            except RelayError as error:
                 error.sent = sent
                 raise
             sent += len(batch)
