@@ -233,6 +233,13 @@ def test_a_message_over_the_size_limit_ends_with_65_and_one_line(shared_bus: Bus
     expect_logged(shared_bus, [])
 
 
+def test_a_topic_of_two_lines_ends_with_65_as_it_does_without_a_relay(shared_bus: Bus) -> None:
+    ran = shared_bus.host.run("fedmsg-logger", "--message=x", "--topic=a\nb")
+    assert ran.code == 65
+    assert "the topic has a newline" in ran.one_error_line()
+    expect_logged(shared_bus, [])
+
+
 @pytest.mark.parametrize(
     "options",
     [["--no-such-option"], ["--timeout", "soon"], ["--topic"], ["positional"], ["--io-threads", "x"]],
