@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from fedmsg_relay import (
     spool,
     submit,
 )
+from wire import Bus, accepted
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
@@ -96,7 +98,7 @@ def test_the_limits() -> None:
     assert f"more than {message.MAX_NESTING} levels" in protocol
     assert f"at most {message.MAX_NESTING} levels" in protocol
     assert f"{message.DEFAULT_MAX_MESSAGE_SIZE // 2**20} MiB" in protocol
-    assert f"more than {relay.SIZE_HEADROOM} times the limit" in protocol
+    assert f"more than {relay.MIN_CUT_BYTES >> 20} MiB, or {relay.SIZE_HEADROOM} times the limit" in protocol
     assert f"| `limits.max_message_size` | `{message.DEFAULT_MAX_MESSAGE_SIZE}` |" in keys
     assert f"beyond {outbound.SEND_QUEUE:,} messages" in readme
 
@@ -106,6 +108,8 @@ def test_the_limits_of_submit() -> None:
     assert f"up to {submit.MAX_MESSAGES} messages" in told
     assert f"more than {submit.MAX_MESSAGES} messages" in told
     assert f"`{submit.VERSION.decode()}`" in told
+    assert f"at most {message.DEFAULT_MAX_MESSAGE_SIZE >> 20} MiB" in told
+    assert f"above {relay.MIN_CUT_BYTES >> 20} MiB, or {relay.SIZE_HEADROOM} times" in told
     assert f"the last {keeper.DEDUP_WINDOW:,} messages" in told
     assert f'"retry_after": {pipeline.FAULT_RETRY_AFTER}' in told
     assert f"at most {message.MAX_MSG_ID} ASCII characters" in told
@@ -133,10 +137,17 @@ def test_the_limits_of_journal_and_spool() -> None:
         assert f"`{spool.DIRECTORY}" in page(name)
 
 
-def test_the_example_in_submit_md_is_python() -> None:
+def test_the_example_in_submit_md_gets_its_receipt_or_gives_up(submit_bus: Bus) -> None:
     example = re.search(r"```python\n(.+?)```", page("docs/submit.md"), re.DOTALL)
     assert example
-    compile(example[1], "docs/submit.md", "exec")
+    before = submit_bus.relay.status()["journal"]["last"]
+    code = example[1].replace("tcp://busgateway01.example.org:9942", submit_bus.host.submit).replace("5000", "1000")
+    ran = submit_bus.host.run("python", "-c", code)
+    assert (ran.code, ran.stderr) == (0, "")
+    assert ast.literal_eval(ran.stdout) == accepted(before + 1, before + 1)
+    submit_bus.relay.stop()
+    ran = submit_bus.host.run("python", "-c", code)
+    assert (ran.code, ran.stdout, ran.stderr) == (1, "", "no reply\n")
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,16 @@ def test_what_waits_behind_and_before_a_bad_page_is_carried_over_with_its_seq(pa
         assert journal.last == 2001
 
 
+def test_its_directory_may_have_any_name(tmp_path: Path) -> None:
+    path = tmp_path / "100%41?mode=memory#state" / "journal.db"
+    with contextlib.closing(Journal(path)) as journal:
+        journal.append(entries(3))
+    aside = set_aside(path)
+    with contextlib.closing(Journal(path)) as journal:
+        assert journal.carry_over(aside, None, 0) == 3
+        assert held(journal) == entries(3)
+
+
 def test_two_that_are_set_aside_within_a_second_are_both_kept(path: Path) -> None:
     path.parent.mkdir()
     kept = []

@@ -265,6 +265,13 @@ def test_where_a_relay_refuses_a_line_the_batches_before_it_count_as_sent(host: 
     expect_logged(bus, [{"log": "x"}] * MAX_MESSAGES)
 
 
+def test_a_topic_of_two_lines_ends_with_65_as_it_does_without_a_relay(shared_bus: Bus) -> None:
+    ran = shared_bus.host.run("fedmsg-logger", "--message=x", "--topic=a\nb")
+    assert ran.code == 65
+    assert "the topic has a newline" in ran.one_error_line()
+    expect_logged(shared_bus, [])
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from fedmsg_relay import spool
-from fedmsg_relay.errors import EX_UNAVAILABLE
+from fedmsg_relay.errors import EX_DATAERR, EX_UNAVAILABLE
 from harness import Host, locate
 from spooled import BOUND, WAYS, put_first, shell, waiting
 from wire import compare
@@ -43,6 +43,16 @@ def test_from_python_the_file_holds_topic_and_body(lonely: Host, way: str) -> No
     header, topic, body = waiting(lonely)[1].read_bytes().split(b"\n", 2)
     assert (header, topic) == (b"fedmsg-spool 1 message", b"org.fedoraproject.test.logger.log")
     assert json.loads(body)["msg"] == {"log": "hello"}
+
+
+def test_a_topic_of_two_lines_is_refused_and_not_spooled(lonely: Host) -> None:
+    for options in (["--topic=a\nb"], ["--modname=a\nb"], ["--topic-prefix=a\nb"]):
+        ran = lonely.run("fedmsg-logger", "--message=x", *options)
+        assert ran.code == EX_DATAERR
+        assert "the topic has a newline" in ran.one_error_line()
+    script = "import fedmsg_relay; fedmsg_relay.publish('a\\nb', {}, 'logger')"
+    assert "NotWellFormedError" in lonely.run("python", "-c", script).stderr
+    assert waiting(lonely) == []
 
 
 def test_from_the_shell_the_file_holds_what_the_envelope_is_made_of(lonely: Host) -> None:

@@ -6,7 +6,9 @@ The clients here know only docs/submit.md.
 from __future__ import annotations
 
 import json
+import signal
 import sqlite3
+import struct
 from contextlib import closing
 from typing import Any
 
@@ -108,6 +110,34 @@ def test_one_bad_message_refuses_its_whole_batch(host: Host, start_bus: StartBus
     assert bus.relay.status()["dropped"][reason] == 9
     kept = bus.host.run("fedmsg-relay", "journal", "quarantine", "--json").stdout.splitlines()
     assert [(json.loads(row)["reason"], json.loads(row)["source"]) for row in kept] == [(reason, "127.0.0.1")] * 3
+
+
+def test_too_large_is_refused_and_a_frame_that_is_larger_still_is_cut_off(
+    submit_bus: Bus, submitter: Submitter, last: int
+) -> None:
+    answer = submitter.ask((TOPIC, b'"' + b"x" * 2**24 + b'"'))
+    assert (answer["status"], answer["reason"]) == ("refused", "too-large")
+    peer = RawPeer(submit_bus.host.submit).shake_hands(b"DEALER")
+    with closing(peer):
+        peer.send(frame(b"", more=True) + frame(b"FMR1", more=True) + frame(TOPIC, more=True))
+        peer.send(struct.pack(">BQ", 2, 2**26 + 1))
+        peer.wait_closed()
+    assert submitter.ask(*numbered(1)) == accepted(last + 1, last + 1)
+
+
+def test_a_batch_without_an_answer_is_asked_for_again_over_a_new_socket(submit_bus: Bus, last: int) -> None:
+    submit_bus.relay.running.send_signal(signal.SIGSTOP)
+    silent = submit_bus.sockets.submitter(submit_bus.host.submit, zmq.REQ)
+    silent.send(*numbered(3))
+    assert silent.answer_if_any(0.5) is None
+    with pytest.raises(zmq.ZMQError, match="current state"):
+        silent.send(*numbered(3))
+    silent.close()
+    again = submit_bus.sockets.submitter(submit_bus.host.submit, zmq.REQ)
+    again.send(*numbered(3))
+    submit_bus.relay.running.send_signal(signal.SIGCONT)
+    assert again.answer()["seq"] == [last + 1, last + 3]
+    submit_bus.listener.expect(numbered(3))
 
 
 def test_the_same_again_is_acknowledged_and_not_published_twice(

@@ -260,6 +260,8 @@ def encode(wrapped: Json) -> tuple[bytes, bytes]:
         topic = str(wrapped["topic"]).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise NotWellFormedError(f"not well-formed, not sent: {error}") from error
+    if b"\n" in topic:  # whether or not a relay would take it: a file in the spool can not hold it
+        raise NotWellFormedError("not well-formed, not sent: the topic has a newline")
     if reason := fault(topic, body):
         raise NotWellFormedError(f"not well-formed, not sent: {reason}")
     return topic, body

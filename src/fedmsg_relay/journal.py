@@ -3,9 +3,9 @@
 Format (version 1): one SQLite database in WAL mode, ``journal.db``, which any ``sqlite3`` can open. Its pages have
 16 KiB, as long bodies then take a third less of CPU; the size of a page is no part of the format.
 
-- ``message``: ``seq`` (1, 2, 3, ... without gaps but for what retention removed from the front), ``time`` (Unix
-  microseconds when it was journaled), ``msg_id`` (of the envelope, or NULL), ``topic`` and ``body`` (the two frames,
-  byte for byte), ``crc`` (CRC-32 of topic, then body).
+- ``message``: ``seq`` (1, 2, 3, ... without gaps but for the front: what retention removed, and see Recovery),
+  ``time`` (Unix microseconds when it was journaled), ``msg_id`` (of the envelope, or NULL), ``topic`` and ``body`` (the
+  two frames, byte for byte), ``crc`` (CRC-32 of topic, then body).
 - ``quarantine``: what was not well-formed or was refused: ``time``, ``reason``, ``source`` (IP address), ``topic`` and
   ``body`` (cut at ``QUARANTINE_BYTES``), ``size`` (before the cut). The oldest make room beyond ``QUARANTINE_ROWS``.
 - ``state``: one row: ``format``, and ``published``, the last ``seq`` that was handed to outbound.
@@ -22,7 +22,8 @@ Invariants:
 
 Recovery: a torn tail is cut by SQLite's WAL checksums: such a batch was never acknowledged. A database that can not be
 read is set aside as ``journal.db.corrupt-TIME`` and a new one begun, with an error in the log; the relay goes on, and
-so do the numbers. This may show only later, in the middle of the work; then it is done at once. What waited in it and
+so do the numbers; where the last one can not be told they begin above the Unix time in microseconds, so that none is
+used twice. This may show only later, in the middle of the work; then it is done at once. What waited in it and
 can still be read is carried over, with its ``seq``; what can not is missing in the new one, and counted as damaged.
 A flipped bit inside a message shows in its ``crc``: it is reported and that message is not published.
 """
@@ -36,6 +37,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from fedmsg_relay.errors import ConfigError, JournalCorruptError, JournalError, RelayError
 from fedmsg_relay.records import Entry, Record, Rejected, checksum, lenient_text, read_records
@@ -133,23 +135,26 @@ class Journal:
 
         Returns:
             How many messages it took over; those that can not be read are missing before ``last``. None where it can
-            not be told what waited: this journal then begins with 1.
+            not be told how many waited: what can be read of them then gets a new ``seq``, above any that was used.
 
         Raises:
             JournalError: they could not be written.
         """
         with self._faults(), contextlib.closing(Remains(aside)) as remains:
-            found = remains.published() if published is None else published
-            if found is None:
-                return None
-            last = max(found, last or remains.last())
+            after = remains.published() if published is None else published
+            end = last or remains.last()
+            found: Iterable[Record] = () if after is None else remains.messages(after, end)
+            told = after is not None and end is not None
+            if after is None or end is None:
+                after = end = time.time_ns() // 1000  # no relay has had a message for each microsecond
+                found = (record._replace(seq=seq) for seq, record in enumerate(found, after + 1))
             with self._transaction():
                 insert = "INSERT OR IGNORE INTO message VALUES (?, ?, ?, ?, ?, ?)"
-                carried = self._db.executemany(insert, remains.messages(found, last)).rowcount
-                self._db.execute("UPDATE state SET published = ?", (found,))
+                carried = self._db.executemany(insert, found).rowcount
+                self._db.execute("UPDATE state SET published = ?", (after,))
                 self._db.executemany("INSERT INTO listener VALUES (?)", [(host,) for host in remains.listeners()])
-            self.published, self.last = found, last
-            return carried
+            self.published, self.last = after, max(after, end) if told else after + carried
+            return carried if told else None
 
     def try_to_write(self, size: int) -> None:
         """Find out whether the journal can be written.
@@ -385,7 +390,7 @@ def refuse_newer(path: Path) -> None:
     """
     with contextlib.suppress(sqlite3.Error, OSError):
         if path.exists():
-            with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+            with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as db:
                 _refuse_newer(path, db)
 
 

@@ -9,6 +9,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -93,10 +94,9 @@ def sequence(text: str) -> int:
 
 
 def _with_journal(run: Callable[[sqlite3.Connection, argparse.Namespace], int], options: argparse.Namespace) -> int:
-    path = options.journal or directories.state() / "journal.db"
+    path = options.journal = options.journal or directories.state() / "journal.db"
     try:
-        db = sqlite3.connect(f"file:{quote(os.fsencode(path))}?mode=ro", uri=True, timeout=5)
-        db.text_factory = lenient_text
+        db = _open(path)
     except sqlite3.Error as error:
         raise JournalError(f"journal {path}: {error}") from error
     try:
@@ -105,6 +105,26 @@ def _with_journal(run: Callable[[sqlite3.Connection, argparse.Namespace], int], 
         raise JournalError(f"journal {path}: {error}") from error
     finally:
         db.close()
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    # Who may not write beside it can not make the files that SQLite reads a WAL by; without a WAL nobody writes.
+    still = not os.access(path.parent, os.W_OK) and _files(path)[1] is None
+    mode = "mode=ro&immutable=1" if still else "mode=ro"
+    db = sqlite3.connect(f"file:{quote(os.fsencode(path))}?{mode}", uri=True, timeout=5)
+    db.text_factory = lenient_text
+    return db
+
+
+def _files(path: Path) -> list[int | None]:
+    """Which files the journal and its WAL are at the moment."""
+    found: list[int | None] = []
+    for file in (path, Path(f"{path}-wal")):
+        try:
+            found.append(file.stat().st_ino)
+        except OSError:
+            found.append(None)
+    return found
 
 
 def _selected(db: sqlite3.Connection, options: argparse.Namespace) -> Iterator[Record]:
@@ -127,12 +147,21 @@ def _tail(db: sqlite3.Connection, options: argparse.Namespace) -> int:
     for record in newest:
         _print_line(record, options.json)
     last = newest[-1].seq if newest else db.execute("SELECT coalesce(max(seq), 0) FROM message").fetchone()[0]
+    files = _files(options.journal)
     while options.follow:
         sys.stdout.flush()
         time.sleep(FOLLOW_SECONDS)
-        for record in list(read_records(db, "WHERE seq > ? ORDER BY seq LIMIT ?", last, PAGE)):
-            _print_line(record, options.json)
-            last = record.seq
+        now = _files(options.journal)
+        while page := list(read_records(db, "WHERE seq > ? ORDER BY seq LIMIT ?", last, PAGE)):
+            for record in page:
+                _print_line(record, options.json)
+            last = page[-1].seq
+        if now != files:  # set aside, or written again; the numbers go on
+            with suppress(sqlite3.OperationalError):  # it is just being begun
+                new = _open(options.journal)
+                new.execute("SELECT 1 FROM message LIMIT 1")
+                db.close()
+                db, files = new, now
     return OK
 
 

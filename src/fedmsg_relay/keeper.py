@@ -272,7 +272,9 @@ class Keeper:
             window = OrderedDict({**{key: seq for key, seq in self.window.items() if seq <= self.handed}, **window})
             self.notices.append(f"a journal that could not be read was set aside as {self._aside}")
             found = f"of {waiting} messages that waited in it {carried} can be read"
-            log.error("%s; %s", self.notices[-1], "what waited in it can not be told" if carried is None else found)
+            first = journal.published + 1
+            untold = f"how many waited in it can not be told, {waiting} can be read, from seq {first} on"
+            log.error("%s; %s", self.notices[-1], untold if carried is None else found)
             self._aside = None
         self.journal, self.window, self.handed, self.listeners = journal, window, journal.published, listeners
         self._corrupt = False

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 from fedmsg_relay.records import Record, lenient_text, read_records
 
@@ -47,16 +49,16 @@ class Remains:
     """
 
     def __init__(self, path: Path) -> None:
-        self._db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        self._db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)
         self._db.text_factory = lenient_text
 
     def published(self) -> int | None:
         """``seq`` of the last message that was noted as published; None where that can not be read any more."""
         return self._number("SELECT published FROM state")
 
-    def last(self) -> int:
-        """``seq`` of the last message; 0 where that can not be read."""
-        return self._number("SELECT max(seq) FROM message") or 0
+    def last(self) -> int | None:
+        """``seq`` of the last message, 0 where there is none; None where that can not be read."""
+        return self._number("SELECT coalesce(max(seq), 0) FROM message")
 
     def listeners(self) -> list[str]:
         """IP addresses of the listeners that were connected last, as far as they can be read."""
@@ -64,16 +66,17 @@ class Remains:
             return [str(address) for (address,) in self._db.execute("SELECT address FROM listener")]
         return []
 
-    def messages(self, after: int, last: int) -> Iterator[Record]:
+    def messages(self, after: int, last: int | None) -> Iterator[Record]:
         """Read what can be read, from both ends: what cannot is mostly a page or two in between.
 
         Args:
             after: ``seq`` after which to begin.
-            last: ``seq`` of the last one.
+            last: ``seq`` of the last one; None where that can not be told.
 
         Yields:
             Each message once, in no order.
         """
+        last = sys.maxsize if last is None else last
         with contextlib.suppress(*UNREADABLE):
             for record in read_records(self._db, "WHERE seq > ? AND seq <= ? ORDER BY seq", after, last):
                 after = record.seq

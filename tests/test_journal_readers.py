@@ -1,0 +1,93 @@
+"""Who reads the journal beside the relay: a member of its group, and who follows it whatever becomes of its file."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from harness import Host, Process, Relay, locate, wait_until
+from wire import Sockets, Submitter, accepted, numbered
+
+MEMBER = ["/usr/bin/setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+"""Root without the right to read and write everything, as a member of the group root."""
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two other users")
+
+
+def seqs(tail: Process) -> list[int]:
+    return [json.loads(line)["seq"] for line in tail.stdout().splitlines(keepends=True) if line.endswith("\n")]
+
+
+def submitter(sockets: Sockets, host: Host, relay: Relay) -> Submitter:
+    host.configure_submit()
+    relay.start()
+    return sockets.submitter(host.submit)
+
+
+def not_ours(host: Host) -> Path:
+    """The state directory as a member of the group has it: to be read only."""
+    state = host.journal_file.parent
+    for path in (state, *state.iterdir()):
+        os.chown(path, 64321, 0)
+    state.chmod(0o750)
+    return state
+
+
+@as_root
+def test_a_member_of_the_group_reads_it_while_the_relay_runs_and_when_it_does_not(
+    host: Host, relay: Relay, sockets: Sockets
+) -> None:
+    assert submitter(sockets, host, relay).ask(*numbered(3)) == accepted(1, 3)
+    relay.settled()
+    state = not_ours(host)
+    probe = host.run(*MEMBER, "/usr/bin/touch", state / "x")
+    assert probe.code != 0, "a member may not write there"
+
+    def read(*command: str) -> str:
+        ran = host.run(*MEMBER, locate("fedmsg-relay"), "journal", *command)
+        assert (ran.code, ran.stderr) == (0, "")
+        return ran.stdout
+
+    for end in (lambda: None, relay.kill, lambda: relay.start().stop()):
+        end()
+        not_ours(host)
+        assert [json.loads(line)["seq"] for line in read("tail", "--json").splitlines()] == [1, 2, 3]
+        assert read("check") == "OK - 3 messages\n"
+    assert not Path(f"{host.journal_file}-wal").exists(), "the last was a relay that had closed it"
+
+
+@as_root
+def test_a_member_of_the_group_follows_it_from_before_the_relay_starts(
+    host: Host, relay: Relay, sockets: Sockets
+) -> None:
+    assert submitter(sockets, host, relay).ask(*numbered(3)) == accepted(1, 3)
+    relay.stop()
+    not_ours(host)
+    tail = host.start(*MEMBER, locate("fedmsg-relay"), "journal", "tail", "--follow", "--json")
+    wait_until(lambda: seqs(tail) == [1, 2, 3], "what is there")
+    relay.start()
+    assert sockets.submitter(host.submit).ask(*numbered(2, start=3)) == accepted(4, 5)
+    wait_until(lambda: seqs(tail) == [1, 2, 3, 4, 5], "what comes")
+
+
+def test_who_follows_it_goes_on_with_the_new_one_when_it_is_set_aside(
+    host: Host, relay: Relay, sockets: Sockets
+) -> None:
+    assert submitter(sockets, host, relay).ask(*numbered(3)) == accepted(1, 3)
+    tail = host.start("fedmsg-relay", "journal", "tail", "--follow", "--json")
+    wait_until(lambda: seqs(tail) == [1, 2, 3], "what is there")
+    relay.stop()
+    for path in (host.journal_file, Path(f"{host.journal_file}-wal")):
+        with path.open("r+b") as file:
+            file.write(os.urandom(4096))
+    relay.start()
+    relay.wait_for_log(" ERROR ", "was set aside")
+    first, last = sockets.submitter(host.submit).ask(*numbered(2, start=3))["seq"]
+    wait_until(lambda: len(seqs(tail)) >= 5, "what comes")
+    assert seqs(tail) == [1, 2, 3, first, last]
+    assert tail.stop(signal.SIGINT) == 130
+    assert tail.stderr() == ""
