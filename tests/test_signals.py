@@ -228,7 +228,7 @@ def test_ready_means_that_the_ports_listen(relay: Relay) -> None:
 
 def test_a_relay_that_can_not_start_never_says_ready(relay: Relay) -> None:
     relay.host.configure("tcp://relay.invalid:1", "tcp://relay.invalid:2")
-    assert relay.launch().wait() == 78
+    assert relay.launch().wait() == 69
     assert "READY=1" not in relay.systemd.listen()
 
 
