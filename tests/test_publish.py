@@ -210,6 +210,13 @@ def test_a_timeout_may_be_as_long_as_one_likes(submit_bus: Bus) -> None:
     assert host.run("fedmsg-relay", "probe", "--timeout", "3000000").code == 0
 
 
+def test_a_hook_that_takes_the_topic_away_is_told_that_nothing_was_sent(shared_bus: Bus) -> None:
+    statement = "fedmsg_relay.publish('x', {}, 'm', pre_fire_hook=lambda message: message.pop('topic'))"
+    ran = shared_bus.host.run("python", "-c", f"import fedmsg_relay; {statement}")
+    assert ran.code == 1
+    assert "NotWellFormedError: not well-formed, not sent: 'topic'" in ran.stderr
+
+
 def test_a_hook_may_take_the_msg_id_away(shared_bus: Bus) -> None:
     statement = "fedmsg_relay.publish('x', {}, 'm', pre_fire_hook=lambda message: message.pop('msg_id'))"
     ran = run(shared_bus.host, f"import fedmsg_relay; print({statement})")

@@ -258,7 +258,7 @@ def encode(wrapped: Json) -> tuple[bytes, bytes]:
     try:
         body = json.dumps(wrapped, sort_keys=True, separators=(",", ":"), default=_plain).encode()
         topic = str(wrapped["topic"]).encode()
-    except (TypeError, ValueError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:  # a hook may have taken the topic away
         raise NotWellFormedError(f"not well-formed, not sent: {error}") from error
     if b"\n" in topic:  # whether or not a relay would take it: a file in the spool can not hold it
         raise NotWellFormedError("not well-formed, not sent: the topic has a newline")
