@@ -199,6 +199,18 @@ def test_the_second_is_asked_where_the_first_is_busy(site: Site) -> None:
     assert journaled(site.second) == [{"log": "hello"}]
 
 
+def test_where_the_spool_has_no_room_for_the_rest_it_is_said_how_many_were_sent(site: Site) -> None:
+    site.configure(spool=True)
+    for relay in site.relays:
+        relay.kill()
+    lines = "x\n" * 11_500
+    with answering(site.first.host.submit, {"status": "accepted", "seq": [1, 1000]}, None) as asked:
+        ran = site.host.run("fedmsg-logger", stdin=lines)
+    assert asked[:2] == [1000, 1000]
+    assert ran.code == EX_UNAVAILABLE
+    assert "stopped at line 1001 of stdin, before it 1000 were sent and 0 spooled" in ran.one_error_line()
+
+
 def test_what_the_first_refuses_is_not_taken_to_the_second(site: Site) -> None:
     site.first.kill()
     refusal = {"status": "refused", "reason": "too-large", "detail": "message 1 of 1"}

@@ -156,7 +156,9 @@ class Publisher:
             try:
                 files = [""] * error.sent + spool.add(self._spool, messages[error.sent :])
             except spool.SpoolError as fault:
-                raise spool.SpoolError(f"{error}; {fault}") from error
+                neither = spool.SpoolError(f"{error}; {fault}")
+                neither.sent = error.sent
+                raise neither from error
             return _Taken(self._connection.address, files=files)
 
     def _send(self, messages: Sequence[Message], timeout: float) -> _Taken:

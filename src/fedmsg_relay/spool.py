@@ -120,7 +120,7 @@ def _refuse_when_full(path: str, files: int, size: int) -> int:
             continue  # delivered, or renamed, in this very moment
         present += 1
     if present + files > MAX_FILES or size > MAX_BYTES:
-        raise SpoolError(f"the spool {path} is full ({present} files); not sent")
+        raise SpoolError(f"the spool {path} is full ({present} files, no room for {files} more); not sent")
     return newest
 
 
