@@ -34,7 +34,7 @@ LINT_SECONDS = 300
 UNIT_SECONDS = 1200
 SCENARIO_SECONDS = 1200
 DESTROY_SECONDS = 120
-LANES = 3
+LANES = 2
 """Parts at a time of pytest and the scenarios: much of each is waiting. Scenarios give way to pytest."""
 UNIT_WORKERS = 2
 """Tests at a time, for the same reason."""
