@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +12,9 @@ from functools import partial
 
 import pytest
 
+from disk import Disk
 from harness import Host, Relay, wait_until
-from wire import Listener, Message, Publisher, Sockets, compare, envelope, join, numbered
+from wire import Listener, Message, Publisher, Sockets, Submitter, compare, envelope, join, numbered
 
 
 class Site:
@@ -130,6 +133,33 @@ def test_while_upstream_is_away_receipts_are_given_and_everything_waits(old: Sit
     assert new.relay.settled()["journaled"] == 1500
 
 
+def _taken(client: Submitter, message: Message) -> bool:
+    client.send(message)
+    return bool(client.answer()["status"] == "accepted")
+
+
+def test_what_could_not_be_journaled_is_kept_until_upstream_has_it(old: Site, new: Site, sockets: Sockets) -> None:
+    with contextlib.closing(Disk(old.host)) as disk, contextlib.closing(old.relay):
+        chained(old, new)
+        publisher = sockets.publisher(old.host.inbound)
+        subscribed(sockets, new, publisher)
+        client = sockets.submitter(old.host.submit)
+        os.kill(new.relay.pid, signal.SIGSTOP)
+        disk.fill()
+        unjournaled = numbered(50)
+        publisher.send_all(unjournaled)
+        wait_until(lambda: old.relay.status()["messages"]["unjournaled"] == 50, "50 that could not be journaled")
+        disk.free()
+        receipted = envelope("submit", 0)
+        wait_until(lambda: _taken(client, receipted), "a receipt again")
+        new.relay.kill()
+        new.relay.start()
+        wait_until(lambda: len([one for one in new.journaled() if one in unjournaled]) == 50, "all of it upstream")
+        assert [one for one in new.journaled() if one in unjournaled] == unjournaled
+        assert new.journaled().count(receipted) == 1
+        assert old.relay.settled()["waiting"] == 0
+
+
 def test_upstream_killed_again_and_again_loses_nothing_and_journals_nothing_twice(
     old: Site, new: Site, sockets: Sockets
 ) -> None:
@@ -173,6 +203,16 @@ def test_a_relay_is_not_chained_to_itself(host: Host, endpoint: str) -> None:
         ran = host.run("fedmsg-relay", *command, "--settings", settings)
         assert ran.code == 78
         assert "this relay itself: a loop" in ran.one_error_line()
+
+
+@pytest.mark.parametrize("address", ["tcp://*:9", "tcp://a b:9"])
+def test_an_upstream_that_can_not_be_connected_to_is_refused_at_once(host: Host, address: str) -> None:
+    host.configure_submit()
+    settings = host.write("relay.toml", f'[upstream]\nsubmit = ["tcp://127.0.0.1:9"]\noutbound = ["{address}"]\n')
+    for command in ([], ["check-config"]):
+        ran = host.run("fedmsg-relay", *command, "--settings", settings)
+        assert ran.code == 78
+        assert address in ran.one_error_line()
 
 
 def test_the_global_config_says_where_upstream_is(old: Site, new: Site, sockets: Sockets) -> None:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import zmq
+
 from fedmsg_relay import config as global_config
 from fedmsg_relay.errors import ConfigError
 from fedmsg_relay.settings import DEFAULT_PATH, Bind, Settings
@@ -119,7 +121,18 @@ def upstream(
             here = address in own
         if here:
             raise ConfigError(f"{origin}: {address} is this relay itself: a loop, in which no message would come out")
+        _try_to_connect(address, origin)
     return list(zip(submits, outbounds, strict=True))
+
+
+def _try_to_connect(address: str, origin: str) -> None:
+    """Refuse what libzmq would refuse once the relay runs; nobody need be there."""
+    with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
+        dealer.linger = 0
+        try:
+            dealer.connect(address)
+        except zmq.ZMQError as error:
+            raise ConfigError(f"{origin}: can not connect to {address}: {error.strerror}") from error
 
 
 def _plan_one(addresses: Sequence[str], origin: str) -> Plan:

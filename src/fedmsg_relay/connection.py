@@ -96,8 +96,9 @@ class InboundConnection:
             )
 
     def _connect(self, deadline: float, timeout: float) -> None:
-        if self._socket is not None:
-            self._socket.close(linger=0)
+        old, self._socket = self._socket, None
+        if old is not None:
+            old.close(linger=0)
         kind = Kind(zmq.XPUB, {zmq.XPUB_NODROP: 1, zmq.SNDHWM: self._high_water_mark or 1000})
         self.address, self._socket = first_ready(self._context, kind, self._addresses, self._where, deadline)
         if self._socket is None:

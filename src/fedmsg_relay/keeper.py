@@ -192,7 +192,8 @@ class Keeper:
         self._next_trim = time.monotonic() + 1
         try:
             self.bytes = self.journal.size()
-            self._compare_room(retention.keep_bytes - self.bytes)
+            with suppress(OSError):  # the directory is gone: what writes next says so
+                self._compare_room(retention.keep_bytes - self.bytes)
             if self.journal.trim(retention.keep_days * 86400, retention.keep_bytes):
                 self._next_trim = 0.0
                 return True

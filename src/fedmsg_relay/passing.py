@@ -6,16 +6,19 @@ at every outbound along the chain exactly once, in one order. While upstream is 
 Invariants:
 
 1. A message is noted as handed over when upstream has given its receipt, so upstream has it on disk.
-2. One batch is on its way at a time, always to a relay that is joined (:mod:`fedmsg_relay.upstream`); without a receipt
-   the same batch is submitted again, and upstream's dedup window knows it.
+2. One batch, of what is journaled or of what could not be, is on its way at a time, always to a relay that is joined
+   (:mod:`fedmsg_relay.upstream`); without a receipt the same batch is submitted again, and upstream's dedup window
+   knows it.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 import zmq
 
@@ -27,6 +30,8 @@ from fedmsg_relay.outbound import Outbound
 from fedmsg_relay.publishing import Hold
 from fedmsg_relay.records import Entry, Record
 from fedmsg_relay.upstream import ANSWER_SECONDS, Link, State
+
+_M = TypeVar("_M", Record, Entry)
 
 BATCH_BYTES = 1024 * 1024
 """Bytes after which a batch takes no further message."""
@@ -46,10 +51,11 @@ class _OnItsWay:
     """A batch that upstream has not yet answered."""
 
     link: Link
-    upto: int
-    messages: list[Record]
-    damaged: int
+    messages: list[Record] | list[Entry]
     since: float
+    upto: int | None = None
+    """Its last seq; None of what could not be journaled."""
+    damaged: int = 0
 
 
 class Passing:
@@ -94,7 +100,7 @@ class Passing:
     @property
     def settled(self) -> bool:
         """Whether nothing is left to do as time passes."""
-        waits = self._keeper.waiting and self.using and not self._on_its_way  # for retry_after
+        waits = (self._keeper.waiting or self._unjournaled) and self.using and not self._on_its_way  # for retry_after
         return not (self._hold.on or waits or any(link.unsettled for link in self.links))
 
     @property
@@ -106,7 +112,7 @@ class Passing:
     def finished(self) -> bool:
         """Whether a stop has nothing more to wait for."""
         echoed = self._echo is None or time.monotonic() > self._echo_until
-        return self.using is None or (not self._keeper.waiting and echoed)
+        return self.using is None or (not self._keeper.waiting and not self._unjournaled and echoed)
 
     def introduce(self, subscription: bytes) -> bytes:
         """Answer a chained relay that asks who this is.
@@ -181,48 +187,51 @@ class Passing:
         if not self._keeper.waiting:
             self._pass_unjournaled(link)
             return
-        waiting = self._keeper.next_waiting(1 if self._one_by_one else submit.MAX_MESSAGES)
-        messages: list[Record] = []
-        size = 0
-        for record in waiting.records:
-            size += len(record.topic) + len(record.body)
-            if messages and size > BATCH_BYTES:
-                break
-            messages.append(record)
+        waiting = self._keeper.next_waiting(self._at_most)
+        messages = _first_of(waiting.records)
         whole = len(messages) == len(waiting.records)
         upto = waiting.upto if whole else messages[-1].seq
         damaged = upto - self._keeper.handed - len(messages)
         if not messages:
             self._hand_over(upto, batch, 0, damaged)
-        elif link.pass_on([frame for record in messages for frame in (record.topic, record.body)]):
-            self._on_its_way = _OnItsWay(link, upto, messages, damaged, time.monotonic())
+        elif link.pass_on(_frames(messages)):
+            self._on_its_way = _OnItsWay(link, messages, time.monotonic(), upto, damaged)
 
     def _take_answer(self, link: Link, answer: dict[str, Any], batch: Batch) -> None:
         sent = self._on_its_way
         if sent is None or sent.link is not link:
-            return  # to what was not journaled
+            return
         self._on_its_way = None
         status = answer.get("status")
         if status == "accepted":
             last = sent.messages[-1]
             if not answer.get("duplicates"):
                 self._echo, self._echo_until = (last.topic, last.body), time.monotonic() + ECHO_SECONDS
-            self._hand_over(sent.upto, batch, len(sent.messages), sent.damaged)
+            self._answered(sent, batch, len(sent.messages), sent.damaged)
         elif status == "refused" and len(sent.messages) > 1:
             self._one_by_one = len(sent.messages)  # one of them is at fault
         elif status == "refused":
-            log.error("upstream refuses message seq %d: %s", sent.upto, answer.get("reason"))
-            self._hand_over(sent.upto, batch, 0, sent.damaged + 1)
+            which = "that could not be journaled" if sent.upto is None else f"seq {sent.upto}"
+            log.error("upstream refuses message %s: %s", which, answer.get("reason"))
+            self._answered(sent, batch, 0, sent.damaged + 1)
         else:
             pause = answer.get("retry_after")
             # Whatever else it may answer: not at once again, and not never.
             wanted = pause if isinstance(pause, int | float) else 1.0
             self._not_before = time.monotonic() + min(wanted, ANSWER_SECONDS)
 
+    def _answered(self, sent: _OnItsWay, batch: Batch, published: int, damaged: int) -> None:
+        """Upstream has what was sent, or will not ever have it."""
+        self._one_by_one = max(0, self._one_by_one - 1)
+        if sent.upto is not None:
+            self._hand_over(sent.upto, batch, published, damaged)
+            return
+        for _ in sent.messages:
+            self._unjournaled.popleft()
+
     def _hand_over(self, upto: int, batch: Batch, published: int, damaged: int) -> None:
         batch.counts.published += published
         batch.counts.damaged += damaged
-        self._one_by_one = max(0, self._one_by_one - 1)
         self._keeper.handed = upto
         self._keeper.mark_published(upto)
 
@@ -233,6 +242,28 @@ class Passing:
             log.error("%d messages could neither be journaled nor passed on, nor kept: lost", len(entries) - room)
 
     def _pass_unjournaled(self, link: Link) -> None:
-        """Without a receipt of the own journal there is none to wait for: this goes once."""
-        while self._unjournaled and link.pass_on(self._unjournaled[0][:2]):
-            self._unjournaled.popleft()
+        """Submit what could not be journaled; it is kept in memory until upstream has it."""
+        messages = _first_of(islice(self._unjournaled, self._at_most))
+        if messages and link.pass_on(_frames(messages)):
+            self._on_its_way = _OnItsWay(link, messages, time.monotonic())
+
+    @property
+    def _at_most(self) -> int:
+        """How many messages the next batch may have."""
+        return 1 if self._one_by_one else submit.MAX_MESSAGES
+
+
+def _first_of(messages: Iterable[_M]) -> list[_M]:
+    """As many as make a batch; one at least, if there is one."""
+    batch: list[_M] = []
+    size = 0
+    for message in messages:
+        size += len(message.topic) + len(message.body)
+        if batch and size > BATCH_BYTES:
+            break
+        batch.append(message)
+    return batch
+
+
+def _frames(messages: Iterable[Record] | Iterable[Entry]) -> list[bytes]:
+    return [frame for message in messages for frame in (message.topic, message.body)]
