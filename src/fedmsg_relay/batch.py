@@ -7,13 +7,26 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from fedmsg_relay.accounting import Counts
+from fedmsg_relay.greeter import Peer
 from fedmsg_relay.records import Entry, Rejected
+
+
+class Back(NamedTuple):
+    """The way back to who submitted a batch.
+
+    Attributes:
+        peer: whose connection it came over.
+        route: the frames that the reply begins with.
+    """
+
+    peer: Peer
+    route: list[bytes]
 
 
 class Submitted(NamedTuple):
     """A submitted batch whose answer is due."""
 
-    route: list[bytes]
+    back: Back
     first: int
     last: int
     messages: int
@@ -30,7 +43,7 @@ class Batch:
         known: ``seq`` that those of the entries will have whose ``msg_id`` a retry is known by.
         from_inbound: how many of the entries, the first ones, came at inbound.
         submitted: what gets a receipt once the batch is on disk.
-        refusals: what gets another answer: its route and the answer.
+        refusals: what gets another answer: the way back and the answer.
         rejected: for the quarantine.
         dropped: messages quarantined or refused, by reason.
         counts: for the accounting.
@@ -42,7 +55,7 @@ class Batch:
     known: dict[str, int] = field(default_factory=dict)
     from_inbound: int = 0
     submitted: list[Submitted] = field(default_factory=list)
-    refusals: list[tuple[list[bytes], bytes]] = field(default_factory=list)
+    refusals: list[tuple[Back, bytes]] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
     counts: Counts = field(default_factory=Counts)

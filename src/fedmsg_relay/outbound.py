@@ -8,20 +8,17 @@ does not move.
 
 from __future__ import annotations
 
-import fcntl
 import os
-import socket
-import struct
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import zmq
 import zmq.backend
 
+from fedmsg_relay import limits, tcp
 from fedmsg_relay.log import log
 from fedmsg_relay.peers import Peers, source
 
@@ -38,6 +35,9 @@ _FIRST = int(zmq.SNDMORE | zmq.DONTWAIT)
 _send = zmq.backend.Socket.send
 """For each message: to combine the enums, or what pyzmq's own ``send`` is wrapped in, takes as long as to send."""
 
+SETTLE_SECONDS = 0.1
+"""A listener has subscribed to all it wants when it has not subscribed for so long; its first topic is not all."""
+
 CHECK_SECONDS = 1.0
 """How often laggards are looked at."""
 
@@ -45,12 +45,6 @@ MIRROR = b"fedmsg-relay-mirror."
 """What a chained relay subscribes to besides everything begins so: that tells whether we have it as a listener."""
 
 _THREADS = Path("/proc/self/task")
-
-_SIOCOUTQNSD = 0x894B
-"""linux/sockios.h; tcp(7)."""
-
-_BYTES_ACKED = struct.Struct("=120xQ")
-"""``tcpi_bytes_acked`` in ``struct tcp_info``, linux/tcp.h."""
 
 
 @dataclass
@@ -92,6 +86,7 @@ class Outbound:
             zmq.TCP_KEEPALIVE_IDLE: 60,
             zmq.TCP_KEEPALIVE_INTVL: 20,
             zmq.SNDHWM: SEND_QUEUE,
+            zmq.RCVHWM: 0,  # what may come is bounded by Inflow; at a limit here a PING could end the process
             zmq.MAXMSGSIZE: 65536,  # what listeners send are subscriptions
             zmq.LINGER: int(linger * 1000),
             zmq.XPUB_VERBOSE: 1,
@@ -107,8 +102,23 @@ class Outbound:
         """Address of the connection that last subscribed, by its file descriptor."""
         self._unplaced = 0
         """Subscriptions of which libzmq does not say whose they are: it speaks ZMTP 1 or 2 with them."""
+        self._last_subscribed = 0.0
         self.subscriptions = 0
         self._mirrors: set[bytes] = set()
+
+    def bind(self, address: str) -> None:
+        """Let listeners connect at an address.
+
+        Args:
+            address: for :func:`zmq_bind`.
+
+        Raises:
+            OSError: it cannot be bound.
+        """
+        try:
+            self.socket.bind(address)
+        except zmq.ZMQError as error:
+            raise OSError(error.errno, error.strerror) from error
 
     def publish(self, topic: bytes, body: bytes) -> None:
         """Hand one message to every listener whose queue has room.
@@ -145,7 +155,9 @@ class Outbound:
 
     def update(self) -> None:
         """Take in who came, subscribed and went, and look after laggards; never waits."""
-        while self.socket.poll(0):
+        for _ in range(limits.TURN_SUBSCRIPTIONS):
+            if not self.socket.poll(0):
+                break
             frame = self.socket.recv(copy=False)
             subscribed, topic = frame.bytes[:1] == b"\x01", frame.bytes[1:]
             if topic.startswith(MIRROR):
@@ -162,9 +174,10 @@ class Outbound:
             expected: from :meth:`hosts`.
 
         Returns:
-            True when from each of these addresses as many connections have subscribed.
+            True when from each of these addresses as many connections have subscribed, and nobody goes on subscribing.
         """
-        return Counter(expected) <= Counter(self.hosts())
+        settled = time.monotonic() - self._last_subscribed >= SETTLE_SECONDS
+        return settled and Counter(expected) <= Counter(self.hosts())
 
     def mirrored_by(self, subscription: bytes) -> bool:
         """Tell whether a chained relay listens.
@@ -196,6 +209,7 @@ class Outbound:
 
     def _note_subscribed(self, connection: tuple[int, str] | None) -> None:
         self.subscriptions += 1
+        self._last_subscribed = time.monotonic()
         if connection is None:
             self._unplaced += 1
         else:
@@ -205,7 +219,7 @@ class Outbound:
     def _send_past_a_full_queue(self, topic: bytes) -> None:
         """Wait a little for the full queue, then send to all others."""
         started = time.monotonic()
-        before = {fd: _flow(fd) for fd, _ in self.listeners.connections()}
+        before = {fd: tcp.flow(fd) for fd, _ in self.listeners.connections()}
         self._patience = min(PATIENCE_SECONDS, self._patience + (started - self._refilled) * PATIENCE_SHARE)
         try:
             self.socket.sndtimeo = max(1, int(self._patience * 1000))
@@ -220,7 +234,7 @@ class Outbound:
             self._refilled = time.monotonic()
             self._patience = max(0.0, self._patience - (self._refilled - started))
 
-    def _note_laggards(self, before: dict[int, _Flow | None]) -> None:
+    def _note_laggards(self, before: dict[int, tcp.Flow | None]) -> None:
         """Find whose connection has stood still with bytes to send: theirs is the full queue.
 
         From here on libzmq passes over that listener without a word, until its queue has room: it must be found now.
@@ -228,7 +242,7 @@ class Outbound:
         """
         behind = {}
         for fd, address in self.listeners.connections():
-            if fd not in self.laggards and (now := _flow(fd)) and now.unsent:
+            if fd not in self.laggards and (now := tcp.flow(fd)) and now.unsent:
                 behind[fd] = (now, address)
         still = [fd for fd, (now, _) in behind.items() if now == before.get(fd)]
         for fd in still or sorted(behind, key=lambda fd: behind[fd][0].unsent)[-1:]:
@@ -241,7 +255,7 @@ class Outbound:
         self._checked = time.monotonic()
         present = dict(self.listeners.connections())
         for fd, laggard in list(self.laggards.items()):
-            state = _flow(fd) if present.get(fd) == laggard.address else None
+            state = tcp.flow(fd) if present.get(fd) == laggard.address else None
             if state is None:
                 log.warning("listener %s left without catching up; it lost about %d", laggard.address, laggard.lost)
                 del self.laggards[fd]
@@ -255,20 +269,3 @@ class Outbound:
 def _sleeps(thread: int) -> bool:
     """Whether a thread waits, by its ``stat`` in proc(5), behind the name in parentheses."""
     return os.pread(thread, 256, 0).rpartition(b")")[2][1:2] == b"S"
-
-
-class _Flow(NamedTuple):
-    """How far a connection is: bytes the kernel holds and could not send yet, and bytes the peer has acknowledged."""
-
-    unsent: int
-    acked: int
-
-
-def _flow(fd: int) -> _Flow | None:
-    try:
-        with socket.socket(fileno=os.dup(fd)) as connection:
-            (unsent,) = struct.unpack("i", fcntl.ioctl(connection, _SIOCOUTQNSD, b"\0" * 4))
-            (acked,) = _BYTES_ACKED.unpack(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 128))
-    except OSError:
-        return None  # closed in this very moment, or no TCP
-    return _Flow(unsent, acked)

@@ -2,46 +2,31 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import socket
 import struct
-import termios
 import threading
 import time
+from collections import Counter
 from contextlib import suppress
 
 import zmq
 
+from fedmsg_relay import limits, tcp
+from fedmsg_relay.inflow import Inflow
 from fedmsg_relay.log import log
 
-_EVENTS = (
-    zmq.Event.LISTENING
-    | zmq.Event.ACCEPTED
-    | zmq.Event.HANDSHAKE_SUCCEEDED
-    | zmq.Event.DISCONNECTED
-    | zmq.Event.MONITOR_STOPPED
-)
-
-QUIET_MILLISECONDS = 8
-"""Longer than the pauses within a burst; the kernel's own clock ticks every 4."""
-
-_LAST_RECEIVED = struct.Struct("=52xI72x")
-"""``tcpi_last_data_recv``, milliseconds, in the first 128 bytes of ``struct tcp_info``, linux/tcp.h."""
-
-_HOPS = ((socket.IPPROTO_IP, 21), (socket.IPPROTO_IPV6, 73))
-"""IP_MINTTL and IPV6_MINHOPCOUNT, for which the socket module has no names, see ip(7)."""
+_EVENTS = zmq.Event.ACCEPTED | zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED | zmq.Event.MONITOR_STOPPED
 
 
 class Peers:
-    """The connections of one bound socket, watched by a thread of its own.
+    """The connections of one socket of libzmq's, watched by a thread of its own.
 
-    A one-off script is gone in a few milliseconds, and the kernel can tell its address only while it is there: so the
+    A peer may be gone in a few milliseconds, and the kernel can tell its address only while it is there: so the
     monitor is not read in the relay's loop, which may have a batch in hand.
 
     Args:
         bound: the socket to watch, before it is bound.
-        role: what its peers are: ``publisher`` or ``listener``.
+        role: what its peers are, for the log: ``listener``.
     """
 
     def __init__(self, bound: zmq.Socket[bytes], role: str) -> None:
@@ -49,9 +34,15 @@ class Peers:
         self.accepted = 0
         self.closed = 0
         self.handshake_failed = 0
+        self.turned_away = 0
+        """Connections that were closed at once, as there were too many."""
         self._bound = bound
-        self._left = time.monotonic()
-        self._listening: list[int] = []
+        self._began = time.monotonic()
+        self._left: dict[int | None, float] = {}
+        self._ports: dict[int, int | None] = {}
+        self._hosts: Counter[str] = Counter()
+        self._capacity = limits.connections()
+        self._inflow = Inflow(role)
         self._by_fd: dict[int, str] = {}
         self._handshaking: dict[int, None] = {}
         self._monitor: zmq.Socket[bytes] = bound.get_monitor_socket(_EVENTS)
@@ -66,44 +57,37 @@ class Peers:
     @property
     def idle_seconds(self) -> float:
         """Seconds since the last peer left; 0 while there is one, and since the start when none ever came."""
-        return 0.0 if self._by_fd else time.monotonic() - self._left
+        return 0.0 if self._by_fd else time.monotonic() - max(self._left.values(), default=self._began)
+
+    @property
+    def cut(self) -> int:
+        """Connections that were cut as they cost too much."""
+        return self._inflow.cut
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for another one."""
+        return len(self._by_fd) >= self._capacity
+
+    def usage(self, port: int | None) -> tuple[list[str], float]:
+        """Tell who is connected to a port of ours, and for how many seconds nobody has been.
+
+        Args:
+            port: the port; None for what is not TCP.
+        """
+        ports = self._ports.copy()
+        found = sorted(address for fd, address in self.connections() if ports.get(fd) == port)
+        return found, 0.0 if found else time.monotonic() - self._left.get(port, self._began)
 
     def connections(self) -> list[tuple[int, str]]:
         """File descriptors and addresses of the peers connected now."""
         return list(self._by_fd.copy().items())
 
-    def keep_out_newcomers(self) -> None:
-        """Let nobody connect any more, without closing: the kernel drops what asks for a connection, so it is retried.
-
-        libzmq's own way, to unbind, also cuts the connections it has accepted, with what they have sent.
-        """
-        for fd in self._listening:
-            # No packet comes with so many hops left (hosts start with 64 or 128). A socket filter would be plainer, but
-            # not every kernel lets an unprivileged user attach one.
-            _require_hops(fd, 255)
-
-    def half_close(self, only_quiet: bool, only_read: bool) -> None:
-        """Ask peers to close without losing what they have sent: they read end of file, close, and their queue waits.
-
-        The kernel still delivers what a peer had written, up to its own end of file; then its address is gone here.
-        But a libzmq that is disconnected in the middle of a burst forgets the message of which it has written the
-        topic and not yet the body. And ours, when both ends close while its queue for a publisher is full, takes in
-        that queue and forgets what the kernel still holds.
-
-        Args:
-            only_quiet: leave alone those that are sending at this moment.
-            only_read: leave alone those of which the kernel holds what libzmq has not read.
-        """
-        for fd in list(self._by_fd):
-            _require_hops(fd, 0)  # who stood in the door when it was closed has inherited what closed it
-            with suppress(OSError), _borrowed(fd) as connection:
-                if (not only_quiet or _quiet(connection)) and not (only_read and _unread(connection)):
-                    connection.shutdown(socket.SHUT_WR)
-
     def close(self) -> None:
         """Stop watching. To be called before the bound socket is closed."""
         self._bound.disable_monitor()
         self._thread.join()
+        self._inflow.close()
 
     def _watch(self) -> None:
         """Take in what the monitor has to say; one log line for each peer that came or went."""
@@ -117,88 +101,48 @@ class Peers:
             elif event == zmq.Event.HANDSHAKE_SUCCEEDED:
                 # The event does not say whose; handshakes are short, so it is the one that began first.
                 self._handshaking.pop(next(iter(self._handshaking), -1), None)
-            elif event == zmq.Event.LISTENING:
-                self._listening.append(value)
             else:
                 self._monitor.close()
                 return
 
     def _came(self, fd: int) -> None:
         address = "unknown"  # if it is gone already
-        with suppress(OSError), _borrowed(fd) as connection:
-            address = format_address(connection.getpeername())
+        with suppress(OSError), tcp.borrowed(fd) as connection:
+            address = tcp.format_address(connection.getpeername())
         self._by_fd[fd] = address
+        self._ports[fd] = tcp.local_port(fd)
         self._handshaking[fd] = None
+        self._hosts[tcp.host_of(address)] += 1
         self.accepted += 1  # when it can be seen who
         log.info("%s connected %s", self.role, address)
+        self._inflow.watch(fd, address)
+        self._turn_away_surplus(fd, address)
+
+    def _turn_away_surplus(self, fd: int, address: str) -> None:
+        """Close what would take the room of others; one that is silent is as it should be here, so it is the newest."""
+        host = tcp.host_of(address)
+        if len(self._by_fd) > self._capacity:
+            why = f"there are {self._capacity} already"
+        elif self._hosts[host] > self._capacity * limits.ADDRESS_SHARE:
+            why = f"{host} has {self._hosts[host] - 1} of {self._capacity} already"
+        else:
+            return
+        self.turned_away += 1
+        log.warning("%s turned away %s: %s", self.role, address, why)
+        with suppress(OSError), tcp.borrowed(fd) as connection:
+            connection.shutdown(socket.SHUT_RDWR)
 
     def _went(self, fd: int) -> None:
-        self._left = time.monotonic()
         address = self._by_fd.pop(fd, "unknown")
+        self._left[self._ports.pop(fd, None)] = time.monotonic()
+        self._hosts[tcp.host_of(address)] -= 1
+        self._hosts += Counter()  # without those that have nothing
         self.closed += 1
         if fd in self._handshaking:
             del self._handshaking[fd]
             self.handshake_failed += 1
             log.warning("handshake failed %s: it does not speak ZeroMQ, or left before it did", address)
         log.info("%s disconnected %s", self.role, address)
-
-
-def _quiet(connection: socket.socket) -> bool:
-    """Whether it has received nothing for a moment."""
-    try:
-        info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 128)
-    except OSError:
-        return True  # no TCP: it does not say
-    (silence,) = _LAST_RECEIVED.unpack(info)
-    return bool(silence >= QUIET_MILLISECONDS)
-
-
-def _unread(connection: socket.socket) -> bool:
-    """Whether the kernel holds bytes of it that were not read yet."""
-    (count,) = struct.unpack("i", fcntl.ioctl(connection, termios.FIONREAD, b"\0" * 4))
-    return bool(count)
-
-
-def _borrowed(fd: int) -> socket.socket:
-    """Get at a connection of libzmq's; raises OSError when it is closed already."""
-    return socket.socket(fileno=os.dup(fd))
-
-
-def _require_hops(fd: int, hops: int) -> None:
-    """Let the kernel drop what comes with fewer hops left; 0 lets everything in."""
-    for level, option in _HOPS:
-        with suppress(OSError), _borrowed(fd) as connection:
-            connection.setsockopt(level, option, hops)
-
-
-def format_address(name: tuple[str, int] | tuple[str, int, int, int] | str | bytes) -> str:
-    """Write a socket address as an operator would.
-
-    Args:
-        name: from getpeername(2).
-
-    Returns:
-        ``10.5.126.12:41234`` (also when mapped into IPv6), ``[2001:db8::1]:41234``, or ``local`` for ipc.
-    """
-    if not isinstance(name, tuple):
-        return "local"
-    host = name[0].removeprefix("::ffff:")
-    return f"[{host}]:{name[1]}" if ":" in host else f"{host}:{name[1]}"
-
-
-def peer_address(frame: zmq.Frame) -> str:
-    """Get the IP address a frame came from.
-
-    Args:
-        frame: as libzmq gave it.
-
-    Returns:
-        The address; ``unknown`` over ipc, and of peers that speak ZMTP 1: libzmq does not say it.
-    """
-    try:
-        return str(frame.get("Peer-Address")).removeprefix("::ffff:")
-    except zmq.ZMQError:
-        return "unknown"
 
 
 def source(frame: zmq.Frame) -> tuple[int, str] | None:
@@ -216,7 +160,7 @@ def source(frame: zmq.Frame) -> tuple[int, str] | None:
     except zmq.ZMQError:
         return None
     try:
-        with _borrowed(fd) as connection:
-            return fd, format_address(connection.getpeername())
+        with tcp.borrowed(fd) as connection:
+            return fd, tcp.format_address(connection.getpeername())
     except OSError:
         return fd, "unknown"

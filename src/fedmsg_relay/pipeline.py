@@ -21,28 +21,17 @@ from typing import NamedTuple, Protocol
 import msgspec
 import zmq
 
-from fedmsg_relay import drops, message, submit
+from fedmsg_relay import drops, limits, message, submit, tcp
 from fedmsg_relay.accounting import Accounting, Counts
-from fedmsg_relay.batch import Batch, Submitted
+from fedmsg_relay.batch import Back, Batch, Submitted
 from fedmsg_relay.drops import DropLog
 from fedmsg_relay.keeper import Keeper
 from fedmsg_relay.log import log
 from fedmsg_relay.message import Reason
-from fedmsg_relay.peers import peer_address
+from fedmsg_relay.receiver import Receiver
 from fedmsg_relay.records import Entry, Rejected
 from fedmsg_relay.settings import Settings
-
-_DONTWAIT, _MORE = int(zmq.DONTWAIT), int(zmq.DONTWAIT | zmq.SNDMORE)
-"""For each message: the enums are slow."""
-
-BATCH_MESSAGES = 2000
-"""Messages a batch takes at most, so that peers, signals and the watchdog are seen to between two batches."""
-
-BATCH_BYTES = 16 * 1024 * 1024
-"""Bytes after which a batch takes no further message."""
-
-BACKLOG_BYTES = 64 * 1024 * 1024
-"""Bytes of submitted batches that may wait for their turn; who submits beyond that is told that the relay is busy."""
+from fedmsg_relay.zmtp import Message, Oversize
 
 FAULT_RETRY_AFTER = 2.0
 """Seconds after which a submitter shall try again when the journal can not be written."""
@@ -84,14 +73,23 @@ class Request(NamedTuple):
     """A submitted batch that waits for its turn.
 
     Attributes:
-        batch: topic and body of its messages, and the way back.
-        frame: one of its frames, which knows whose it is.
+        messages: topic and body of each.
+        back: where its answer goes.
         size: bytes of its messages.
     """
 
-    batch: submit.Request
-    frame: zmq.Frame
+    messages: list[tuple[bytes, bytes]]
+    back: Back
     size: int
+
+
+class Rejection(NamedTuple):
+    """A message that is not taken: why, from which IP address, and what is kept of it."""
+
+    reason: str
+    source: str
+    topic: bytes
+    body: bytes
 
 
 class Onwards(Protocol):
@@ -127,8 +125,8 @@ class Pipeline:
     """Takes messages from inbound and submit to the journal, onwards, and to their receipts.
 
     Args:
-        inbound: SUB, bound and subscribed.
-        submits: ROUTER, bound.
+        inbound: where publishers are connected.
+        submits: where submitters are.
         keeper: of the journal.
         onwards: the stage that comes after the journal.
         settings: the daemon's own settings; may be replaced.
@@ -136,8 +134,8 @@ class Pipeline:
 
     def __init__(
         self,
-        inbound: zmq.Socket[bytes],
-        submits: zmq.Socket[bytes],
+        inbound: Receiver,
+        submits: Receiver,
         keeper: Keeper,
         onwards: Onwards,
         settings: Settings,
@@ -160,7 +158,12 @@ class Pipeline:
     @property
     def settled(self) -> bool:
         """Whether nothing is left to do as time passes."""
-        return self._onwards.settled and not self._backlog
+        return self._onwards.settled and not self._more_to_take
+
+    @property
+    def _more_to_take(self) -> bool:
+        """Whether something has come that no turn has taken yet."""
+        return bool(self._backlog) or self._inbound.pending or self._submits.pending
 
     def turn(self) -> bool:
         """Take one batch through all stages, without waiting.
@@ -181,82 +184,81 @@ class Pipeline:
         self._report()
         # Whatever else is to do, or under load it would never be done.
         trimmed = self._keeper.trim(self.settings.journal)
-        return more or trimmed or bool(self._backlog) or batch.counts.received >= BATCH_MESSAGES
+        return more or trimmed or self._more_to_take
 
     # receive -> admit
 
     def _receive_inbound(self, batch: Batch) -> None:
-        receive = self._inbound.recv
         max_size = self.settings.limits.max_message_size
         examine, add = message.examine, batch.add
-        while batch.counts.received < BATCH_MESSAGES and batch.size < BATCH_BYTES:
-            try:
-                frame = receive(_DONTWAIT, copy=False)
-            except zmq.Again:
-                return
-            topic = frame.bytes
-            bodies: list[bytes] = []
-            while frame.more:
-                frame = receive(copy=False)
-                if len(bodies) < 2:
-                    bodies.append(frame.bytes)
-            batch.counts.received += 1
-            if len(bodies) == 1:
-                body = bodies[0]
+        for peer, messages in self._inbound.receive(max_size, 2, limits.cut_bytes(max_size)):
+            batch.counts.received += len(messages)
+            for frames in messages:
+                if isinstance(frames, Oversize) or len(frames) != 2:
+                    self._quarantine_unreadable(batch, frames, tcp.host_of(peer.address))
+                    continue
+                topic, body = frames
                 reason, msg_id = examine(topic, body, max_size, find_msg_id)
-            else:
-                body = b"".join(bodies)
-                reason, msg_id = Reason.FRAME_COUNT, None
-            batch.size += len(topic) + len(body)
-            if reason is None:
-                add(Entry(topic, body, msg_id))
-            else:
-                batch.counts.quarantined += 1
-                self._reject(batch, reason, peer_address(frame), topic, body)
+                batch.size += len(topic) + len(body)
+                if reason is None:
+                    add(Entry(topic, body, msg_id))
+                else:
+                    batch.counts.quarantined += 1
+                    self._reject(batch, Rejection(reason, tcp.host_of(peer.address), topic, body))
+
+    def _quarantine_unreadable(self, batch: Batch, found: Message, source: str) -> None:
+        """Set aside what is not two frames, or too large to be kept."""
+        batch.counts.quarantined += 1
+        if isinstance(found, Oversize):
+            reason = Reason.TOO_LARGE if found.frames == 2 else Reason.FRAME_COUNT
+            self._reject(batch, Rejection(reason, source, found.first, found.others), found.size)
+        else:
+            self._reject(batch, Rejection(Reason.FRAME_COUNT, source, found[0], b"".join(found[1:])))
 
     def _receive_submits(self, batch: Batch) -> None:
         self._fill_backlog(batch)
         # A share of its own: however much comes at inbound, submit is answered.
-        full, heavy = batch.counts.received + BATCH_MESSAGES, batch.size + BATCH_BYTES
+        full, heavy = batch.counts.received + limits.TURN_MESSAGES, batch.size + limits.TURN_BYTES
         while self._backlog and batch.counts.received < full and batch.size < heavy:
             request = self._backlog.popleft()
             self._backlog_bytes -= request.size
-            self._admit_submit(request.batch, request.frame, batch)
+            self._admit_submit(request, batch)
 
     def _fill_backlog(self, batch: Batch) -> None:
         """Take in what was submitted, so that who submits too much is told so and does not just wait."""
-        took = 0
-        for _ in range(BATCH_MESSAGES):
-            if took > BACKLOG_BYTES:
-                return
-            try:
-                frames = [self._submits.recv(_DONTWAIT, copy=False)]
-            except zmq.Again:
-                return
-            while frames[-1].more:
-                frames.append(self._submits.recv(copy=False))
-            request = submit.parse([frame.bytes for frame in frames])
-            if isinstance(request, submit.Inquiry):
-                batch.refusals.append((request.route, self._onwards.introduce(request.subscription)))
-                continue
-            if isinstance(request, submit.Malformed):
-                batch.counts.received += 1
-                batch.counts.refused += 1
-                self._reject(batch, request.code, peer_address(frames[-1]), b"", b"")
-                batch.refusals.append((request.route, submit.refused(request.code, request.detail)))
-                continue
-            size = sum(len(topic) + len(body) for topic, body in request.messages)
-            took += size
-            if request.passed and not self._onwards.takes_passed:
-                batch.refusals.append((request.route, submit.busy(LOAD_RETRY_AFTER)))
-            elif self._backlog and self._backlog_bytes + size > BACKLOG_BYTES:
-                batch.refusals.append((request.route, submit.busy(LOAD_RETRY_AFTER)))
-                self.overloaded += 1
-            else:
-                self._backlog.append(Request(request, frames[-1], size))
-                self._backlog_bytes += size
+        max_size = self.settings.limits.max_message_size
+        bounds = (limits.request_bytes(max_size), submit.MAX_FRAMES, limits.cut_bytes(max_size))
+        for peer, requests in self._submits.receive(*bounds):
+            for frames in requests:
+                if isinstance(frames, Oversize):
+                    request: submit.Request | submit.Inquiry | submit.Malformed = submit.too_large(frames)
+                else:
+                    request = submit.parse(frames)
+                self._take_request(request, Back(peer, request.route), batch)
 
-    def _admit_submit(self, request: submit.Request, frame: zmq.Frame, batch: Batch) -> None:
+    def _take_request(
+        self, request: submit.Request | submit.Inquiry | submit.Malformed, back: Back, batch: Batch
+    ) -> None:
+        if isinstance(request, submit.Inquiry):
+            batch.refusals.append((back, self._onwards.introduce(request.subscription)))
+            return
+        if isinstance(request, submit.Malformed):
+            batch.counts.received += 1
+            batch.counts.refused += 1
+            self._reject(batch, Rejection(request.code, tcp.host_of(back.peer.address), b"", b""))
+            batch.refusals.append((back, submit.refused(request.code, request.detail)))
+            return
+        size = sum(len(topic) + len(body) for topic, body in request.messages)
+        if request.passed and not self._onwards.takes_passed:
+            batch.refusals.append((back, submit.busy(LOAD_RETRY_AFTER)))
+        elif self._backlog_bytes + size > limits.BACKLOG_BYTES:
+            batch.refusals.append((back, submit.busy(LOAD_RETRY_AFTER)))
+            self.overloaded += 1
+        else:
+            self._backlog.append(Request(request.messages, back, size))
+            self._backlog_bytes += size
+
+    def _admit_submit(self, request: Request, batch: Batch) -> None:
         """Admit a submitted batch as a whole or not at all."""
         batch.counts.received += len(request.messages)
         entries: list[Entry] = []
@@ -265,16 +267,16 @@ class Pipeline:
             reason, msg_id = message.examine(topic, body, self.settings.limits.max_message_size, find_msg_id)
             if reason is not None:
                 batch.counts.refused += len(request.messages)
-                self._reject(batch, reason, peer_address(frame), topic, body)
+                self._reject(batch, Rejection(reason, tcp.host_of(request.back.peer.address), topic, body))
                 batch.dropped[reason] += len(request.messages) - 1
                 detail = f"message {len(entries) + 1} of {len(request.messages)}; none of them was taken"
-                batch.refusals.append((request.route, submit.refused(reason, detail)))
+                batch.refusals.append((request.back, submit.refused(reason, detail)))
                 return
             entries.append(Entry(topic, body, msg_id))
         before = len(batch.entries)
         seqs = [self._seen(entry, batch) or batch.add(entry) for entry in entries]
         duplicates = len(entries) - (len(batch.entries) - before)
-        batch.submitted.append(Submitted(request.route, min(seqs), max(seqs), len(seqs), duplicates))
+        batch.submitted.append(Submitted(request.back, min(seqs), max(seqs), len(seqs), duplicates))
 
     def _seen(self, entry: Entry, batch: Batch) -> int | None:
         """Find the ``seq`` of the same message, if it is within the dedup window or in this batch already."""
@@ -282,9 +284,10 @@ class Pipeline:
             return None
         return batch.known.get(entry.msg_id) or self._keeper.window.get(entry.msg_id)
 
-    def _reject(self, batch: Batch, reason: str, source: str, topic: bytes, body: bytes) -> None:
+    def _reject(self, batch: Batch, rejection: Rejection, size: int | None = None) -> None:
+        reason, source, topic, body = rejection
         batch.dropped[reason] += 1
-        batch.rejected.append(Rejected(str(reason), source, topic, body, len(topic) + len(body)))
+        batch.rejected.append(Rejected(str(reason), source, topic, body, size or len(topic) + len(body)))
         self._drops.note(str(reason), source)
 
     # journal
@@ -301,7 +304,7 @@ class Pipeline:
     def _take_back(self, batch: Batch) -> None:
         """Submit answers busy, so its messages were not taken; what came at inbound has no other chance and goes on."""
         for submitted in batch.submitted:
-            batch.refusals.append((submitted.route, submit.busy(FAULT_RETRY_AFTER)))
+            batch.refusals.append((submitted.back, submit.busy(FAULT_RETRY_AFTER)))
             batch.counts.received -= submitted.messages
         batch.submitted.clear()
         del batch.entries[batch.from_inbound :]
@@ -310,14 +313,10 @@ class Pipeline:
     # receipt
 
     def _answer(self, batch: Batch) -> None:
-        answers = [(s.route, submit.accepted(s.first, s.last, s.duplicates)) for s in batch.submitted]
-        for route, answer in (*answers, *batch.refusals):
-            try:
-                for frame in (*route, submit.VERSION):
-                    self._submits.send(frame, _MORE)
-                self._submits.send(answer, _DONTWAIT)
-            except zmq.ZMQError as error:
-                log.info("a submitter left before its answer: %s", error)
+        answers = [(s.back, submit.accepted(s.first, s.last, s.duplicates)) for s in batch.submitted]
+        for back, answer in (*answers, *batch.refusals):
+            if not self._submits.reply(back.peer, [*back.route, submit.VERSION, answer]):
+                log.info("a submitter left before its answer: %s", back.peer.address)
 
     # beside the pipeline
 

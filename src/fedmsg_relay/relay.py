@@ -7,14 +7,13 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import zmq
 
-from fedmsg_relay import __version__, bind, directories, peers
+from fedmsg_relay import __version__, bind, directories, zmtp
 from fedmsg_relay import log as logfile
 from fedmsg_relay.errors import ConfigError, RelayError
 from fedmsg_relay.keeper import Keeper
@@ -23,23 +22,10 @@ from fedmsg_relay.outbound import Outbound
 from fedmsg_relay.passing import Passing
 from fedmsg_relay.pipeline import Onwards, Pipeline
 from fedmsg_relay.publishing import Hold, Publishing
+from fedmsg_relay.receiver import Receiver
 from fedmsg_relay.settings import Settings
 from fedmsg_relay.systemd import Notifier
 from fedmsg_relay.upstream import Link
-
-RECEIVE_QUEUE = 1_000
-"""Messages, of any size, libzmq keeps for each publisher when we are busy; beyond it TCP holds the publisher back."""
-
-SUBMIT_QUEUE = 1
-"""The same for each client of submit: of any size, and the protocol is one request at a time."""
-
-SIZE_HEADROOM = 4
-MIN_CUT_BYTES = 64 * 1024 * 1024
-"""libzmq's MAXMSGSIZE: this multiple of our limit, or these bytes if they are more.
-
-libzmq cuts the connection of whoever sends more, in silence and with all that was queued behind it. Up to there a
-message is taken in and dropped with its reason; only what is larger still is worth the cut.
-"""
 
 DRAIN_SECONDS = 10.0
 """How long a stop waits at most for publishers' last bytes while nothing comes, and for those that send faster than it
@@ -105,24 +91,13 @@ class Relay:
         self._signals: list[int] = []
         self._wakeup = self._catch_signals()
         self._plans = plans
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._cut = max(MIN_CUT_BYTES, SIZE_HEADROOM * settings.limits.max_message_size)
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()  # of the links upstream
         log.info("start version=%s pid=%d", __version__, os.getpid())
         self.addresses = {name: list(plan.bind) for name, plan in plans.endpoints().items()}
         self.outbound = Outbound(linger=LINGER_SECONDS)
-        self._inbound = self._socket(zmq.SUB, RCVHWM=RECEIVE_QUEUE, MAXMSGSIZE=self._cut, LINGER=0)
-        self._inbound.subscribe(b"")
-        # A reply to someone who has gone is an error we see; one that waits for a slow client must not fill memory.
-        self._submits = self._socket(
-            zmq.ROUTER,
-            RCVHWM=SUBMIT_QUEUE,
-            MAXMSGSIZE=self._cut,
-            LINGER=int(ANSWER_SECONDS * 1000),
-            ROUTER_MANDATORY=1,
-        )
-        self.publishers = peers.Peers(self._inbound, "publisher")
-        self.submitters = peers.Peers(self._submits, "submitter")
-        self.peers = (self.publishers, self.submitters, self.outbound.listeners)
+        self.inbound = Receiver("publisher", zmtp.SUB)
+        self.submits = Receiver("submitter", zmtp.ROUTER)
+        self.peers = (self.inbound, self.submits, self.outbound.listeners)
         self.passing: Passing | None = None
         """The stage of a relay that is chained."""
         self._poller = zmq.Poller()
@@ -130,7 +105,7 @@ class Relay:
         self._next_look = 0.0
         self._changes = -1
         try:
-            self._bind(self.outbound.socket, "outbound", plans.outbound)
+            self._bind(self.outbound.bind, "outbound", plans.outbound)
             state = directories.state()
             self._lock = directories.lock(state)
             self.keeper = Keeper(state / "journal.db")
@@ -144,7 +119,7 @@ class Relay:
         if links:
             self.passing = Passing(identity, self.keeper, self.outbound, self.hold, links)
         self._onwards: Onwards = self.passing or Publishing(identity, self.keeper, self.outbound, self.hold)
-        self.pipeline = Pipeline(self._inbound, self._submits, self.keeper, self._onwards, settings)
+        self.pipeline = Pipeline(self.inbound, self.submits, self.keeper, self._onwards, settings)
 
     def run(self) -> None:
         """Relay until SIGTERM or SIGINT, also if it came during the start; then drain and close.
@@ -153,9 +128,9 @@ class Relay:
             RelayError: an address could not be bound; it says which and why.
         """
         # Inbound last: its publishers get no receipt, so what they send is lost where anything still fails.
-        self._bind(self._submits, "submit", self._plans.submit)
-        self._bind(self._inbound, "inbound", self._plans.inbound)
-        for source in (self._inbound, self._submits, self.outbound.socket, self._wakeup):
+        self._bind(self.submits.bind, "submit", self._plans.submit)
+        self._bind(self.inbound.bind, "inbound", self._plans.inbound)
+        for source in (self.inbound, self.submits, self.outbound.socket, self._wakeup):
             self._poller.register(source, zmq.POLLIN)
         self.notifier.tell(READY="1", STATUS="relaying")
         longest = min(TURN_MILLISECONDS, int(self.notifier.watchdog_interval * 1000) or TURN_MILLISECONDS)
@@ -231,42 +206,31 @@ class Relay:
         more = True
         while now < started + LONGEST_DRAIN_SECONDS:
             # Again and again: of a door just opened, and of who was let in when it was closed, is known a little later.
-            self.publishers.keep_out_newcomers()
-            self.submitters.keep_out_newcomers()
-            self.publishers.half_close(
-                only_quiet=now < started + QUIET_SECONDS, only_read=now < started + DRAIN_SECONDS
-            )
-            connected = self.publishers.addresses
+            self.inbound.keep_out_newcomers()
+            self.submits.keep_out_newcomers()
+            self.inbound.half_close(only_quiet=now < started + QUIET_SECONDS)
+            connected = self.inbound.addresses
             silent = now >= heard + DRAIN_SECONDS
-            if self._inbound.poll(0 if more and not silent else 10):
+            if self.inbound.wait(0 if more and not silent else 0.01):
                 heard = now
-            elif silent or not (more or connected or self.publishers.addresses):
+            elif silent or not (more or connected or self.inbound.addresses):
                 break
             more = self._turn()
             self.notifier.sign_of_life()
             now = time.monotonic()
-        if self.publishers.addresses:
-            log.warning("did not close within %.0f s: %s", now - started, ", ".join(self.publishers.addresses))
+        if self.inbound.addresses:
+            log.warning("did not close within %.0f s: %s", now - started, ", ".join(self.inbound.addresses))
         deadline = now + DRAIN_SECONDS
         more = self._turn()
         while not self._onwards.finished and time.monotonic() < deadline:
             self._wait(0 if more else UNSETTLED_MILLISECONDS)
             more = self._turn()
             self.notifier.sign_of_life()
-        if abandoned := self._count_abandoned():
+        if abandoned := self.inbound.abandon(ABANDON_SECONDS):
             log.error("stopped while more came in at inbound: dropped %d messages, or more, unread", abandoned)
         self.pipeline.close()
         self.close()
         self.keeper.close()  # knowing that all is out
-
-    def _count_abandoned(self) -> int:
-        """Count what has come in at inbound and is dropped with it; there is more where this takes too long."""
-        count, deadline = 0, time.monotonic() + ABANDON_SECONDS
-        with suppress(zmq.Again):
-            while time.monotonic() < deadline:
-                self._inbound.recv_multipart(zmq.DONTWAIT)
-                count += 1
-        return count
 
     def close(self) -> None:
         """Close all sockets; outbound lingers until listeners have taken what is queued for them, within its bound."""
@@ -274,35 +238,20 @@ class Relay:
             return
         if self.passing is not None:
             self.passing.close()
-        for watched in (self.publishers, self.submitters):
-            watched.close()
-        self._inbound.close()
-        self._submits.close()
+        self.inbound.close()
+        self.submits.close(linger=ANSWER_SECONDS)
         self.outbound.close()
         self._context.term()
 
     # Setting up.
 
-    def _socket(self, kind: int, **options: int) -> zmq.Socket[bytes]:
-        opened = self._context.socket(kind)
-        common = {
-            "IPV6": 1,
-            "BACKLOG": 4096,
-            "TCP_KEEPALIVE": 1,
-            "TCP_KEEPALIVE_IDLE": 60,
-            "TCP_KEEPALIVE_INTVL": 20,
-        }
-        for name, value in {**common, **options}.items():
-            opened.setsockopt(getattr(zmq, name), value)
-        return opened
-
-    def _bind(self, unbound: zmq.Socket[bytes], endpoint: str, plan: bind.Plan) -> None:
+    def _bind(self, open_at: Callable[[str], None], endpoint: str, plan: bind.Plan) -> None:
         for address in plan.foreign:
             log.info("left out %s %s: not an address of this host", endpoint, address)
         for address in plan.bind:
             try:
-                unbound.bind(address)
-            except zmq.ZMQError as error:
+                open_at(address)
+            except OSError as error:
                 raise RelayError(f"can not bind {endpoint} {address}: {os.strerror(error.errno or 0)}") from error
             log.info("bound %s %s", endpoint, address)
 
@@ -341,8 +290,6 @@ class Relay:
         else:
             fixed = [name for name in ("bind", "upstream") if getattr(new, name) != getattr(self._settings, name)]
             restart = f" ({' and '.join(fixed)} changed: needs a restart)" if fixed else ""
-            if new.limits.max_message_size > self._cut:
-                restart += f" (libzmq cuts off above {self._cut} bytes: needs a restart)"
             self._settings = self.pipeline.settings = new
             log.info(
                 "reloaded max_message_size=%d keep_days=%g keep_bytes=%d%s",

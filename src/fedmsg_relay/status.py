@@ -79,7 +79,7 @@ def describe(relay: Relay) -> Status:
         },
         "connections": {
             name: sum(getattr(group, name) for group in relay.peers)
-            for name in ("accepted", "closed", "handshake_failed")
+            for name in ("accepted", "closed", "handshake_failed", "turned_away", "cut")
         },
     }
 

@@ -1,8 +1,7 @@
-"""submit, version 1: what scripts say to the relay's ROUTER socket, and what it answers.
+"""submit, version 1: what scripts say to the relay at submit (a ROUTER, for them), and what it answers.
 
-See docs/submit.md for the protocol as a client's author needs it. Request frames, after the identity that ROUTER
-adds: ``b""``, ``b"FMR1"``, then ``topic``, ``body``, repeated up to ``MAX_MESSAGES`` times: a batch, accepted or
-refused as a whole.
+See docs/submit.md for the protocol as a client's author needs it. Request frames: ``b""``, ``b"FMR1"``, then ``topic``,
+``body``, repeated up to ``MAX_MESSAGES`` times: a batch, accepted or refused as a whole.
 Reply frames: ``b""``, ``b"FMR1"``, one JSON object.
 
 Relays say two things more to each other: ``b"FMR1?"`` and a topic ask who answers, and whether it has a listener that
@@ -14,14 +13,18 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from fedmsg_relay.message import Reason
+
+if TYPE_CHECKING:
+    from fedmsg_relay.zmtp import Oversize
 
 VERSION = b"FMR1"
 INQUIRY = b"FMR1?"
 PASSING = b"FMR1>"
 MAX_MESSAGES = 1000
+MAX_FRAMES = 2 + 2 * MAX_MESSAGES
 
 
 class Refusal(StrEnum):
@@ -40,7 +43,7 @@ class Request(NamedTuple):
     """A batch that somebody submitted.
 
     Attributes:
-        route: the frames that lead the reply back.
+        route: the frames that the reply begins with.
         messages: topic and body of each.
         passed: whether a chained relay passes them on.
     """
@@ -54,7 +57,7 @@ class Inquiry(NamedTuple):
     """A chained relay asks who answers here.
 
     Attributes:
-        route: the frames that lead the reply back.
+        route: the frames that the reply begins with.
         subscription: to look for among those of the listeners.
     """
 
@@ -66,7 +69,7 @@ class Malformed(NamedTuple):
     """A request that is none."""
 
     route: list[bytes]
-    code: Refusal
+    code: Refusal | Reason
     detail: str
 
 
@@ -74,25 +77,34 @@ def parse(frames: list[bytes]) -> Request | Inquiry | Malformed:
     """Read a request as it came from the ROUTER socket.
 
     Args:
-        frames: all of them, identity first.
+        frames: all of them.
 
     Returns:
         The batch, or the inquiry, or what is wrong with it.
     """
-    if len(frames) < 3 or frames[1] != b"":
-        return Malformed(
-            frames[:1], Refusal.BAD_REQUEST, "frames must be: empty, FMR1, then topic and body of each message"
-        )
-    route, version, rest = frames[:2], frames[2], frames[3:]
+    if len(frames) < 2 or frames[0] != b"":
+        return Malformed([], Refusal.BAD_REQUEST, "frames must be: empty, FMR1, then topic and body of each message")
+    route, version, rest = frames[:1], frames[1], frames[2:]
     if version == INQUIRY and len(rest) == 1:
         return Inquiry(route, rest[0])
     if version not in {VERSION, PASSING}:
         return Malformed(route, Refusal.BAD_VERSION, "this relay speaks FMR1")
     if not rest or len(rest) % 2:
         return Malformed(route, Refusal.BAD_REQUEST, "after FMR1 come topic and body of each message, at least one")
-    if len(rest) > 2 * MAX_MESSAGES:
-        return Malformed(route, Refusal.BATCH_TOO_LARGE, f"a batch is {MAX_MESSAGES} messages at most")
     return Request(route, list(zip(rest[::2], rest[1::2], strict=True)), version == PASSING)
+
+
+def too_large(request: Oversize) -> Malformed:
+    """Judge a request of more bytes or frames than a relay keeps of one.
+
+    Args:
+        request: what is known of it.
+    """
+    route = [] if request.first else [b""]
+    if request.frames <= 4:
+        return Malformed(route, Reason.TOO_LARGE, f"{request.size} bytes are more than this relay takes")
+    detail = f"a batch has at most {MAX_MESSAGES} messages and the bytes of the largest message, at least 16 MiB"
+    return Malformed(route, Refusal.BATCH_TOO_LARGE, detail)
 
 
 def accepted(first: int, last: int, duplicates: int) -> bytes:

@@ -1,0 +1,94 @@
+"""What one peer may cost the relay: every limit on peers, in one place. docs/protocol.md has them for users.
+
+What a message may hold stands in :mod:`fedmsg_relay.message`, what a user may change in relay.toml.
+"""
+
+from __future__ import annotations
+
+import resource
+
+# A message.
+
+MAX_FRAMES = 10_000
+"""Frames of one message; the connection that sends more is cut."""
+
+CUT_FACTOR, MIN_CUT_BYTES = 4, 64 * 1024 * 1024
+"""A connection is cut for a message of more than this multiple of the size limit, or these bytes if they are more.
+
+Up to there a message that is too large is read, counted with its reason and dropped; none of it is kept in memory.
+"""
+
+MIN_REQUEST_BYTES = 16 * 1024 * 1024
+"""Bytes of a submitted batch: these, or the size limit of a message if that is more."""
+
+REQUEST_HEADROOM = 64 * 1024
+"""Bytes of a submitted batch besides its messages."""
+
+HELD_BYTES = 96 * 1024 * 1024
+"""Bytes of unfinished messages that all peers of an endpoint may hold; beyond it the largest one is cut."""
+
+# A connection.
+
+GREETING_BYTES = 8 * 1024
+"""Bytes of a handshake."""
+
+GREETING_SECONDS = 10.0
+"""Seconds of a handshake; then the connection is closed."""
+
+COMMAND_BYTES = 1024
+"""Bytes of a ZMTP command."""
+
+UNREAD_BYTES = 256 * 1024
+"""Bytes of answers that a peer may leave unread; then it is cut."""
+
+LISTENER_BYTES, LISTENER_BYTES_A_SECOND = 1024 * 1024, 16 * 1024
+"""Bytes that a listener may send, which are subscriptions: at once, and more of them for each second it is there."""
+
+# A turn of the relay's loop.
+
+TURN_MESSAGES = 2000
+"""Messages a turn takes from one endpoint, so that peers, signals and the watchdog are seen to between two."""
+
+TURN_BYTES = 16 * 1024 * 1024
+"""Bytes after which a turn takes no further message from an endpoint."""
+
+BACKLOG_BYTES = 64 * 1024 * 1024
+"""Bytes of submitted batches that may wait for their turn; who submits beyond that is told that the relay is busy."""
+
+TURN_SUBSCRIPTIONS = 200
+"""Subscriptions of listeners that a turn looks at."""
+
+# All connections.
+
+RESERVED_FILES = 64
+"""File descriptors that are not for peers: the journal, the log, the status socket, and what libzmq needs."""
+
+ADDRESS_SHARE = 0.5
+"""Share of an endpoint's connections that one IP address may hold."""
+
+SILENT_SECONDS = 5.0
+"""A peer that has sent nothing for so long may have to make room for a new one."""
+
+
+def connections() -> int:
+    """Tell how many connections each of the three endpoints may have, by this process's limit of open files."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(16, (soft - RESERVED_FILES) // 3)
+
+
+def cut_bytes(max_message_size: int) -> int:
+    """Tell for how large a message the connection is cut.
+
+    Args:
+        max_message_size: bytes that a message may have.
+    """
+    return max(MIN_CUT_BYTES, CUT_FACTOR * max_message_size)
+
+
+def request_bytes(max_message_size: int) -> int:
+    """Tell how large a submitted batch may be.
+
+    Args:
+        max_message_size: bytes that a message may have.
+    """
+    return max(MIN_REQUEST_BYTES, max_message_size) + REQUEST_HEADROOM

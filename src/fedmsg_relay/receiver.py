@@ -1,0 +1,291 @@
+"""An endpoint whose peers send us messages: inbound and submit. It speaks ZMTP on sockets of its own.
+
+Whoever connects is let in by a thread (:mod:`fedmsg_relay.greeter`) that answers handshakes however busy the relay is.
+From then on the relay's loop reads: only as much as it can take in a turn, so TCP holds back whoever sends more, and
+nothing of a peer is in memory but its one unfinished message. What a peer may cost stands in
+:mod:`fedmsg_relay.limits`; a peer that costs more is cut, and named in the log.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+from fedmsg_relay import limits, zmtp
+from fedmsg_relay.greeter import Greeter, Peer
+from fedmsg_relay.log import log
+
+CHUNK_BYTES = 64 * 1024
+"""Bytes read at once from a peer; more where a large frame is on its way."""
+
+LONG_CHUNK_BYTES = 1024 * 1024
+
+_READ = select.EPOLLIN | select.EPOLLRDHUP
+_WRITE = _READ | select.EPOLLOUT
+
+
+class Receiver:
+    """The peers of one endpoint. But for what is said otherwise it is used by the relay's loop alone.
+
+    Args:
+        name: of the endpoint's peers: ``publisher`` or ``submitter``.
+        role: in ZMTP.
+    """
+
+    def __init__(self, name: str, role: zmtp.Role) -> None:
+        self.role = name
+        self.cut = 0
+        """Peers that were cut as they cost too much."""
+        self._epoll = select.epoll()
+        self._ready: deque[Peer] = deque()
+        self._held = 0
+        self._greeter = Greeter(name, role, self._admit)
+
+    # Safe from every thread.
+
+    @property
+    def addresses(self) -> list[str]:
+        """Addresses of the peers connected now, such as ``10.5.126.12:41234``."""
+        return self._greeter.addresses
+
+    @property
+    def accepted(self) -> int:
+        """Connections since the start."""
+        return self._greeter.accepted
+
+    @property
+    def closed(self) -> int:
+        """Connections that have ended."""
+        return self._greeter.closed
+
+    @property
+    def handshake_failed(self) -> int:
+        """Connections that have ended before they spoke ZeroMQ."""
+        return self._greeter.handshake_failed
+
+    @property
+    def turned_away(self) -> int:
+        """Connections closed at once, or to make room for others, as there were too many."""
+        return self._greeter.turned_away
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for another peer, but by sending one away."""
+        return self._greeter.full
+
+    @property
+    def idle_seconds(self) -> float:
+        """Seconds since the last peer left; 0 while there is one, and since the start when none ever came."""
+        return self._greeter.idle_seconds
+
+    def usage(self) -> dict[str, tuple[list[str], float]]:
+        """Tell for each address of ours who is connected, and for how many seconds nobody has been."""
+        return self._greeter.usage()
+
+    def _admit(self, peer: Peer) -> None:
+        """Take over a peer whose handshake is over: from now on the loop reads what it sends."""
+        self._epoll.register(peer.socket, _WRITE if peer.rest else _READ)
+
+    # For the loop.
+
+    def bind(self, address: str) -> None:
+        """Let peers in at an address.
+
+        Args:
+            address: ``tcp://HOST:PORT``, with an IP literal or ``*`` for the host, or ``ipc://PATH``.
+
+        Raises:
+            OSError: it cannot be bound.
+        """
+        self._greeter.bind(address)
+
+    def fileno(self) -> int:
+        """A file descriptor that is readable when there is something to do, for poll(2)."""
+        return self._epoll.fileno()
+
+    @property
+    def pending(self) -> bool:
+        """Whether there may be something to read that :meth:`fileno` does not tell of."""
+        return bool(self._ready)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until there is something to do.
+
+        Args:
+            seconds: maximum time.
+
+        Returns:
+            Whether there is.
+        """
+        return bool(self._ready) or bool(select.select([self._epoll], [], [], seconds)[0])
+
+    def receive(self, max_bytes: int, max_frames: int, cut_bytes: int) -> Iterator[tuple[Peer, Sequence[zmtp.Message]]]:
+        """Read from peers in turn, as much as a turn takes; never waits.
+
+        Args:
+            max_bytes: of a message that is kept; a larger one is an :class:`zmtp.Oversize`.
+            max_frames: the same.
+            cut_bytes: of a message that is read to its end; whoever sends more is cut.
+
+        Yields:
+            A peer, and what it has sent: one message or more.
+        """
+        self._look()
+        work = taken = 0
+        while self._ready and work < limits.TURN_MESSAGES and taken < limits.TURN_BYTES:
+            peer = self._ready.popleft()
+            size = min(max(CHUNK_BYTES, peer.splitter.wanted), LONG_CHUNK_BYTES)
+            data = self._read(peer, size)
+            if not data:
+                continue
+            peer.splitter.work = 0
+            held = peer.splitter.held
+            messages = peer.splitter.feed(data, max_bytes, max_frames, cut_bytes)
+            self._held += peer.splitter.held - held
+            taken += len(data)
+            work += max(len(messages), peer.splitter.work // max_frames)
+            if messages:
+                yield peer, messages
+            if peer.splitter.fault:
+                self._cut(peer, peer.splitter.fault)
+                continue
+            if peer.splitter.output:
+                self._pong(peer)
+            if len(data) == size and not peer.gone:  # there may be more
+                self._ready.append(peer)
+            if self._held > limits.HELD_BYTES:
+                self._cut_largest()
+
+    def reply(self, peer: Peer, frames: Sequence[bytes]) -> bool:
+        """Send a message to a peer.
+
+        Args:
+            peer: whose.
+            frames: of the message.
+
+        Returns:
+            Whether it is on its way; False where the peer has left.
+        """
+        if peer.gone:
+            return False
+        self._send(peer, zmtp.encode(frames, peer.version))
+        return not peer.gone
+
+    def keep_out_newcomers(self) -> None:
+        """Let nobody connect any more, without closing: the kernel drops each try, so there will be another."""
+        self._greeter.keep_out_newcomers()
+
+    def half_close(self, only_quiet: bool) -> None:
+        """Ask peers to close without losing what they have sent: they read end of file, close, and their queue waits.
+
+        What a peer had written is still read, up to its own end of file. But a libzmq that is disconnected in the
+        middle of a burst forgets the message of which it has written the topic and not yet the body.
+
+        Args:
+            only_quiet: leave alone those that are sending at this moment.
+        """
+        self._greeter.half_close(only_quiet)
+
+    def abandon(self, seconds: float) -> int:
+        """Count what peers have sent and is dropped unread; there is more where this takes too long.
+
+        Args:
+            seconds: maximum time.
+        """
+        count, deadline = 0, time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            found = list(self.receive(limits.MIN_REQUEST_BYTES, limits.MAX_FRAMES, limits.MIN_CUT_BYTES))
+            count += sum(len(messages) for _, messages in found)
+            if not self._ready and not found:
+                break
+        return count
+
+    def close(self, linger: float = 0.0) -> None:
+        """Close all connections.
+
+        Args:
+            linger: seconds that peers have to take what waits for them.
+        """
+        deadline = time.monotonic() + linger
+        while (waiting := [peer for peer in self._greeter.peers() if peer.unsent]) and time.monotonic() < deadline:
+            select.select([], waiting, [], 0.05)
+            for peer in waiting:
+                self._send(peer, b"")
+        self._greeter.close()
+        self._epoll.close()
+
+    def _look(self) -> None:
+        """Find out who has sent something; take up again what could not be written."""
+        if self._ready:
+            return
+        for fd, events in self._epoll.poll(0):
+            peer = self._greeter.peer(fd)
+            if peer is None:
+                continue
+            if events & select.EPOLLOUT and not self._send(peer, b""):
+                self._epoll.modify(peer.socket, _READ)
+            if peer.rest or events & ~select.EPOLLOUT:
+                self._ready.append(peer)
+
+    def _read(self, peer: Peer, size: int) -> bytes:
+        if peer.gone:
+            return b""
+        try:
+            if peer.rest:
+                data, peer.rest = peer.rest, b""
+            else:
+                data = peer.socket.recv(size)
+        except BlockingIOError:
+            return b""
+        except OSError:
+            data = b""
+        if not data:
+            self._gone(peer)
+        peer.heard = time.monotonic()
+        return data
+
+    def _pong(self, peer: Peer) -> None:
+        output = bytes(peer.splitter.output)
+        peer.splitter.output.clear()
+        self._send(peer, output)
+
+    def _send(self, peer: Peer, data: bytes) -> bool:
+        """Write what waits and what is new, as far as the peer takes it; return whether something waits then."""
+        waited = bool(peer.unsent)
+        peer.unsent += data
+        try:
+            while peer.unsent:
+                del peer.unsent[: peer.socket.send(peer.unsent)]
+        except BlockingIOError:
+            if len(peer.unsent) > limits.UNREAD_BYTES:
+                self._cut(peer, f"it left {len(peer.unsent)} bytes of answers unread")
+            elif not waited:
+                self._epoll.modify(peer.socket, _WRITE)
+        except OSError:
+            self._gone(peer)
+        return bool(peer.unsent)
+
+    def _cut_largest(self) -> None:
+        largest = max(self._greeter.peers(), key=lambda peer: peer.splitter.held)
+        of = f"of {self._held} bytes of unfinished messages it has sent {largest.splitter.held}, the most"
+        self._cut(largest, of)
+
+    def _cut(self, peer: Peer, why: str) -> None:
+        """End a connection that costs too much, and name it."""
+        if peer.gone:
+            return
+        self.cut += 1
+        log.warning("%s cut %s: %s", self.role, peer.address, why)
+        self._gone(peer)
+
+    def _gone(self, peer: Peer) -> None:
+        if peer.gone:
+            return
+        self._held -= peer.splitter.held
+        peer.unsent.clear()
+        with suppress(OSError, ValueError):
+            self._epoll.unregister(peer.socket)
+        self._greeter.forget(peer)

@@ -1,0 +1,179 @@
+"""What the kernel says of a connection, and what it can be asked to do with one: tcp(7), ip(7), linux/tcp.h.
+
+Connections are named by file descriptors, as libzmq's are: each function works on one of its own for that moment.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import struct
+import termios
+from contextlib import suppress
+from typing import NamedTuple
+
+QUIET_MILLISECONDS = 8
+"""Longer than the pauses within a burst; the kernel's own clock ticks every 4."""
+
+_INFO_BYTES = 136
+_LAST_RECEIVED = struct.Struct("=52xI80x")
+"""``tcpi_last_data_recv``, milliseconds, in ``struct tcp_info``."""
+_BYTES_ACKED = struct.Struct("=120xQ8x")
+"""``tcpi_bytes_acked``."""
+_BYTES_RECEIVED = struct.Struct("=128xQ")
+"""``tcpi_bytes_received``."""
+
+_SIOCOUTQNSD = 0x894B
+"""linux/sockios.h: bytes that were not sent yet."""
+
+_HOPS = ((socket.IPPROTO_IP, 21), (socket.IPPROTO_IPV6, 73))
+"""IP_MINTTL and IPV6_MINHOPCOUNT, for which the socket module has no names."""
+
+Address = tuple[str, int] | tuple[str, int, int, int] | str | bytes
+"""From getpeername(2)."""
+
+
+class Flow(NamedTuple):
+    """How far a connection is: bytes the kernel holds and could not send yet, and bytes the peer has acknowledged."""
+
+    unsent: int
+    acked: int
+
+
+def borrowed(fd: int) -> socket.socket:
+    """Get at a connection that is somebody else's.
+
+    Args:
+        fd: its file descriptor.
+
+    Returns:
+        A socket of its own, to be closed.
+
+    Raises:
+        OSError: it is closed.
+    """
+    return socket.socket(fileno=os.dup(fd))
+
+
+def flow(fd: int) -> Flow | None:
+    """Tell how far a connection is.
+
+    Args:
+        fd: its file descriptor.
+
+    Returns:
+        How far; None where it is closed, or is not TCP.
+    """
+    try:
+        with borrowed(fd) as connection:
+            (unsent,) = struct.unpack("i", fcntl.ioctl(connection, _SIOCOUTQNSD, b"\0" * 4))
+            (acked,) = _BYTES_ACKED.unpack(_info(connection))
+    except (OSError, struct.error):
+        return None
+    return Flow(unsent, acked)
+
+
+def bytes_received(fd: int) -> int:
+    """Tell how many bytes a peer has sent since it connected.
+
+    Args:
+        fd: its file descriptor.
+
+    Raises:
+        OSError: it is closed, or is not TCP.
+    """
+    with borrowed(fd) as connection:
+        info = _info(connection)
+    if len(info) < _BYTES_RECEIVED.size:  # Linux before 4.1
+        raise OSError("this kernel does not count them")
+    return int(_BYTES_RECEIVED.unpack(info)[0])
+
+
+def is_quiet(connection: socket.socket) -> bool:
+    """Tell whether a connection has received nothing for a moment.
+
+    Args:
+        connection: TCP, or another one of which this is not known.
+    """
+    try:
+        (silence,) = _LAST_RECEIVED.unpack(_info(connection))
+    except (OSError, struct.error):
+        return True
+    return bool(silence >= QUIET_MILLISECONDS)
+
+
+def unread(connection: socket.socket) -> int:
+    """Tell how many bytes the kernel holds that were not read yet.
+
+    Args:
+        connection: any stream socket.
+
+    Raises:
+        OSError: it is closed.
+    """
+    (count,) = struct.unpack("i", fcntl.ioctl(connection, termios.FIONREAD, b"\0" * 4))
+    return int(count)
+
+
+def require_hops(connection: socket.socket, hops: int) -> None:
+    """Let the kernel drop what comes with fewer hops left; whoever sent it tries again.
+
+    No packet comes with 255 left: hosts start with 64 or 128. A socket filter would be plainer, but not every kernel
+    lets an unprivileged user attach one.
+
+    Args:
+        connection: a TCP socket, listening or connected.
+        hops: how many; 0 lets everything in.
+    """
+    for level, option in _HOPS:
+        with suppress(OSError):
+            connection.setsockopt(level, option, hops)
+
+
+def local_port(fd: int) -> int | None:
+    """Tell at which port of ours a connection ends.
+
+    Args:
+        fd: its file descriptor.
+
+    Returns:
+        The port; None where it is closed, or is not TCP.
+    """
+    try:
+        with borrowed(fd) as connection:
+            name = connection.getsockname()
+    except OSError:
+        return None
+    return int(name[1]) if isinstance(name, tuple) else None
+
+
+def format_address(name: Address) -> str:
+    """Write a socket address as an operator would.
+
+    Args:
+        name: from getpeername(2).
+
+    Returns:
+        ``10.5.126.12:41234`` (also when mapped into IPv6), ``[2001:db8::1]:41234``, or ``local`` for ipc.
+    """
+    if not isinstance(name, tuple):
+        return "local"
+    host = name[0].removeprefix("::ffff:")
+    return f"[{host}]:{name[1]}" if ":" in host else f"{host}:{name[1]}"
+
+
+def host_of(address: str) -> str:
+    """Get the host of an address.
+
+    Args:
+        address: from :func:`format_address`.
+
+    Returns:
+        The IP address, without port and brackets; ``local`` for ipc.
+    """
+    return address.rpartition(":")[0].strip("[]") or address
+
+
+def _info(connection: socket.socket) -> bytes:
+    return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_BYTES)
