@@ -43,10 +43,23 @@ class Peer:
         splitter: cuts what it sends into messages.
         rest: what it had sent behind its handshake, and nobody has read yet.
         unsent: what it has not taken yet.
+        queued: whether it waits for its turn to be read.
         gone: whether the connection is closed.
     """
 
-    __slots__ = ("address", "bound", "gone", "handshake", "heard", "rest", "socket", "splitter", "unsent", "version")
+    __slots__ = (
+        "address",
+        "bound",
+        "gone",
+        "handshake",
+        "heard",
+        "queued",
+        "rest",
+        "socket",
+        "splitter",
+        "unsent",
+        "version",
+    )
 
     def __init__(self, connection: socket.socket, address: str, bound: str, role: zmtp.Role) -> None:
         self.socket = connection
@@ -58,7 +71,7 @@ class Peer:
         self.splitter = zmtp.Splitter(0)
         self.rest = b""
         self.unsent = bytearray()
-        self.gone = False
+        self.gone = self.queued = False
 
     def fileno(self) -> int:
         """The connection's file descriptor; -1 once it is closed."""

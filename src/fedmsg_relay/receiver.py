@@ -19,9 +19,7 @@ from fedmsg_relay.greeter import Greeter, Peer
 from fedmsg_relay.log import log
 
 CHUNK_BYTES = 64 * 1024
-"""Bytes read at once from a peer; more where a large frame is on its way."""
-
-LONG_CHUNK_BYTES = 1024 * 1024
+"""Bytes read at once from a peer; then it is the next one's turn, however much more there is."""
 
 _READ = select.EPOLLIN | select.EPOLLRDHUP
 _WRITE = _READ | select.EPOLLOUT
@@ -137,8 +135,8 @@ class Receiver:
         work = taken = 0
         while self._ready and work < limits.TURN_MESSAGES and taken < limits.TURN_BYTES:
             peer = self._ready.popleft()
-            size = min(max(CHUNK_BYTES, peer.splitter.wanted), LONG_CHUNK_BYTES)
-            data = self._read(peer, size)
+            peer.queued = False
+            data = self._read(peer)
             if not data:
                 continue
             peer.splitter.work = 0
@@ -154,8 +152,8 @@ class Receiver:
                 continue
             if peer.splitter.output:
                 self._pong(peer)
-            if len(data) == size and not peer.gone:  # there may be more
-                self._ready.append(peer)
+            if len(data) == CHUNK_BYTES:  # there may be more
+                self._queue(peer)
             if self._held > limits.HELD_BYTES:
                 self._cut_largest()
 
@@ -219,8 +217,6 @@ class Receiver:
 
     def _look(self) -> None:
         """Find out who has sent something; take up again what could not be written."""
-        if self._ready:
-            return
         for fd, events in self._epoll.poll(0):
             peer = self._greeter.peer(fd)
             if peer is None:
@@ -228,16 +224,21 @@ class Receiver:
             if events & select.EPOLLOUT and not self._send(peer, b""):
                 self._epoll.modify(peer.socket, _READ)
             if peer.rest or events & ~select.EPOLLOUT:
-                self._ready.append(peer)
+                self._queue(peer)
 
-    def _read(self, peer: Peer, size: int) -> bytes:
+    def _queue(self, peer: Peer) -> None:
+        if not peer.queued and not peer.gone:
+            peer.queued = True
+            self._ready.append(peer)
+
+    def _read(self, peer: Peer) -> bytes:
         if peer.gone:
             return b""
         try:
             if peer.rest:
                 data, peer.rest = peer.rest, b""
             else:
-                data = peer.socket.recv(size)
+                data = peer.socket.recv(CHUNK_BYTES)
         except BlockingIOError:
             return b""
         except OSError:
