@@ -317,6 +317,7 @@ class Pipeline:
         for back, answer in (*answers, *batch.refusals):
             if not self._submits.reply(back.peer, [*back.route, submit.VERSION, answer]):
                 log.info("a submitter left before its answer: %s", back.peer.address)
+        self._submits.flush()
 
     # beside the pipeline
 

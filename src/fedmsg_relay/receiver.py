@@ -40,6 +40,7 @@ class Receiver:
         self._epoll = select.epoll()
         self._ready: deque[Peer] = deque()
         self._held = 0
+        self._replies: dict[Peer, bytearray] = {}
         self._greeter = Greeter(name, role, self._admit)
 
     # Safe from every thread.
@@ -158,19 +159,24 @@ class Receiver:
                 self._cut_largest()
 
     def reply(self, peer: Peer, frames: Sequence[bytes]) -> bool:
-        """Send a message to a peer.
+        """Make a message for a peer; :meth:`flush` sends it.
 
         Args:
             peer: whose.
             frames: of the message.
 
         Returns:
-            Whether it is on its way; False where the peer has left.
+            Whether the peer is still there.
         """
-        if peer.gone:
-            return False
-        self._send(peer, zmtp.encode(frames, peer.version))
+        if not peer.gone:
+            self._replies.setdefault(peer, bytearray()).extend(zmtp.encode(frames, peer.version))
         return not peer.gone
+
+    def flush(self) -> None:
+        """Send all replies, those of a peer together."""
+        for peer, replies in self._replies.items():
+            self._send(peer, replies)
+        self._replies.clear()
 
     def keep_out_newcomers(self) -> None:
         """Let nobody connect any more, without closing: the kernel drops each try, so there will be another."""
@@ -249,12 +255,13 @@ class Receiver:
         return data
 
     def _pong(self, peer: Peer) -> None:
-        output = bytes(peer.splitter.output)
+        self._send(peer, peer.splitter.output)
         peer.splitter.output.clear()
-        self._send(peer, output)
 
-    def _send(self, peer: Peer, data: bytes) -> bool:
+    def _send(self, peer: Peer, data: bytes | bytearray) -> bool:
         """Write what waits and what is new, as far as the peer takes it; return whether something waits then."""
+        if peer.gone:
+            return False
         waited = bool(peer.unsent)
         peer.unsent += data
         try:
