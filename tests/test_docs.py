@@ -15,13 +15,13 @@ from fedmsg_relay import (
     accounting,
     client,
     errors,
-    journal,
-    keeper,
     message,
     outbound,
     pipeline,
     publishing,
+    quarantine,
     relay,
+    retention,
     settings,
     spool,
     submit,
@@ -110,14 +110,14 @@ def test_the_limits_of_submit() -> None:
     assert f"`{submit.VERSION.decode()}`" in told
     assert f"at most {message.DEFAULT_MAX_MESSAGE_SIZE >> 20} MiB" in told
     assert f"above {relay.MIN_CUT_BYTES >> 20} MiB, or {relay.SIZE_HEADROOM} times" in told
-    assert f"the last {keeper.DEDUP_WINDOW:,} messages" in told
+    assert f"the last {retention.DEDUP_WINDOW:,} messages" in told
     assert f'"retry_after": {pipeline.FAULT_RETRY_AFTER}' in told
     assert f"at most {message.MAX_MSG_ID} ASCII characters" in told
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/journal.md"])
 def test_the_dedup_window_and_the_hold_at_start(name: str) -> None:
-    assert f"the last {keeper.DEDUP_WINDOW:,} messages" in page(name)
+    assert f"the last {retention.DEDUP_WINDOW:,} messages" in page(name)
     assert f"{publishing.HOLD_SECONDS} s" in page(name)
 
 
@@ -127,7 +127,7 @@ def test_the_limits_of_journal_and_spool() -> None:
     assert f"keep_days = {defaults.keep_days}\n    keep_bytes = {defaults.keep_bytes}\n" in told
     assert f"| `journal.keep_days` | `{defaults.keep_days}` |" in keys
     assert f"| `journal.keep_bytes` | `{defaults.keep_bytes}` |" in keys
-    kept = f"newest {journal.QUARANTINE_ROWS:,} of what was dropped, up to {journal.QUARANTINE_BYTES // 1024} KiB"
+    kept = f"newest {quarantine.ROWS:,} of what was dropped, up to {quarantine.FRAME_BYTES // 1024} KiB"
     assert kept in told
     assert f"queue of {outbound.SEND_QUEUE:,} messages" in told
     assert f"at most {relay.RECEIVE_QUEUE} messages" in told

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from harness import Host, Relay, wait_until
+from journaled import take_back
 from wire import Message, Sockets, StartBus, accepted, compare, envelope, join, numbered
 
 
@@ -61,12 +62,7 @@ def test_what_can_be_read_of_a_journal_with_a_bad_page_goes_out_and_the_rest_cou
     for start in range(0, 3000, 1000):
         assert client.ask(*sent[start : start + 1000])["status"] == "accepted"
     relay.stop()
-    with contextlib.closing(sqlite3.connect(host.journal_file)) as db:
-        # As after a kill, and with a listener to wait for, so that somebody hears what comes out.
-        db.execute("UPDATE state SET published = 1000")
-        db.execute("DELETE FROM listener")
-        db.execute("INSERT INTO listener VALUES ('127.0.0.1')")
-        db.commit()
+    take_back(host.journal_file, 1000, ["127.0.0.1"])
     ruin_a_page(host.journal_file, sent[2000][1])
 
     listener = sockets.listener(host.outbound)
@@ -153,10 +149,7 @@ def test_what_can_be_read_goes_out_though_the_newest_of_the_journal_can_not(
     assert client.ask(*old) == accepted(1, 1000)
     relay.settled()
     relay.stop()
-    with contextlib.closing(sqlite3.connect(host.journal_file)) as db:
-        db.execute("UPDATE state SET published = 500")
-        db.execute("INSERT INTO listener VALUES ('127.0.0.1')")
-        db.commit()
+    take_back(host.journal_file, 500, ["127.0.0.1"])
     ruin_the_newest(host.journal_file, old[-1])
 
     before = time.time_ns() // 1000
