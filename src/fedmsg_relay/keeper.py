@@ -124,30 +124,25 @@ class Keeper:
                 self.journal.append(batch.entries, batch.rejected, batch.size)
             except JournalError as error:
                 self._failed_bytes = batch.size
-                self._next_trim = 0.0  # retention may find room
                 self._failed(error)
                 return False
             self._works_again()
             self.window.add(batch.known)
         return True
 
-    def find(self, entry: Entry) -> int | None:
-        """Find a message in the dedup window.
+    def holds(self, seq: int, seen: int | None, entry: Entry) -> bool:
+        """Tell whether a message is one of the dedup window, byte for byte.
 
         Args:
-            entry: a message with a ``msg_id``.
+            seq: of the one in the window.
+            seen: what stands for its bytes, where that is in memory.
+            entry: the message.
 
         Returns:
-            Its ``seq``; None where it is not there, or nobody can tell any more that it is the same.
+            Whether it is; not where nobody can tell any more.
         """
-        for seq, known in reversed(self.window.find(entry.msg_id or "")):
-            if self._holds(seq, entry) if known is None else known == fingerprint(entry.topic, entry.body):
-                return seq
-        return None
-
-    def _holds(self, seq: int, entry: Entry) -> bool:
-        if self.journal is None:
-            return False
+        if seen is not None or self.journal is None:
+            return seen == fingerprint(entry.topic, entry.body)
         try:
             return self.journal.holds(seq, entry)
         except JournalError as error:

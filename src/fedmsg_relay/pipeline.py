@@ -31,7 +31,7 @@ from fedmsg_relay.message import Reason
 from fedmsg_relay.peers import peer_address
 from fedmsg_relay.records import Entry, Rejected
 from fedmsg_relay.settings import Settings
-from fedmsg_relay.window import fingerprint
+from fedmsg_relay.window import NAMESAKES, fingerprint
 
 _DONTWAIT, _MORE = int(zmq.DONTWAIT), int(zmq.DONTWAIT | zmq.SNDMORE)
 """For each message: the enums are slow."""
@@ -284,14 +284,14 @@ class Pipeline:
         """Find the ``seq`` of the same message, if it is within the dedup window or in this batch already."""
         if entry.msg_id is None:
             return None
-        here = batch.known.get(entry.msg_id, ())
-        if not here and not self._keeper.window.find(entry.msg_id):
-            return None
-        same = next((seq for seq, _ in here if batch.holds(seq, entry)), None) or self._keeper.find(entry)
-        if same is None:
+        namesakes = (*self._keeper.window.find(entry.msg_id), *batch.known.get(entry.msg_id, ()))[-NAMESAKES:]
+        for seq, seen in reversed(namesakes):
+            if batch.holds(seq, entry) if seq > batch.base else self._keeper.holds(seq, seen, entry):
+                return seq
+        if namesakes:
             batch.renamed += 1
             self._renamed.note("msg_id", peer_address(frame))
-        return same
+        return None
 
     def _take(self, entry: Entry, batch: Batch) -> int:
         return batch.add(entry, fingerprint(entry.topic, entry.body))

@@ -27,7 +27,7 @@ PAGE_WASTE = 2
 """Of messages that are larger than half a page there is one on a page."""
 
 WAL_BYTES = 64 * 1024 * 1024
-SMALL_WAL_BYTES = 1024 * 1024
+SMALL_WAL_BYTES = 256 * 1024
 """What the WAL may keep of the disk after a reader had held it up."""
 
 WAL_PAGES = 1000
@@ -65,11 +65,10 @@ class Room:
         Raises:
             OSError: there is no room for it.
         """
-        free, twice = self._free(), PAGE_WASTE * size
-        if free >= RESERVE + 2 * twice:
+        if self._has_room(size):
             return
-        # What the files have of the disk is written again and again.
-        if free < RESERVE + max(0, twice - self._wal_size()) + max(0, twice - self._unused()):
+        self.write_back()
+        if not self._has_room(size):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def lacking(self, used: int) -> int:
@@ -108,6 +107,13 @@ class Room:
             if self._short:
                 self.write_back()
         return free
+
+    def _has_room(self, size: int) -> bool:
+        free, once = self._free(), PAGE_WASTE * size
+        if free >= RESERVE + 2 * once:
+            return True
+        # What the files have of the disk is written again and again.
+        return free >= RESERVE + max(0, once - self._wal_size()) + max(0, once - self._unused())
 
     def _wal_size(self) -> int:
         try:

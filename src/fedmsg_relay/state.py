@@ -74,16 +74,15 @@ def find(db: sqlite3.Connection) -> Position:
     """
     state = _sealed(db, "SELECT format, published, listeners, crc FROM state")
     batch = _sealed(db, "SELECT published, last, crc FROM batch")
-    oldest, newest = ends(db)
     if state and state[0] != FORMAT:
         state = None
-    if batch:
-        last = batch[1]
+    if batch and state:
+        published, last = max(batch[0], state[1]), batch[1]
+    elif batch:
         # Retention removes only what is published.
-        published = max(batch[0], state[1] if state else (oldest or 1) - 1)
+        published, last = max(batch[0], (ends(db)[0] or 1) - 1), batch[1]
     elif state:
-        published = state[1]
-        last = max(newest or 0, published)
+        published, last = state[1], max(state[1], ends(db)[1] or 0)
     else:
         raise UntrustedError("both notes of what is published are damaged")
     faults = []
