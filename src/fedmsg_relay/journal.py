@@ -48,7 +48,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from fedmsg_relay import quarantine, retention, schema, state
+from fedmsg_relay import broken, quarantine, retention, schema, state
 from fedmsg_relay.errors import JournalCorruptError, JournalError, RelayError
 from fedmsg_relay.quarantine import Quarantine
 from fedmsg_relay.records import Entry, Record, Rejected, checksum, digest, read_records
@@ -366,8 +366,8 @@ class Journal:
         except (ValueError, TypeError, OverflowError) as error:
             raise JournalCorruptError(f"journal {self.path}: holds what was never written: {error}") from error
         except (sqlite3.Error, OSError) as error:
-            broken = schema.is_broken(error) or (reading and schema.is_too_big(error))
-            raise (JournalCorruptError if broken else JournalError)(f"journal {self.path}: {error}") from error
+            for_good = broken.is_broken(error) or (reading and broken.is_too_big(error))
+            raise (JournalCorruptError if for_good else JournalError)(f"journal {self.path}: {error}") from error
 
     @contextlib.contextmanager
     def _without_sync(self) -> Iterator[None]:

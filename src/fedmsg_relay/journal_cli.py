@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from fedmsg_relay import directories, schema, state
+from fedmsg_relay import broken, directories, schema, state
 from fedmsg_relay.errors import JournalError, RelayError, UsageError, say
 from fedmsg_relay.records import Record, Rejected, lenient_text, read_records
 
@@ -222,7 +222,7 @@ def _check(db: sqlite3.Connection, options: argparse.Namespace) -> int:
             last = _check_notes(db, faults)
             count = _check_messages(db, last, faults)
     except sqlite3.Error as error:
-        if not schema.is_broken(error):  # not there, or locked: nothing is known about it
+        if not broken.is_broken(error):  # not there, or locked: nothing is known about it
             raise
         faults.append(str(error))
     except (state.UntrustedError, TypeError, OverflowError) as error:

@@ -11,6 +11,8 @@ import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from fedmsg_relay.broken import is_broken
+
 FORMAT = 2
 """Of a journal. Format 1 had neither table ``batch`` nor ``name``, and no checks but those of topic and body."""
 
@@ -175,6 +177,11 @@ def _update(db: sqlite3.Connection, statement: str, row: tuple[int, ...]) -> Non
 
 
 def _sealed(db: sqlite3.Connection, query: str) -> tuple[int, ...] | None:
-    """The row whose check is right, if there is one."""
-    rows: list[tuple[int, ...]] = db.execute(query).fetchall()
+    """The row whose check is right, if there is one and it can be read."""
+    try:
+        rows: list[tuple[int, ...]] = db.execute(query).fetchall()
+    except sqlite3.Error as error:
+        if not is_broken(error):
+            raise
+        return None
     return next((row for row in rows if row[-1] == seal(*row[:-1])), None)
