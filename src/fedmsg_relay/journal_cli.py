@@ -104,7 +104,7 @@ def _with_journal(run: Callable[[sqlite3.Connection, argparse.Namespace], int], 
     except sqlite3.Error as error:
         raise JournalError(f"journal {path}: {error}") from error
     except (ValueError, TypeError, OverflowError) as error:
-        if isinstance(error, RelayError | UnicodeError):
+        if isinstance(error, RelayError | UnicodeEncodeError):
             raise
         raise JournalError(f"journal {path}: holds what was never written: {error}") from error
     finally:
@@ -225,7 +225,7 @@ def _check(db: sqlite3.Connection, options: argparse.Namespace) -> int:
         if not broken.is_broken(error):  # not there, or locked: nothing is known about it
             raise
         faults.append(str(error))
-    except (state.UntrustedError, TypeError, OverflowError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         faults.append(f"it holds what was never written: {error}")
     summary = f"{'CRITICAL' if faults else 'OK'} - {count} messages" + "".join(f"; {fault}" for fault in faults[:10])
     print(json.dumps({"ok": not faults, "messages": count, "faults": faults}) if options.json else summary)

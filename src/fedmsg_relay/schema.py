@@ -82,7 +82,7 @@ def refuse_newer(path: Path) -> None:
     Raises:
         ConfigError: its format is newer than this version reads.
     """
-    with contextlib.suppress(sqlite3.Error, OSError):
+    with contextlib.suppress(sqlite3.Error, OSError, UnicodeError):
         if path.exists():
             with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as db:
                 db.text_factory = lenient_text

@@ -180,8 +180,8 @@ def _sealed(db: sqlite3.Connection, query: str) -> tuple[int, ...] | None:
     """The row whose check is right, if there is one and it can be read."""
     try:
         rows: list[tuple[int, ...]] = db.execute(query).fetchall()
-    except sqlite3.Error as error:
-        if not is_broken(error):
+    except (sqlite3.Error, ValueError) as error:
+        if isinstance(error, sqlite3.Error) and not is_broken(error):
             raise
         return None
     return next((row for row in rows if row[-1] == seal(*row[:-1])), None)
