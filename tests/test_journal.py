@@ -313,6 +313,44 @@ def test_the_quarantine_is_bounded_in_rows_and_bytes(journal: Journal, monkeypat
     assert rows == [(b"%d" % n, quarantine.FRAME_BYTES, 200_001) for n in range(150, 250)]
 
 
+def flood(journal: Journal, lots: int) -> None:
+    for _ in range(lots):
+        journal.append([], [Rejected("too-large", "10.0.0.1", b"x" * 9000, b"x" * 9000, 18_000)] * 100)
+
+
+def test_the_quarantine_pushes_out_no_message(journal: Journal) -> None:
+    """Each has bounds of its own."""
+    keep_bytes = 4 * 2**20
+    journal.append(entries(300, size=1000))
+    journal.mark_published(300)
+    flood(journal, lots=20)
+    trim_all(journal, days=1, keep_bytes=keep_bytes)
+    assert held(journal) == entries(300, size=1000)
+    (quarantined,) = journal._db.execute("SELECT sum(length(topic) + length(body)) FROM quarantine").fetchone()
+    assert keep_bytes // 40 < quarantined <= keep_bytes // 10
+    flood(journal, lots=1)
+    (again,) = journal._db.execute("SELECT sum(length(topic) + length(body)) FROM quarantine").fetchone()
+    assert again <= keep_bytes // 10, "at once"
+    assert journal.size() <= keep_bytes
+
+
+def test_messages_push_nothing_out_of_the_quarantine(journal: Journal) -> None:
+    flood(journal, lots=1)
+    trim_all(journal, days=1, keep_bytes=40 * 2**20)
+    before = journal._db.execute("SELECT id FROM quarantine").fetchall()
+    for lot in range(60):
+        journal.append(entries(1000, start=1000 * lot, size=1000))
+        journal.mark_published(journal.last)
+        trim_all(journal, days=1, keep_bytes=40 * 2**20)
+    assert journal._db.execute("SELECT id FROM quarantine").fetchall() == before
+    assert journal.size() <= 40 * 2**20
+
+
+def test_the_quarantine_is_never_too_large_for_its_share_of_a_large_journal(journal: Journal) -> None:
+    flood(journal, lots=20)
+    assert journal.size() < quarantine.MOST_BYTES + 2**20
+
+
 def test_a_flood_larger_than_the_quarantine_leaves_its_newest(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
