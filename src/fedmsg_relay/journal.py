@@ -306,6 +306,15 @@ class Journal:
             pages = self._number("PRAGMA page_count") - self._number("PRAGMA freelist_count")
         return pages * self._page_size
 
+    def crowded(self) -> bool:
+        """Tell whether retention has to make room now, as it is the journal that fills its disk.
+
+        Raises:
+            JournalError: it can not be told.
+        """
+        with self._faults():
+            return self._room.short and self._room.lacking(self.size()) > 0
+
     def trim(self, keep_seconds: float, keep_bytes: int) -> int:
         """Take one step of retention: remove some of the oldest published messages that are too old or too many.
 

@@ -26,6 +26,12 @@ from fedmsg_relay.window import Window, fingerprint
 RETRY_SECONDS = 1.0
 """How often a journal that could not be opened or written is tried again."""
 
+TRIM_SECONDS = 1.0
+"""How often it is looked whether retention has something to do."""
+
+PUT_OFF_SECONDS = 10.0
+"""After which retention is tried again, when it could not be written."""
+
 ASIDE_SECONDS = 60.0
 """How often a journal is set aside at most: where the disk gives back nothing as it was written, that does not help."""
 
@@ -81,7 +87,7 @@ class Keeper:
         self._failed_bytes = 0
         self._lost = 0
         self._tight = False
-        self._next_try = self._next_mark = self._next_trim = self._next_aside = 0.0
+        self._next_try = self._next_mark = self._next_trim = self._next_aside = self._put_off_until = 0.0
         self._open()
 
     @property
@@ -208,10 +214,13 @@ class Keeper:
         Returns:
             Whether there is more to do.
         """
-        if self.journal is None or time.monotonic() < self._next_trim:
+        now = time.monotonic()
+        if self.journal is None or now < self._put_off_until:
             return False
-        self._next_trim = time.monotonic() + 1
         try:
+            if now < self._next_trim and not self.journal.crowded():
+                return False
+            self._next_trim = now + TRIM_SECONDS
             self.bytes = self.journal.size()
             with suppress(OSError):  # the directory is gone: what writes next says so
                 self._compare_room(retention.keep_bytes - self.bytes)
@@ -336,7 +345,7 @@ class Keeper:
 
     def _put_off(self, error: JournalError) -> None:
         """What can wait is tried again later."""
-        self._next_trim = time.monotonic() + 10
+        self._put_off_until = time.monotonic() + PUT_OFF_SECONDS
         log.error("%s", error)
         if isinstance(error, JournalCorruptError):
             self._failed(error)

@@ -102,5 +102,5 @@ def share(keep_bytes: int) -> int:
 
 
 def _place(length: int) -> int:
-    """Bytes a row takes: of those above half a page, there is one on a page."""
-    return _PAGE * -(-length // _PAGE) if length > _PAGE // 2 - _ROW else length + _ROW
+    """Bytes a row takes: of those above half a page there is one on a page, and what is larger has some beside."""
+    return _PAGE * -(-(length + _PAGE // 8) // _PAGE) if length > _PAGE // 2 - _ROW else length + _ROW

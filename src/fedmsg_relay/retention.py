@@ -9,7 +9,7 @@ from fedmsg_relay.records import digest
 
 STEP_ROWS = 5_000
 STEP_BYTES = 16 * 1024 * 1024
-SMALL_STEP_BYTES = 1024 * 1024
+SMALL_STEP_BYTES = 128 * 1024
 """Rows, and bytes, that one step removes at most, so that it never holds up the pipeline for long; and bytes where the
 disk is short of room, as what is removed is written into the WAL."""
 

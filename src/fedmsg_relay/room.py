@@ -21,7 +21,7 @@ SHORT = 256 * 1024 * 1024
 """Below so many free bytes the WAL is kept small."""
 
 RESERVE = 512 * 1024
-"""Bytes that stay free: for the WAL to be written back, and for the steps of retention."""
+"""Bytes that stay free: for the WAL to be written back, and for a step of retention, which needs room itself."""
 
 PAGE_WASTE = 2
 """Of messages that are larger than half a page there is one on a page."""
