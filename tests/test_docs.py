@@ -22,9 +22,12 @@ from fedmsg_relay import (
     quarantine,
     relay,
     retention,
+    room,
     settings,
     spool,
+    state,
     submit,
+    window,
 )
 from wire import Bus, accepted
 
@@ -129,6 +132,14 @@ def test_the_limits_of_journal_and_spool() -> None:
     assert f"| `journal.keep_bytes` | `{defaults.keep_bytes}` |" in keys
     kept = f"newest {quarantine.ROWS:,} of what was dropped, up to {quarantine.FRAME_BYTES // 1024} KiB"
     assert kept in told
+    assert (quarantine.SHARE, quarantine.MOST_BYTES >> 20) == (10, 16), "a tenth of `keep_bytes` (at most 16 MiB)"
+    assert "a tenth of `keep_bytes` (at most 16 MiB)" in told
+    assert "a tenth of it (at most 16 MiB) for the quarantine" in keys
+    assert room.WANTED_SHARE == 4, "a quarter"
+    assert f"a quarter of the disk (at most {room.WANTED_BYTES >> 20} MiB)" in told
+    assert f"with {room.RESERVE >> 10} KiB to spare. Below {room.SHORT >> 20} MiB the WAL" in told
+    assert f"The format is {state.FORMAT}." in told
+    assert f"Of one `msg_id` the newest {window.NAMESAKES} messages" in page("docs/submit.md")
     assert f"queue of {outbound.SEND_QUEUE:,} messages" in told
     assert f"at most {relay.RECEIVE_QUEUE} messages" in told
     assert f"A spool holds {spool.MAX_FILES:,} messages or {spool.MAX_BYTES // 2**30} GiB" in told
