@@ -56,6 +56,10 @@ _COVERS_ALL = 1 << 32
 """Added to a checksum that covers the whole row: in format 1 it was that of topic and body alone."""
 
 
+_PRIME = 2**32 - 5
+"""The remainder by it is another one with each bit of a number that flips."""
+
+
 def checksum(seq: int, time: int, msg_id: str | None, topic: bytes, body: bytes) -> int:
     """Make the checksum of a message's row.
 
@@ -67,11 +71,12 @@ def checksum(seq: int, time: int, msg_id: str | None, topic: bytes, body: bytes)
         body: second frame.
 
     Returns:
-        A CRC-32 above ``_COVERS_ALL``; each bit of the numbers is one of what the CRC begins with.
+        A CRC-32, and ``_COVERS_ALL``; it begins with the numbers.
     """
-    start = (seq ^ seq >> 32 ^ time ^ time >> 32 ^ len(topic) << 16) & 0xFFFFFFFF
-    name = b"-" if msg_id is None else b"=" + msg_id.encode()
-    return zlib.crc32(body, zlib.crc32(topic, zlib.crc32(name, start))) | _COVERS_ALL
+    start = (seq ^ time) % _PRIME
+    if msg_id is not None:
+        start = zlib.crc32(msg_id.encode(), start)
+    return zlib.crc32(body, zlib.crc32(topic, start)) | _COVERS_ALL
 
 
 def digest(topic: bytes, body: bytes) -> bytes:
