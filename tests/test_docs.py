@@ -15,16 +15,19 @@ from fedmsg_relay import (
     accounting,
     client,
     errors,
-    journal,
-    keeper,
     limits,
     message,
     outbound,
     pipeline,
     publishing,
+    quarantine,
+    retention,
+    room,
     settings,
     spool,
+    state,
     submit,
+    window,
 )
 from wire import Bus, accepted
 
@@ -129,14 +132,14 @@ def test_the_limits_of_submit() -> None:
     assert f"`{submit.VERSION.decode()}`" in told
     assert f"at most {message.DEFAULT_MAX_MESSAGE_SIZE >> 20} MiB" in told
     assert f"above {limits.MIN_CUT_BYTES >> 20} MiB, or {limits.CUT_FACTOR} times" in told
-    assert f"the last {keeper.DEDUP_WINDOW:,} messages" in told
+    assert f"the last {retention.DEDUP_WINDOW:,} messages" in told
     assert f'"retry_after": {pipeline.FAULT_RETRY_AFTER}' in told
     assert f"at most {message.MAX_MSG_ID} ASCII characters" in told
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/journal.md"])
 def test_the_dedup_window_and_the_hold_at_start(name: str) -> None:
-    assert f"the last {keeper.DEDUP_WINDOW:,} messages" in page(name)
+    assert f"the last {retention.DEDUP_WINDOW:,} messages" in page(name)
     assert f"{publishing.HOLD_SECONDS} s" in page(name)
 
 
@@ -146,8 +149,16 @@ def test_the_limits_of_journal_and_spool() -> None:
     assert f"keep_days = {defaults.keep_days}\n    keep_bytes = {defaults.keep_bytes}\n" in told
     assert f"| `journal.keep_days` | `{defaults.keep_days}` |" in keys
     assert f"| `journal.keep_bytes` | `{defaults.keep_bytes}` |" in keys
-    kept = f"newest {journal.QUARANTINE_ROWS:,} of what was dropped, up to {journal.QUARANTINE_BYTES // 1024} KiB"
+    kept = f"newest {quarantine.ROWS:,} of what was dropped, up to {quarantine.FRAME_BYTES // 1024} KiB"
     assert kept in told
+    assert (quarantine.SHARE, quarantine.MOST_BYTES >> 20) == (10, 16), "a tenth of `keep_bytes` (at most 16 MiB)"
+    assert "a tenth of `keep_bytes` (at most 16 MiB)" in told
+    assert "a tenth of it (at most 16 MiB) for the quarantine" in keys
+    assert room.WANTED_SHARE == 4, "a quarter"
+    assert f"a quarter of the disk (at most {room.WANTED_BYTES >> 20} MiB)" in told
+    assert f"with {room.RESERVE >> 10} KiB to spare. Below {room.SHORT >> 20} MiB the WAL" in told
+    assert f"The format is {state.FORMAT}." in told
+    assert f"Of one `msg_id` the newest {window.NAMESAKES} messages" in page("docs/submit.md")
     assert f"queue of {outbound.SEND_QUEUE:,} messages" in told
     assert f"A spool holds {spool.MAX_FILES:,} messages or {spool.MAX_BYTES // 2**30} GiB" in told
     assert f"takes a message within {client.SPOOL_AFTER:g} s" in told

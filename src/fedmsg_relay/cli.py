@@ -92,7 +92,7 @@ def _raise_file_limit() -> None:
 
 def _check_config(options: argparse.Namespace) -> int:
     """Say what a start would do, without starting."""
-    from fedmsg_relay import bind, directories, journal, settings  # noqa: PLC0415
+    from fedmsg_relay import bind, directories, schema, settings  # noqa: PLC0415
 
     config = _config(options, dict(options.stand_in))
     result: dict[str, Any] = {
@@ -108,7 +108,7 @@ def _check_config(options: argparse.Namespace) -> int:
         plans = bind.plan(config, chosen, options.settings)
         result["bind"] = {name: plan.bind for name, plan in plans.endpoints().items()}
         result["upstream"] = bind.upstream(config, chosen, plans, options.settings)
-        journal.refuse_newer(directories.state() / "journal.db")
+        schema.refuse_newer(directories.state() / "journal.db")
     if options.json:
         print(json.dumps(result))
         return OK

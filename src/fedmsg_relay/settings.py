@@ -45,7 +45,8 @@ class Journal(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     Attributes:
         keep_days: days a published message is kept.
-        keep_bytes: bytes the journal may reach; beyond it the oldest published messages go first.
+        keep_bytes: bytes the journal may reach, with a share for the quarantine; beyond it the oldest published
+            messages go first.
     """
 
     keep_days: Annotated[float, msgspec.Meta(gt=0, le=36500)] = 14.0

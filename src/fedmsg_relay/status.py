@@ -63,6 +63,7 @@ def describe(relay: Relay) -> Status:
             "balanced": totals.balanced,
         },
         "overloaded": pipeline.overloaded,
+        "reused_names": pipeline.reused_names,
         "dropped": {code: dropped[code] for code in (*Reason, *submit.Refusal)},
         "journal": {
             "fault": keeper.fault,
