@@ -14,6 +14,7 @@ from contextlib import suppress
 import zmq
 
 from fedmsg_relay.log import log
+from fedmsg_relay.use import UNKNOWN, Use, own_address
 
 _EVENTS = (
     zmq.Event.LISTENING
@@ -49,6 +50,7 @@ class Peers:
         self.accepted = 0
         self.closed = 0
         self.handshake_failed = 0
+        self.use = Use()
         self._bound = bound
         self._left = time.monotonic()
         self._listening: list[int] = []
@@ -124,9 +126,10 @@ class Peers:
                 return
 
     def _came(self, fd: int) -> None:
-        address = "unknown"  # if it is gone already
+        address = own = UNKNOWN  # if it is gone already
         with suppress(OSError), _borrowed(fd) as connection:
-            address = format_address(connection.getpeername())
+            address, own = format_address(connection.getpeername()), own_address(connection)
+        self.use.came(fd, address, own)
         self._by_fd[fd] = address
         self._handshaking[fd] = None
         self.accepted += 1  # when it can be seen who
@@ -134,6 +137,7 @@ class Peers:
 
     def _went(self, fd: int) -> None:
         self._left = time.monotonic()
+        self.use.went(fd)
         address = self._by_fd.pop(fd, "unknown")
         self.closed += 1
         if fd in self._handshaking:

@@ -109,6 +109,8 @@ class Relay:
         self._cut = max(MIN_CUT_BYTES, SIZE_HEADROOM * settings.limits.max_message_size)
         log.info("start version=%s pid=%d", __version__, os.getpid())
         self.addresses = {name: list(plan.bind) for name, plan in plans.endpoints().items()}
+        self.named = {name: [*plan.bind, *plan.covered] for name, plan in plans.endpoints().items()}
+        """Those that a wildcard covers as well: who uses which is told for each."""
         self.outbound = Outbound(linger=LINGER_SECONDS)
         self._inbound = self._socket(zmq.SUB, RCVHWM=RECEIVE_QUEUE, MAXMSGSIZE=self._cut, LINGER=0)
         self._inbound.subscribe(b"")
