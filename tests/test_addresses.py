@@ -131,7 +131,7 @@ def test_an_ipc_address_has_its_users(host: Host, relay: Relay, sockets: Sockets
     ],
 )
 def test_a_connection_counts_for_the_address_that_says_most_of_it(own: str, address: str | None) -> None:
-    addresses = "tcp://*:9941 tcp://10.0.0.5:9941 tcp://[::]:9951 tcp://[fd00:0:0::17]:9951 ipc:///run/x".split()
+    addresses = ["tcp://*:9941", "tcp://10.0.0.5:9941", "tcp://[::]:9951", "tcp://[fd00:0:0::17]:9951", "ipc:///run/x"]
     use = Use()
     use.came(7, "10.0.0.9:41234", own)
     assert [one.address for one in use.of(addresses) if one.peers] == ([address] if address else [])

@@ -190,7 +190,7 @@ def judge(sent: dict[str, int], heard: dict[str, dict[str, list[int]]], from_sta
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--publish", action="append", required=True, metavar="HOST[:PORT]", help="a publisher at this relay")
+    parser.add_argument("--publish", action="append", required=True, metavar="HOST[:PORT]", help="a publisher there")
     parser.add_argument(
         "--listen", action="append", required=True, metavar="HOST[:PORT]", help="a listener; the first hears all"
     )
