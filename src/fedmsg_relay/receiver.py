@@ -17,6 +17,7 @@ from contextlib import suppress
 from fedmsg_relay import limits, zmtp
 from fedmsg_relay.greeter import Greeter, Peer
 from fedmsg_relay.log import log
+from fedmsg_relay.use import Use
 
 CHUNK_BYTES = 64 * 1024
 """Bytes read at once from a peer; then it is the next one's turn, however much more there is."""
@@ -80,9 +81,10 @@ class Receiver:
         """Seconds since the last peer left; 0 while there is one, and since the start when none ever came."""
         return self._greeter.idle_seconds
 
-    def usage(self) -> dict[str, tuple[list[str], float]]:
-        """Tell for each address of ours who is connected, and for how many seconds nobody has been."""
-        return self._greeter.usage()
+    @property
+    def use(self) -> Use:
+        """Who is connected to which address of ours."""
+        return self._greeter.use
 
     def _admit(self, peer: Peer) -> None:
         """Take over a peer whose handshake is over: from now on the loop reads what it sends."""

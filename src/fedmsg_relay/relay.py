@@ -94,6 +94,8 @@ class Relay:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()  # of the links upstream
         log.info("start version=%s pid=%d", __version__, os.getpid())
         self.addresses = {name: list(plan.bind) for name, plan in plans.endpoints().items()}
+        self.named = {name: [*plan.bind, *plan.covered] for name, plan in plans.endpoints().items()}
+        """Those that a wildcard covers as well: who uses which is told for each."""
         self.outbound = Outbound(linger=LINGER_SECONDS)
         self.inbound = Receiver("publisher", zmtp.SUB)
         self.submits = Receiver("submitter", zmtp.ROUTER)

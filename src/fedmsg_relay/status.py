@@ -48,6 +48,7 @@ def describe(relay: Relay) -> Status:
     pipeline, keeper = relay.pipeline, relay.keeper
     totals, dropped = pipeline.accounting.totals(), pipeline.accounting.dropped()
     journal = keeper.journal
+    groups = {"inbound": relay.inbound, "outbound": relay.outbound.listeners, "submit": relay.submits}
     return {
         "relay": {
             "version": __version__,
@@ -57,6 +58,11 @@ def describe(relay: Relay) -> Status:
             "since_last_turn": round(time.monotonic() - relay.turned, 3),
         },
         "endpoints": relay.addresses,
+        "addresses": [
+            {"endpoint": endpoint, **used._asdict()}
+            for endpoint, addresses in relay.named.items()
+            for used in groups[endpoint].use.of(addresses)
+        ],
         "messages": {
             **asdict(totals),
             "dropped": totals.quarantined + totals.refused,
@@ -243,7 +249,7 @@ def details(status: Status) -> list[str]:
     upstream = status["upstream"] or {"submit": [], "outbound": [], "states": []}
     return [
         f"relay        version {relay['version']}, pid {relay['pid']}",
-        *(f"bound        {name} {address}" for name, found in status["endpoints"].items() for address in found),
+        *_bound(status),
         *(
             f"upstream     {state} {submit} {outbound}"
             for submit, outbound, state in zip(
@@ -254,3 +260,19 @@ def details(status: Status) -> list[str]:
         "connections  " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in connections.items()),
         *(f"{role[:-1]:12} {address}" for role in _ROLES for address in status["peers"][role]),
     ]
+
+
+def _bound(status: Status) -> list[str]:
+    """A line for each address; who uses it, where the endpoint has others."""
+    lines = []
+    for endpoint, bound in status["endpoints"].items():
+        several = [one for one in status.get("addresses", ()) if one["endpoint"] == endpoint]  # none in older releases
+        if len(several) > 1:
+            lines += [f"bound        {endpoint} {one['address']} {_said_use(one)}" for one in several]
+        else:
+            lines += [f"bound        {endpoint} {address}" for address in bound]
+    return lines
+
+
+def _said_use(one: Status) -> str:
+    return f"used by {', '.join(one['peers'])}" if one["peers"] else f"unused for {one['idle_seconds']:.0f} s"

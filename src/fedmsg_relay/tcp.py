@@ -131,23 +131,6 @@ def require_hops(connection: socket.socket, hops: int) -> None:
             connection.setsockopt(level, option, hops)
 
 
-def local_port(fd: int) -> int | None:
-    """Tell at which port of ours a connection ends.
-
-    Args:
-        fd: its file descriptor.
-
-    Returns:
-        The port; None where it is closed, or is not TCP.
-    """
-    try:
-        with borrowed(fd) as connection:
-            name = connection.getsockname()
-    except OSError:
-        return None
-    return int(name[1]) if isinstance(name, tuple) else None
-
-
 def format_address(name: Address) -> str:
     """Write a socket address as an operator would.
 
