@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -139,6 +141,38 @@ def test_sighup_can_raise_the_size_limit(host: Host, start_bus: StartBus) -> Non
     large = (b"org.example.large", b'"' + b"x" * 1_000_000 + b'"')
     bus.publisher.send(*large)
     bus.listener.expect([large])
+
+
+def test_the_status_has_the_settings_in_force_and_check_config_those_to_come(host: Host, start_bus: StartBus) -> None:
+    host.write("relay.toml", "")
+    bus = start_bus()
+    assert bus.relay.status()["settings"] == to_come(host)
+    host.write("relay.toml", "[limits]\nmax_message_size = 2048\n[journal]\nkeep_days = 3\nkeep_bytes = 2097152\n")
+    assert bus.relay.status()["settings"] != to_come(host)
+    bus.relay.reload()
+    in_force = bus.relay.status()["settings"]
+    assert in_force["limits"]["max_message_size"] == 2048
+    assert in_force["journal"] == {"keep_days": 3, "keep_bytes": 2097152}
+    assert in_force == to_come(host)
+    host.write("relay.toml", "[limits]\nmax_message_size = 'big'\n")
+    bus.relay.reload()
+    assert bus.relay.status()["settings"] == in_force
+
+
+def to_come(host: Host) -> dict[str, Any]:
+    """What check-config says that a start, or a reload, would make of relay.toml."""
+    ran = host.run("fedmsg-relay", "check-config", "--json", "--settings", host.settings_file)
+    settings: dict[str, Any] = json.loads(ran.stdout)["settings"]
+    return settings
+
+
+def test_the_status_does_not_claim_a_size_that_takes_a_restart(host: Host, start_bus: StartBus) -> None:
+    host.write("relay.toml", "")
+    bus = start_bus()
+    host.write("relay.toml", "[limits]\nmax_message_size = 1073741824\n")
+    bus.relay.reload()
+    assert bus.relay.log_lines("INFO", "reloaded", "needs a restart")
+    assert bus.relay.status()["settings"]["limits"]["max_message_size"] < 1073741824
 
 
 def test_a_stop_without_traffic_takes_no_time_to_speak_of(bus: Bus) -> None:

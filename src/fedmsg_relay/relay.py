@@ -331,6 +331,11 @@ class Relay:
             elif number == signal.SIGHUP:
                 self._take_new_settings()
 
+    @property
+    def largest_message(self) -> int:
+        """Bytes of the largest message that it takes in, whatever the settings say since a reload."""
+        return min(self.pipeline.settings.limits.max_message_size, self._cut)
+
     def _take_new_settings(self) -> None:
         """On SIGHUP: limits and retention change at once, addresses with a restart; what is invalid changes nothing."""
         self.notifier.reloading()

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedmsg_relay import __version__, directories, submit
+from fedmsg_relay import __version__, directories, settings, submit
 from fedmsg_relay.errors import ConfigError, NoRelayError
 from fedmsg_relay.log import log
 from fedmsg_relay.message import Reason
@@ -57,6 +57,7 @@ def describe(relay: Relay) -> Status:
             "since_last_turn": round(time.monotonic() - relay.turned, 3),
         },
         "endpoints": relay.addresses,
+        "settings": _in_force(relay),
         "messages": {
             **asdict(totals),
             "dropped": totals.quarantined + totals.refused,
@@ -82,6 +83,13 @@ def describe(relay: Relay) -> Status:
             for name in ("accepted", "closed", "handshake_failed")
         },
     }
+
+
+def _in_force(relay: Relay) -> dict[str, dict[str, Any]]:
+    """Of what a reload can change what this relay goes by, which is not always what the file says by now."""
+    found = settings.reloaded(relay.pipeline.settings)
+    found["limits"]["max_message_size"] = relay.largest_message
+    return found
 
 
 def _upstream(passing: Passing | None) -> dict[str, Any] | None:
@@ -179,9 +187,11 @@ def ask(path: Path | None = None) -> Status:
             answer = b"".join(iter(lambda: reader.recv(65536), b""))
             status: Status = json.loads(answer)
         except OSError as error:
-            raise NoRelayError(f"no relay answers at {path}: {error.strerror or error}") from error
+            raise NoRelayError(
+                f"the relay of this host does not answer at {path}: {error.strerror or error}"
+            ) from error
         except (ValueError, RecursionError) as error:
-            raise NoRelayError(f"no relay answers at {path}: what came is no status") from error
+            raise NoRelayError(f"the relay of this host does not answer at {path}: what came is no status") from error
     return status
 
 
@@ -243,6 +253,8 @@ def details(status: Status) -> list[str]:
     return [
         f"relay        version {relay['version']}, pid {relay['pid']}",
         *(f"bound        {name} {address}" for name, found in status["endpoints"].items() for address in found),
+        "settings     "
+        + ", ".join(f"{key}={value}" for table in status["settings"].values() for key, value in table.items()),
         *(
             f"upstream     {state} {submit} {outbound}"
             for submit, outbound, state in zip(
