@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -72,6 +72,22 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     limits: Limits = Limits()
     journal: Journal = Journal()
     upstream: Upstream | None = None
+
+
+RELOADED = ("limits", "journal")
+"""Tables that a running relay re-reads on SIGHUP; what else there is changes with a restart."""
+
+
+def reloaded(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Take what a reload can change.
+
+    Args:
+        settings: all of them.
+
+    Returns:
+        The tables of ``RELOADED``, each with every key.
+    """
+    return {table: msgspec.structs.asdict(getattr(settings, table)) for table in RELOADED}
 
 
 def load(path: Path | None = None) -> Settings:

@@ -16,13 +16,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedmsg_relay import __version__, directories, submit
+from fedmsg_relay import __version__, directories, settings, submit
 from fedmsg_relay.errors import ConfigError, NoRelayError
 from fedmsg_relay.log import log
 from fedmsg_relay.message import Reason
 
 if TYPE_CHECKING:
     from fedmsg_relay.passing import Passing
+    from fedmsg_relay.peers import Peers
+    from fedmsg_relay.receiver import Receiver
     from fedmsg_relay.relay import Relay
 
 STUCK_SECONDS = 15.0
@@ -48,7 +50,11 @@ def describe(relay: Relay) -> Status:
     pipeline, keeper = relay.pipeline, relay.keeper
     totals, dropped = pipeline.accounting.totals(), pipeline.accounting.dropped()
     journal = keeper.journal
-    groups = {"inbound": relay.inbound, "outbound": relay.outbound.listeners, "submit": relay.submits}
+    endpoints: dict[str, Receiver | Peers] = {
+        "inbound": relay.inbound,
+        "outbound": relay.outbound.listeners,
+        "submit": relay.submits,
+    }
     return {
         "relay": {
             "version": __version__,
@@ -61,8 +67,9 @@ def describe(relay: Relay) -> Status:
         "addresses": [
             {"endpoint": endpoint, **used._asdict()}
             for endpoint, addresses in relay.named.items()
-            for used in groups[endpoint].use.of(addresses)
+            for used in endpoints[endpoint].use.of(addresses)
         ],
+        "settings": settings.reloaded(relay.pipeline.settings),
         "messages": {
             **asdict(totals),
             "dropped": totals.quarantined + totals.refused,
@@ -186,9 +193,11 @@ def ask(path: Path | None = None) -> Status:
             answer = b"".join(iter(lambda: reader.recv(65536), b""))
             status: Status = json.loads(answer)
         except OSError as error:
-            raise NoRelayError(f"no relay answers at {path}: {error.strerror or error}") from error
+            raise NoRelayError(
+                f"the relay of this host does not answer at {path}: {error.strerror or error}"
+            ) from error
         except (ValueError, RecursionError) as error:
-            raise NoRelayError(f"no relay answers at {path}: what came is no status") from error
+            raise NoRelayError(f"the relay of this host does not answer at {path}: what came is no status") from error
     return status
 
 
@@ -250,6 +259,8 @@ def details(status: Status) -> list[str]:
     return [
         f"relay        version {relay['version']}, pid {relay['pid']}",
         *_bound(status),
+        "settings     "
+        + ", ".join(f"{key}={value}" for table in status["settings"].values() for key, value in table.items()),
         *(
             f"upstream     {state} {submit} {outbound}"
             for submit, outbound, state in zip(
