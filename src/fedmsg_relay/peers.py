@@ -7,12 +7,14 @@ import os
 import socket
 import struct
 import termios
-import threading
 import time
 from contextlib import suppress
 
 import zmq
 
+from fedmsg_relay import threads
+from fedmsg_relay.addresses import format_address
+from fedmsg_relay.health import is_own
 from fedmsg_relay.log import log
 
 _EVENTS = (
@@ -54,9 +56,10 @@ class Peers:
         self._listening: list[int] = []
         self._by_fd: dict[int, str] = {}
         self._handshaking: dict[int, None] = {}
+        self._looks: set[int] = set()
+        """Connections that are no peers, but the relay's own looks at its health."""
         self._monitor: zmq.Socket[bytes] = bound.get_monitor_socket(_EVENTS)
-        self._thread = threading.Thread(target=self._watch, name=f"{role}s", daemon=True)
-        self._thread.start()
+        self._thread = threads.start(f"{role}s", self._watch)
 
     @property
     def addresses(self) -> list[str]:
@@ -127,12 +130,18 @@ class Peers:
         address = "unknown"  # if it is gone already
         with suppress(OSError), _borrowed(fd) as connection:
             address = format_address(connection.getpeername())
+        if is_own(address):
+            self._looks.add(fd)
+            return
         self._by_fd[fd] = address
         self._handshaking[fd] = None
         self.accepted += 1  # when it can be seen who
         log.info("%s connected %s", self.role, address)
 
     def _went(self, fd: int) -> None:
+        if fd in self._looks:
+            self._looks.remove(fd)
+            return
         self._left = time.monotonic()
         address = self._by_fd.pop(fd, "unknown")
         self.closed += 1
@@ -169,21 +178,6 @@ def _require_hops(fd: int, hops: int) -> None:
     for level, option in _HOPS:
         with suppress(OSError), _borrowed(fd) as connection:
             connection.setsockopt(level, option, hops)
-
-
-def format_address(name: tuple[str, int] | tuple[str, int, int, int] | str | bytes) -> str:
-    """Write a socket address as an operator would.
-
-    Args:
-        name: from getpeername(2).
-
-    Returns:
-        ``10.5.126.12:41234`` (also when mapped into IPv6), ``[2001:db8::1]:41234``, or ``local`` for ipc.
-    """
-    if not isinstance(name, tuple):
-        return "local"
-    host = name[0].removeprefix("::ffff:")
-    return f"[{host}]:{name[1]}" if ":" in host else f"{host}:{name[1]}"
 
 
 def peer_address(frame: zmq.Frame) -> str:
