@@ -75,6 +75,7 @@ class _Door:
         reason: why the last one was not.
         hindered: whether that was no fault of the relay's.
         shut_out: how many looks in a row, up to the last one, were not greeted without being hindered.
+        said: whether the log has it.
     """
 
     endpoint: str
@@ -85,6 +86,7 @@ class _Door:
     reason: str = ""
     hindered: bool = False
     shut_out: int = 0
+    said: bool = False
 
     @property
     def fault(self) -> str:
@@ -92,7 +94,7 @@ class _Door:
         seconds = time.monotonic() - self.since
         if self.missed < FAULT_LOOKS or seconds < FAULT_SECONDS:
             return ""
-        what = "cannot look whether it greets anybody" if self.hindered else "greets nobody"
+        what = "cannot look" if self.hindered else "greets nobody"
         return f"{what} at {self.endpoint} {self.address} for {seconds:.0f} s ({self.reason})"
 
     @property
@@ -101,17 +103,18 @@ class _Door:
         return self.proven and self.shut_out >= FATAL_LOOKS and time.monotonic() - self.since >= FATAL_SECONDS
 
     def note_greeted(self) -> None:
-        if self.fault:
+        if self.said:
             log.warning("greets again at %s %s", self.endpoint, self.address)
         self.since, self.proven = time.monotonic(), True
         self.missed = self.shut_out = 0
+        self.said = False
 
     def note_missed(self, reason: str, hindered: bool) -> None:
-        known = self.fault
         self.missed += 1
         self.shut_out = 0 if hindered else self.shut_out + 1
         self.reason, self.hindered = reason, hindered
-        if self.fault and not known:
+        if self.fault and not self.said:
+            self.said = True
             log.error("%s", self.fault)
 
 
