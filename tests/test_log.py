@@ -165,13 +165,13 @@ def test_warnings_reach_stderr_as_well(bus: Bus) -> None:
     assert " INFO " not in bus.relay.running.stderr()
 
 
-def test_a_log_that_can_not_be_opened_keeps_no_relay_from_starting(host: Host, start_bus: StartBus) -> None:
+def test_a_log_that_cannot_be_opened_keeps_no_relay_from_starting(host: Host, start_bus: StartBus) -> None:
     shutil.rmtree(host.log_file.parent)
     host.write("log", "in the place of the directory")
     bus = start_bus()
     bus.publisher.send_all(numbered(1))
     bus.listener.expect(numbered(1))
-    wait_until(lambda: "can not be written, lines wait" in bus.relay.running.stderr(), "the fault on stderr")
+    wait_until(lambda: "cannot be written, lines wait" in bus.relay.running.stderr(), "the fault on stderr")
     assert_warning(bus.relay)
     host.log_file.parent.unlink()
     bus.relay.wait_for_log("INFO", "start ")
@@ -187,7 +187,7 @@ def test_a_log_directory_that_is_removed_is_made_again(bus: Bus) -> None:
 
 def test_2000_connections_without_a_log_directory_leave_the_relay_well(bus: Bus) -> None:
     shutil.rmtree(bus.host.log_file.parent)
-    bus.host.write("log", "so that it can not be made again")
+    bus.host.write("log", "so that it cannot be made again")
     for _ in range(2000):
         RawPeer(bus.host.inbound).shake_hands().close()
     assert_relays(bus)
@@ -280,7 +280,7 @@ def test_a_stderr_that_is_closed_holds_nothing_up(stderr: int, relay: Relay, sta
     bus = start_bus()
     os.close(stderr)
     bus.publisher.send(b"org.example", b"not json")
-    bus.relay.wait_for_log("ERROR", "stderr can not be written, lines wait: Broken pipe")
+    bus.relay.wait_for_log("ERROR", "stderr cannot be written, lines wait: Broken pipe")
     assert_relays(bus)
     assert bus.relay.stop() == 0
 
@@ -309,4 +309,4 @@ def assert_relays(bus: Bus) -> None:
 def assert_warning(relay: Relay) -> None:
     ran = relay.host.run("fedmsg-relay", "status")
     assert ran.code == 1
-    assert ran.stdout.startswith(f"WARNING - {relay.host.log_file} can not be written: ")
+    assert ran.stdout.startswith(f"WARNING - {relay.host.log_file} cannot be written: ")

@@ -158,7 +158,7 @@ class _Queue(logging.Handler):
                 reason = error.strerror or str(error)
             if not self.fault:
                 self.fault = reason
-                log.error("%s can not be written, lines wait: %s", self.name, reason)
+                log.error("%s cannot be written, lines wait: %s", self.name, reason)
             time.sleep(RETRY_SECONDS)
 
 

@@ -221,7 +221,7 @@ def judge(status: Status) -> tuple[int, str]:
     elif journal["notices"]:
         code, word, fact = 1, "WARNING", f"{'; '.join(journal['notices'])}; "
     elif log_fault := status["log"]["fault"]:
-        code, word, fact = 1, "WARNING", f"{status['log']['place']} can not be written: {log_fault}; "
+        code, word, fact = 1, "WARNING", f"{status['log']['place']} cannot be written: {log_fault}; "
     elif behind:
         code, word, fact = 1, "WARNING", f"listeners do not keep up: {behind}; "
     else:
