@@ -15,7 +15,9 @@ from fedmsg_relay import (
     accounting,
     client,
     errors,
+    health,
     limits,
+    log,
     message,
     outbound,
     pipeline,
@@ -141,6 +143,14 @@ def test_the_limits_of_submit() -> None:
 def test_the_dedup_window_and_the_hold_at_start(name: str) -> None:
     assert f"the last {retention.DEDUP_WINDOW:,} messages" in page(name)
     assert f"{publishing.HOLD_SECONDS} s" in page(name)
+
+
+def test_the_times_of_health_and_the_room_of_the_log() -> None:
+    told = page("docs/commands.md")
+    assert f"Every {health.INTERVAL_SECONDS:g} s the relay connects" in told
+    assert f"nobody is greeted for {health.FAULT_SECONDS:g} s" in told
+    assert f"after {health.FATAL_SECONDS:g} s systemd's\nwatchdog" in told
+    assert f"Lines wait, up to {log.ROOM_BYTES >> 20} MiB" in page("docs/sop.md")
 
 
 def test_the_limits_of_journal_and_spool() -> None:

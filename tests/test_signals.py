@@ -129,7 +129,7 @@ def test_sighup_takes_the_new_size_limit(host: Host, start_bus: StartBus) -> Non
         bus.publisher.send(*big(number))
         bus.publisher.send(*small)
         bus.listener.expect([big(number), small] if passes else [small])
-    assert len(bus.relay.log_lines("INFO", "reloaded")) == 3
+    wait_until(lambda: len(bus.relay.log_lines("INFO", "reloaded")) == 3, "each is in the log")
     assert bus.relay.status()["dropped"]["too-large"] == 2
 
 

@@ -121,7 +121,7 @@ class World:
     def start(self) -> int:
         """Start the relay again; return the last seq that it is sure to have published, as it says."""
         self.relay.start()
-        found = re.search(r"last seq (\d+), (\d+) waiting", self.relay.log_lines(" waiting")[-1])
+        found = re.search(r"last seq (\d+), (\d+) waiting", self.relay.wait_for_log(f"[{self.relay.pid}]", " waiting"))
         assert found
         return int(found[1]) - int(found[2])
 

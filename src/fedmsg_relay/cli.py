@@ -81,6 +81,10 @@ def _serve(options: argparse.Namespace) -> int:
     except RelayError as error:
         log.log.error("%s", error)
         return error.exit_code
+    except Exception:  # noqa: BLE001 -- which ends the process either way
+        # Whatever it is, it has nothing to do with stdout, which errors.run() would think of an OSError.
+        log.log.exception("the relay ends, which is a fault of its own; please report it")
+        return errors.EX_SOFTWARE
     return errors.EX_OK
 
 

@@ -15,7 +15,8 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 
-from fedmsg_relay import limits, listening, tcp, zmtp
+from fedmsg_relay import limits, listening, tcp, threads, zmtp
+from fedmsg_relay.health import is_own
 from fedmsg_relay.log import log
 from fedmsg_relay.use import Use, own_address
 
@@ -112,8 +113,7 @@ class Greeter:
         self._epoll = select.epoll()
         self._woken, self._waker = socket.socketpair()
         self._epoll.register(self._woken, select.EPOLLIN)
-        self._thread = threading.Thread(target=self._greet, name=f"{name}s", daemon=True)
-        self._thread.start()
+        self._thread = threads.start(f"{name}s", self._greet)
 
     # Who is connected.
 
@@ -240,7 +240,10 @@ class Greeter:
                 return
             connection.setblocking(False)
             peer = Peer(connection, tcp.format_address(name), self._role)
-            if self._make_room(tcp.host_of(peer.address)):
+            if is_own(peer.address):
+                with suppress(OSError), connection:
+                    connection.send(peer.handshake.output)
+            elif self._make_room(tcp.host_of(peer.address)):
                 self._take_in(peer)
             else:
                 self.turned_away += 1

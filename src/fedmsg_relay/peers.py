@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import socket
 import struct
-import threading
 import time
 from collections import Counter
 from contextlib import suppress
 
 import zmq
 
-from fedmsg_relay import limits, tcp
+from fedmsg_relay import limits, tcp, threads
+from fedmsg_relay.health import is_own
 from fedmsg_relay.inflow import Inflow
 from fedmsg_relay.log import log
 from fedmsg_relay.use import UNKNOWN, Use, own_address
@@ -45,9 +45,10 @@ class Peers:
         self._inflow = Inflow(role)
         self._by_fd: dict[int, str] = {}
         self._handshaking: dict[int, None] = {}
+        self._looks: set[int] = set()
+        """Connections that are no peers, but the relay's own looks at its health."""
         self._monitor: zmq.Socket[bytes] = bound.get_monitor_socket(_EVENTS)
-        self._thread = threading.Thread(target=self._watch, name=f"{role}s", daemon=True)
-        self._thread.start()
+        self._thread = threads.start(f"{role}s", self._watch)
 
     @property
     def addresses(self) -> list[str]:
@@ -99,6 +100,9 @@ class Peers:
         address = own = UNKNOWN  # if it is gone already
         with suppress(OSError), tcp.borrowed(fd) as connection:
             address, own = tcp.format_address(connection.getpeername()), own_address(connection)
+        if is_own(address):
+            self._looks.add(fd)
+            return
         self.use.came(fd, address, own)
         self._by_fd[fd] = address
         self._handshaking[fd] = None
@@ -123,6 +127,9 @@ class Peers:
             connection.shutdown(socket.SHUT_RDWR)
 
     def _went(self, fd: int) -> None:
+        if fd in self._looks:
+            self._looks.remove(fd)
+            return
         self._left = time.monotonic()
         self.use.went(fd)
         address = self._by_fd.pop(fd, "unknown")

@@ -13,9 +13,10 @@ from typing import Any
 
 import zmq
 
-from fedmsg_relay import __version__, bind, directories, zmtp
+from fedmsg_relay import __version__, bind, directories, threads, zmtp
 from fedmsg_relay import log as logfile
 from fedmsg_relay.errors import ConfigError, RelayError
+from fedmsg_relay.health import Health
 from fedmsg_relay.keeper import Keeper
 from fedmsg_relay.log import log
 from fedmsg_relay.outbound import Outbound
@@ -102,6 +103,8 @@ class Relay:
         self.peers = (self.inbound, self.submits, self.outbound.listeners)
         self.passing: Passing | None = None
         """The stage of a relay that is chained."""
+        self.health: Health | None = None
+        """Looks at what is bound, once all is."""
         self._poller = zmq.Poller()
         self._waking: set[zmq.Socket[bytes]] = set()
         self._next_look = 0.0
@@ -134,11 +137,13 @@ class Relay:
         self._bind(self.inbound.bind, "inbound", self._plans.inbound)
         for source in (self.inbound, self.submits, self.outbound.socket, self._wakeup):
             self._poller.register(source, zmq.POLLIN)
+        self.health = Health(self.addresses)
         self.notifier.tell(READY="1", STATUS="relaying")
         longest = min(TURN_MILLISECONDS, int(self.notifier.watchdog_interval * 1000) or TURN_MILLISECONDS)
         more = True
         while self._stop is None:
-            self.notifier.sign_of_life()
+            if self.health.well and not threads.dead():
+                self.notifier.sign_of_life()
             ready = dict(self._wait(0 if more else longest if self.pipeline.settled else UNSETTLED_MILLISECONDS))
             if self._wakeup.fileno() in ready:
                 self._wakeup.recv(4096)
@@ -202,6 +207,8 @@ class Relay:
         Let nobody new in first. Then half-close: a publisher that reads end of file closes in turn, and keeps for the
         next relay what it had not yet written; all that it had written is ours to publish.
         """
+        if self.health:
+            self.health.close()  # nobody new is let in from here on, not even a look
         self.notifier.tell(STOPPING="1", STATUS="draining")
         self._remember_listeners()
         started = heard = now = time.monotonic()
@@ -238,6 +245,8 @@ class Relay:
         """Close all sockets; outbound lingers until listeners have taken what is queued for them, within its bound."""
         if self._context.closed:
             return
+        if self.health:
+            self.health.close()
         if self.passing is not None:
             self.passing.close()
         self.inbound.close()

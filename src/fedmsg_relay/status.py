@@ -16,7 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedmsg_relay import __version__, directories, settings, submit
+from fedmsg_relay import __version__, directories, settings, submit, threads
+from fedmsg_relay import log as logfile
 from fedmsg_relay.errors import ConfigError, NoRelayError
 from fedmsg_relay.log import log
 from fedmsg_relay.message import Reason
@@ -63,6 +64,8 @@ def describe(relay: Relay) -> Status:
             "uptime": round(time.monotonic() - relay.born, 3),
             "since_last_turn": round(time.monotonic() - relay.turned, 3),
         },
+        "dead_threads": threads.dead(),
+        "log": logfile.describe(),
         "endpoints": relay.addresses,
         "addresses": [
             {"endpoint": endpoint, **used._asdict()}
@@ -70,6 +73,7 @@ def describe(relay: Relay) -> Status:
             for used in endpoints[endpoint].use.of(addresses)
         ],
         "settings": settings.reloaded(relay.pipeline.settings),
+        "health": relay.health.describe() if relay.health else [],
         "messages": {
             **asdict(totals),
             "dropped": totals.quarantined + totals.refused,
@@ -136,7 +140,7 @@ class StatusServer:
         self._closed = threading.Event()
         self._path.chmod(0o666)  # read-only, and any monitoring user may look
         self._socket.listen(16)
-        threading.Thread(target=self._serve, name="status", daemon=True).start()
+        threads.start("status", self._serve)
 
     def _serve(self) -> None:
         fault = ""
@@ -218,6 +222,11 @@ def judge(status: Status) -> tuple[int, str]:
         code, word, fact = 2, "CRITICAL", "the counters do not add up; "
     elif relay["since_last_turn"] > STUCK_SECONDS:
         code, word, fact = 2, "CRITICAL", f"the relay has been stuck for {relay['since_last_turn']:.0f} s; "
+    elif dead := status["dead_threads"]:
+        died = ", ".join(f"{name} of {cause}" for name, cause in dead.items())
+        code, word, fact = 2, "CRITICAL", f"a thread of the relay has died, it has to be restarted: {died}; "
+    elif faults := [door["fault"] for door in status["health"] if door["fault"]]:
+        code, word, fact = 2, "CRITICAL", f"{', '.join(faults)}; "
     elif journal["fault"]:
         code, word, fact = 2, "CRITICAL", f"journal can not be written, messages go unjournaled: {journal['fault']}; "
     elif upstream and upstream["state"] == "loop":
@@ -227,6 +236,8 @@ def judge(status: Status) -> tuple[int, str]:
         code, word, fact = 1, "WARNING", f"upstream is away: {', '.join(away)}; "
     elif journal["notices"]:
         code, word, fact = 1, "WARNING", f"{'; '.join(journal['notices'])}; "
+    elif log_fault := status["log"]["fault"]:
+        code, word, fact = 1, "WARNING", f"{status['log']['place']} cannot be written: {log_fault}; "
     elif behind:
         code, word, fact = 1, "WARNING", f"listeners do not keep up: {behind}; "
     else:
