@@ -11,7 +11,14 @@ from pathlib import Path
 from environment import SetupError
 
 # The package of each command that tests/ calls, and that the scenarios call.
-UNIT = {"faketime": "faketime", "ss": "iproute2"}
+UNIT = {
+    "faketime": "faketime",
+    "git": "git",
+    "logrotate": "logrotate",
+    "ss": "iproute2",
+    "systemd-analyze": "systemd",
+}
+FRESH = {"debootstrap": "debootstrap", "git": "git"}
 MOLECULE = {
     "docker": "docker.io",
     "debootstrap": "debootstrap",
