@@ -159,7 +159,9 @@ def run(*command: str, env: dict[str, str] | None = None) -> None:
 
 
 def captured(*command: str) -> str:
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, timeout=STEP_SECONDS, check=False)
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, timeout=STEP_SECONDS, check=False
+    )
     if done.returncode != 0:
         raise SetupError(f"exit {done.returncode} of {' '.join(command)}")
     return done.stdout.strip()

@@ -13,7 +13,6 @@ from environment import SetupError
 # The package of each command that tests/ calls, and that the scenarios call.
 UNIT = {
     "faketime": "faketime",
-    "git": "git",
     "logrotate": "logrotate",
     "ss": "iproute2",
     "systemd-analyze": "systemd",

@@ -111,10 +111,10 @@ def shell_files() -> Iterator[str]:
                 yield str(path.relative_to(ROOT))
 
 
-def unit_part(files: list[str]) -> Part:
+def unit_parts(files: list[str]) -> list[Part]:
     workers = [f"--numprocesses={UNIT_WORKERS}", "--dist=worksteal"]
     command = ["python", "-m", "pytest", *workers, *(files or ["tests"])]
-    return Part("pytest", command, UNIT_SECONDS, judge_pytest)
+    return [Part("pytest", command, UNIT_SECONDS, judge_pytest)]
 
 
 def test_files() -> list[str]:
@@ -141,7 +141,7 @@ def molecule_parts(names: list[str]) -> list[Part]:
             judge_scenario,
             ["molecule", "destroy", "--scenario-name", name],
         )
-        for name in names
+        for name in names or scenarios()
     ]
 
 
@@ -168,7 +168,7 @@ def fresh_parts(releases: list[str]) -> list[Part]:
             judge_fresh,
             ["rm", "-rf", str(fresh.root_of(release))],
         )
-        for release in releases
+        for release in releases or fresh.RELEASES
     ]
 
 
@@ -280,35 +280,31 @@ def set_up(what: str, action: Callable[[], object]) -> Result | None:
 
 
 def run_all(what: str, names: list[str]) -> Iterator[Result]:
-    if what != "fresh":
-        if failure := set_up("the tools", lambda: environment.make_venv(dev=True)):
-            yield failure
-            return
+    apt_log = LOGS / "apt.log"
+    if what != "fresh" and (failure := set_up("the tools", lambda: environment.make_venv(dev=True))):
+        yield failure
+        return
     if what in ("all", "lint"):
         yield from map(run, lint_parts())
-    if what in ("all", "unit", "molecule"):
-        if failure := set_up("stock fedmsg", environment.make_stock_venv):
-            yield failure
-            return
-    parts: list[Part] = []
-    if what in ("all", "unit"):
-        if failure := set_up("packages", lambda: packages.install(packages.UNIT, "the tests", LOGS / "apt.log")):
-            yield failure
-        else:
-            parts.append(unit_part(names))
+    if what in ("all", "unit", "molecule") and (failure := set_up("stock fedmsg", environment.make_stock_venv)):
+        yield failure
+        return
     with ExitStack() as stack:
-        if what in ("all", "molecule"):
-            engine = containers.Engine(LOGS / "dockerd.log")
-            stack.callback(engine.stop)
-            if failure := set_up("containers", engine.start):
+        engine = containers.Engine(LOGS / "dockerd.log")
+        stack.callback(engine.stop)
+        groups = {
+            "unit": ("packages", lambda: packages.install(packages.UNIT, "the tests", apt_log), unit_parts),
+            "fresh": ("fresh machines", lambda: fresh.can_be_made(apt_log), fresh_parts),
+            "molecule": ("containers", engine.start, molecule_parts),
+        }
+        parts: list[Part] = []
+        for group, (needed, prepare, parts_of) in groups.items():
+            if what not in ("all", group):
+                continue
+            if failure := set_up(needed, prepare):
                 yield failure
             else:
-                parts += molecule_parts(names or scenarios())
-        if what in ("all", "fresh"):
-            if failure := set_up("fresh machines", lambda: fresh.can_be_made(LOGS / "apt.log")):
-                yield failure
-            else:
-                parts[1:1] = fresh_parts(names or list(fresh.RELEASES))
+                parts += parts_of(names)
         with ThreadPoolExecutor(LANES) as lanes:
             yield from lanes.map(run, parts)
 
