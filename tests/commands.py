@@ -31,7 +31,7 @@ CALLS = {"run", "start", "piped", "Popen", "check_output", "check_call", "which"
 COMMAND_TASKS = ("command", "shell", "ansible.builtin.command", "ansible.builtin.shell")
 # A word in the place of a command: first of a line or after an operator, but for words of the syntax and assignments.
 OPERATOR = r"(?:^|[;|&({`!]|\$\()"
-SYNTAX = r"(?:(?:then|do|else|if|while|until|exec|nice|!)\s+|\w+=[^\s$`]*\s+)*"
+SYNTAX = r"(?:(?:then|do|else|if|while|until|exec|nice|setsid|command -v|!)\s+|\w+=[^\s$`]*\s+)*"
 OPENING = re.compile(rf"{OPERATOR}\s*{SYNTAX}([\w./+-]+)(?![\w=])", re.MULTILINE)
 A_PATH = re.compile(r"(?:/usr)?/s?bin/[\w.+-]+")
 
