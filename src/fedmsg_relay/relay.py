@@ -13,7 +13,7 @@ from typing import Any
 
 import zmq
 
-from fedmsg_relay import __version__, bind, directories, zmtp
+from fedmsg_relay import __version__, bind, directories, limits, zmtp
 from fedmsg_relay import log as logfile
 from fedmsg_relay.errors import ConfigError, RelayError
 from fedmsg_relay.keeper import Keeper
@@ -91,7 +91,7 @@ class Relay:
         self._signals: list[int] = []
         self._wakeup = self._catch_signals()
         self._plans = plans
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()  # of the links upstream
+        self._closed = False
         log.info("start version=%s pid=%d", __version__, os.getpid())
         self.addresses = {name: list(plan.bind) for name, plan in plans.endpoints().items()}
         self.outbound = Outbound(linger=LINGER_SECONDS)
@@ -101,7 +101,7 @@ class Relay:
         self.passing: Passing | None = None
         """The stage of a relay that is chained."""
         self._poller = zmq.Poller()
-        self._waking: set[zmq.Socket[bytes]] = set()
+        self._waking: set[socket.socket] = set()
         self._next_look = 0.0
         self._changes = -1
         try:
@@ -115,7 +115,8 @@ class Relay:
         self._remembered = self.keeper.listeners
         self.hold = Hold(self.outbound, self.keeper.listeners)
         identity = directories.identity(state)
-        links = [Link(identity, *addresses, self._context) for addresses in upstream]
+        largest = limits.cut_bytes(settings.limits.max_message_size)
+        links = [Link(identity, *addresses, largest) for addresses in upstream]
         if links:
             self.passing = Passing(identity, self.keeper, self.outbound, self.hold, links)
         self._onwards: Onwards = self.passing or Publishing(identity, self.keeper, self.outbound, self.hold)
@@ -234,14 +235,14 @@ class Relay:
 
     def close(self) -> None:
         """Close all sockets; outbound lingers until listeners have taken what is queued for them, within its bound."""
-        if self._context.closed:
+        if self._closed:
             return
+        self._closed = True
         if self.passing is not None:
             self.passing.close()
         self.inbound.close()
         self.submits.close(linger=ANSWER_SECONDS)
         self.outbound.close()
-        self._context.term()
 
     # Setting up.
 

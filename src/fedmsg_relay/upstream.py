@@ -4,22 +4,23 @@ A link is *joined* when three things are known of the relay at its other end: it
 publishes by itself, it does not lead back to us, and our subscription to its outbound is in force. Until then nothing
 is passed on and nothing that it publishes is forwarded, so that each message comes out exactly once at every outbound
 along the chain.
+
+Whatever is wrong with a link or with what comes over it ends both its connections, is told in one line, and is tried
+anew after a pause.
 """
 
 from __future__ import annotations
 
-import json
+import socket
 import time
 import uuid
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from typing import Any
 
-import zmq
-
-from fedmsg_relay import submit
+from fedmsg_relay import answers, limits, submit, zmtp
 from fedmsg_relay.log import log
 from fedmsg_relay.outbound import MIRROR
+from fedmsg_relay.outgoing import Kind, Outgoing
 
 INQUIRE_SECONDS = 1.0
 """How often a relay upstream is asked who it is; what it answers may change when its own upstream does."""
@@ -30,19 +31,28 @@ UNHEARD_SECONDS = 0.05
 ANSWER_SECONDS = 5.0
 """After which a relay that does not answer is connected to anew."""
 
-MIRROR_QUEUE = 10_000
-"""Messages libzmq keeps of what a relay upstream publishes, while we are busy or may not forward it."""
+HEAR_SECONDS = 3.0
+"""The same, where it does not take our subscription."""
 
 LEFTOVER_SECONDS = 0.5
 """How long what the relay had published before its connection broke is still taken in."""
 
-HEAR_SECONDS = 1.0
-"""After which a subscription that is not in force is made anew."""
+SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 0.5
+"""Before it is connected to anew: longer each time, until it has been joined for a while."""
 
-_COMMON = {zmq.IPV6: 1, zmq.LINGER: 0, zmq.HEARTBEAT_IVL: 2000, zmq.HEARTBEAT_TIMEOUT: 5000}
+STEADY_SECONDS = 2.0
+"""How long that is."""
+
+LINES_AT_ONCE, SECONDS_A_LINE = 6, 10.0
+"""Lines about a link in the log: so many at once, then one in so many seconds."""
+
+ANSWERS_AT_ONCE = 100
+"""Answers looked at in one turn; there are two to be had at most, and more end the link."""
+
+_SUBMIT = Kind(zmtp.DEALER, max_bytes=limits.ANSWER_BYTES, hold_bytes=limits.ANSWER_BYTES)
 
 
-_EVENTS = zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED
+_Answered = answers.Receipt | answers.Refused | answers.Busy
 
 
 class State(StrEnum):
@@ -53,80 +63,87 @@ class State(StrEnum):
     LOOP = "loop"
 
 
+class _BrokenError(Exception):
+    """The link can not be used as it is; it says why."""
+
+
 class Link:
-    """The connection to one relay upstream.
+    """The connections to one relay upstream.
 
     Args:
         identity: of this relay.
         submit_address: of the relay's submit.
         outbound_address: of the same relay's outbound.
-        context: to open sockets in.
+        max_bytes: of a message that it publishes; a larger one is not forwarded.
 
     Attributes:
         state: how it is.
+        why: what it was found by to be so.
         chain: identities of the relays from there on, as far as it has told.
+        passing: whether a batch is on its way.
     """
 
-    def __init__(
-        self, identity: str, submit_address: str, outbound_address: str, context: zmq.Context[zmq.Socket[bytes]]
-    ) -> None:
+    def __init__(self, identity: str, submit_address: str, outbound_address: str, max_bytes: int) -> None:
         self.submit_address = submit_address
         self.outbound_address = outbound_address
         self.state = State.AWAY
+        self.why = ""
         self.chain: list[str] = []
         self._identity = identity
-        self._context = context
-        self._submits: zmq.Socket[bytes]
-        self._asked = self._next_inquiry = self._subscribed = 0.0
-        self._connected = False
+        self._max_bytes = max_bytes
+        self._submit: Outgoing | None = None
+        self._mirror: Outgoing | None = None
+        self._leftover: tuple[float, Outgoing] | None = None
+        self._pause = SHORTEST_PAUSE_SECONDS
+        self._next_try = 0.0
         self._token = b""
-        self._mirror: zmq.Socket[bytes] | None = None
+        self._asked = False
+        self._sent = self._next_inquiry = self._joined_since = 0.0
         self._was_joined = False
-        self._leftover: tuple[float, zmq.Socket[bytes]] | None = None
-        self._connect()
+        self.passing = False
+        self._oversized = 0
+        self._told: tuple[State, str] | None = None
+        self._lines, self._lines_at = float(LINES_AT_ONCE), time.monotonic()
 
-    def waking(self, forwarding: bool) -> list[zmq.Socket[bytes]]:
+    def waking(self, forwarding: bool) -> list[socket.socket]:
         """Get the sockets on which something may come.
 
         Args:
             forwarding: whether what the relay publishes is wanted now.
         """
-        wanted = [self._submits, self._monitor]
-        if forwarding and self.state == State.JOINED and self._mirror is not None:
-            wanted.append(self._mirror)
-        return wanted
+        wanted = [self._submit, self._mirror if forwarding or self.state != State.JOINED else None]
+        return [found for each in wanted if each is not None and (found := each.waking) is not None]
 
     @property
     def unsettled(self) -> bool:
         """Whether it has to be looked after soon, without anything having come."""
-        return self._connected and (self.state == State.AWAY or self._leftover is not None)
+        if self._leftover is not None:
+            return True
+        if self._submit is None:
+            return self._pause < LONGEST_PAUSE_SECONDS
+        joining = self._submit.up and self.state == State.AWAY
+        return joining or any(each is not None and each.unsettled for each in (self._submit, self._mirror))
 
-    def update(self) -> list[dict[str, Any]]:
-        """See to the connection; never waits.
+    def update(self) -> _Answered | None:
+        """See to the connections; never waits.
 
         Returns:
-            The answers to what was submitted.
+            The answer to the batch that is on its way, if it has come.
         """
-        while self._monitor.poll(0):
-            event = int.from_bytes(self._monitor.recv_multipart()[0][:2], "little")
-            if event == zmq.Event.HANDSHAKE_SUCCEEDED:
-                self._connected = True
-                self._subscribe()
-            elif event == zmq.Event.DISCONNECTED:
-                answers = self._answers()  # what it said before it left
-                self.reset("it has closed the connection")
-                return answers
-        answers = self._answers()
+        self._tell()
         now = time.monotonic()
-        if self._asked and now - self._asked > ANSWER_SECONDS:
-            self.reset("it does not answer")
-        elif self._connected and not self._asked and now >= self._next_inquiry:
-            self._send([submit.INQUIRY, self._token])
-            self._asked = now
-        return answers
+        if self._submit is None:
+            if now < self._next_try:
+                return None
+            self._submit = Outgoing(self.submit_address, _SUBMIT)
+        try:
+            return self._go_on(self._submit, now)
+        except (_BrokenError, OSError) as broken:
+            self.reset(str(broken))
+            return None
 
     def pass_on(self, frames: Sequence[bytes]) -> bool:
-        """Send a batch.
+        """Send a batch; another one only when this one is answered.
 
         Args:
             frames: topic and body of each message.
@@ -134,7 +151,11 @@ class Link:
         Returns:
             Whether it is on its way.
         """
-        return self._send([submit.PASSING, *frames])
+        if self._submit is None or not self._submit.up or self.passing:
+            return False
+        self._send(self._submit, [submit.PASSING, *frames])
+        self.passing = True
+        return True
 
     def heard(self, limit: int) -> Iterator[tuple[bytes, bytes]]:
         """Take in what the relay published, when it may be forwarded.
@@ -147,12 +168,18 @@ class Link:
         """
         if self._leftover is not None:
             until, mirror = self._leftover
-            yield from _read(mirror, limit)
-            if time.monotonic() >= until and not mirror.poll(0):
+            mirror.update()
+            number = 0
+            for number, frames in enumerate(mirror.take(limit), start=1):  # noqa: B007 -- counted for below
+                if len(frames) == 2:
+                    yield frames[0], frames[1]
+            if not number and (mirror.fault or time.monotonic() >= until):
                 mirror.close()
                 self._leftover = None
         elif self.state == State.JOINED and self._mirror is not None:
-            yield from _read(self._mirror, limit)
+            for frames in self._mirror.take(limit):
+                if len(frames) == 2:  # all that a relay of ours publishes
+                    yield frames[0], frames[1]
 
     def reset(self, why: str) -> None:
         """Connect anew: what is known of the relay does not hold any more.
@@ -160,116 +187,161 @@ class Link:
         Args:
             why: for the log.
         """
+        now = time.monotonic()
+        if self.state == State.JOINED and now - self._joined_since > STEADY_SECONDS:
+            self._pause = SHORTEST_PAUSE_SECONDS
         self._become(State.AWAY, why)
-        self._disconnect()
-        self._connect()
+        self._unsubscribe()
+        if self._submit is not None:
+            self._submit.close()
+            self._submit = None
+        self.chain = []
+        self._asked = self.passing = False
+        self._next_inquiry = 0.0
+        self._next_try = now + self._pause
+        self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
 
     def close(self) -> None:
-        """Close the connection."""
-        self._was_joined = False
-        self._disconnect()
-        if self._leftover is not None:
-            self._leftover[1].close()
+        """Close the connections."""
+        leftover = self._leftover[1] if self._leftover is not None else None
+        for each in (self._submit, self._mirror, leftover):
+            if each is not None:
+                each.close()
 
-    def _connect(self) -> None:
-        self._connected = False
-        self.chain = []
-        self._asked = 0.0
-        self._next_inquiry = 0.0
-        self._submits = self._context.socket(zmq.DEALER)
-        # Without IMMEDIATE, by which libzmq forgets what had come and was not read when the connection ends.
-        for option, value in {**_COMMON, zmq.RECONNECT_IVL_MAX: 1000}.items():
-            self._submits.setsockopt(option, value)
-        self._monitor: zmq.Socket[bytes] = self._submits.get_monitor_socket(_EVENTS)
-        self._submits.connect(self.submit_address)
+    def _go_on(self, connection: Outgoing, now: float) -> _Answered | None:
+        connection.update()
+        if self._mirror is not None:
+            self._mirror.update()
+            self._note_oversized(self._mirror)
+        answered = None
+        for frames in connection.take(ANSWERS_AT_ONCE):
+            answered = self._judge(frames) or answered
+        if answered is not None:  # what it said before it left counts
+            self._inquire(connection, now)  # before the next batch, or under load it would never be asked
+            return answered
+        if connection.fault:
+            raise _BrokenError(connection.fault)
+        if self._mirror is not None and self._mirror.fault:
+            raise _BrokenError(f"outbound {self.outbound_address}: {self._mirror.fault}")
+        if connection.oversized:
+            raise _BrokenError("its answer is too large")
+        if (self._asked or self.passing) and now - self._sent > 1 and connection.stands(ANSWER_SECONDS):
+            raise _BrokenError("it does not answer")
+        if not connection.up:
+            self._wait_for(connection)
+        elif self._mirror is None:
+            self._subscribe()
+        self._inquire(connection, now)
+        return None
 
-    def _disconnect(self) -> None:
-        self._submits.disable_monitor()
-        self._monitor.close()
-        self._submits.close()
-        self._unsubscribe()
+    def _inquire(self, connection: Outgoing, now: float) -> None:
+        if connection.up and not self._asked and now >= self._next_inquiry:
+            self._send(connection, [submit.INQUIRY, self._token])
+            self._asked = True
+
+    def _wait_for(self, connection: Outgoing) -> None:
+        if why := connection.waits_for:
+            self._become(State.AWAY, why)
+
+    def _send(self, connection: Outgoing, frames: Sequence[bytes]) -> None:
+        connection.send([b"", *frames])
+        self._sent = time.monotonic()
+
+    # The subscription.
 
     def _subscribe(self) -> None:
         """Begin to listen to the relay, over a connection of which we know what came over it."""
-        self._unsubscribe()
-        self._token, self._subscribed = MIRROR + uuid.uuid4().hex.encode(), time.monotonic()
-        self._mirror = self._context.socket(zmq.SUB)
-        for option, value in {**_COMMON, zmq.RCVHWM: MIRROR_QUEUE, zmq.RECONNECT_IVL: -1}.items():
-            self._mirror.setsockopt(option, value)
-        self._mirror.subscribe(b"")
-        self._mirror.subscribe(self._token)  # after the other one: when this one is in force, so is that
-        self._mirror.connect(self.outbound_address)
-        self._asked = self._next_inquiry = 0.0
+        self._token = MIRROR + uuid.uuid4().hex.encode()
+        # Our own subscription comes after that to everything: when it is in force, so is the other.
+        mirror = Kind(zmtp.SUB, self._max_bytes, limits.MIRROR_BYTES, greeting=[[b"\x01" + self._token]])
+        self._mirror = Outgoing(self.outbound_address, mirror)
+        self._oversized = 0
+        self._was_joined = False
 
     def _unsubscribe(self) -> None:
         """End the subscription; what came over it while the relay was joined is still taken in."""
         mirror, self._mirror = self._mirror, None
         if mirror is None:
             return
-        if self._was_joined:
-            if self._leftover is not None:
-                self._leftover[1].close()
-            self._leftover = (time.monotonic() + LEFTOVER_SECONDS, mirror)
-            self._was_joined = False
-        else:
+        if not self._was_joined:
             mirror.close()
+            return
+        if self._leftover is not None:
+            self._leftover[1].close()
+        self._leftover = time.monotonic() + LEFTOVER_SECONDS, mirror
 
-    def _send(self, frames: Sequence[bytes]) -> bool:
-        try:
-            self._submits.send_multipart([b"", *frames], zmq.DONTWAIT)
-        except zmq.Again:
-            return False
-        return True
+    def _note_oversized(self, mirror: Outgoing) -> None:
+        if mirror.oversized > self._oversized:
+            self._oversized = mirror.oversized
+            log.warning(
+                "upstream %s publishes a message of more than %d bytes: it is not forwarded, %d so far",
+                self.outbound_address,
+                self._max_bytes,
+                self._oversized,
+            )
 
-    def _answers(self) -> list[dict[str, Any]]:
-        answers = []
-        while self._submits.poll(0):
-            try:
-                answer = json.loads(self._submits.recv_multipart()[-1])
-                if answer["status"] == "relay":
-                    self._learn(
-                        [str(each) for each in answer["chain"]], bool(answer["complete"]), bool(answer["heard"])
-                    )
-                elif self._asked and answer.get("reason") == submit.Refusal.BAD_VERSION:
-                    self._become(State.AWAY, "it is a relay that can not be chained to: too old")
-                    self._asked, self._next_inquiry = 0.0, time.monotonic() + ANSWER_SECONDS
-                else:
-                    answers.append(answer)
-            except (ValueError, KeyError, TypeError, AttributeError):
-                log.warning("upstream %s: what it answers is no answer", self.submit_address)
-        return answers
+    # What it answers.
 
-    def _learn(self, chain: list[str], complete: bool, heard: bool) -> None:
+    def _judge(self, frames: list[bytes]) -> _Answered | None:
+        """Take in an answer; return it if it is that of the batch on its way."""
+        answer = answers.read(frames[-1])
+        if answer is None:
+            raise _BrokenError("what it answers is no answer of a relay's submit")
+        if isinstance(answer, answers.Introduction):
+            if not self._asked:
+                raise _BrokenError("it says who it is without being asked")
+            self._learn(answer)
+            return None
+        if self._asked and isinstance(answer, answers.Refused) and answer.reason == submit.Refusal.BAD_VERSION:
+            self._become(State.AWAY, "it is a relay that can not be chained to: too old")
+            self._asked, self._next_inquiry = False, time.monotonic() + ANSWER_SECONDS
+            return None
+        if not self.passing:
+            raise _BrokenError("it answers what it was not asked")
+        self.passing = False
+        return answer
+
+    def _learn(self, relay: answers.Introduction) -> None:
         """Take in who the relay is, and whether our subscription to its outbound is in force."""
         now = time.monotonic()
-        self._asked, self._next_inquiry, self.chain = 0.0, now + INQUIRE_SECONDS, chain
-        if self._identity in chain:
-            self._become(State.LOOP, f"its chain leads back here ({' -> '.join(chain)}): nothing is passed on")
-        elif complete and heard and self._leftover is None:
-            self._become(State.JOINED, f"chain {' -> '.join(chain)}")
-        elif not complete or self._leftover is not None:
+        mirror = self._mirror
+        self._asked, self._next_inquiry, self.chain = False, now + INQUIRE_SECONDS, relay.chain
+        chain = " -> ".join(relay.chain)
+        if self._identity in relay.chain:
+            self._become(State.LOOP, f"its chain leads back here ({chain}): nothing is passed on")
+        elif relay.complete and relay.heard and self._leftover is None:
+            self._join(f"chain {chain}", now)
+        elif not relay.complete:
             self._become(State.AWAY, "its own upstream is away")
             self._next_inquiry = now + UNHEARD_SECONDS
-        elif self.state != State.AWAY or now - self._subscribed > HEAR_SECONDS:
-            self._become(State.AWAY, f"our subscription to {self.outbound_address} is not in force")
-            self._subscribe()
+        elif mirror is not None and not mirror.up:
+            self._wait_for(mirror)
+            self._next_inquiry = now + UNHEARD_SECONDS
+        elif self.state == State.JOINED or (mirror is not None and now - mirror.up_since > HEAR_SECONDS):
+            raise _BrokenError(f"it does not have our subscription to {self.outbound_address}")
         else:
             self._next_inquiry = now + UNHEARD_SECONDS
 
+    def _join(self, why: str, now: float) -> None:
+        if self.state != State.JOINED:
+            self._joined_since = now
+        self._was_joined = True
+        self._become(State.JOINED, why)
+
     def _become(self, state: State, why: str) -> None:
-        if state == self.state:
-            return
-        level = {State.JOINED: log.info, State.AWAY: log.warning, State.LOOP: log.error}[state]
-        level("upstream %s %s: %s", self.submit_address, state, why)
-        self.state = state
-        self._was_joined = self._was_joined or state == State.JOINED
+        self.state, self.why = state, why
+        self._tell()
 
-
-def _read(mirror: zmq.Socket[bytes], limit: int) -> Iterator[tuple[bytes, bytes]]:
-    for _ in range(limit):
-        try:
-            frames = mirror.recv_multipart(zmq.DONTWAIT)
-        except zmq.Again:
+    def _tell(self) -> None:
+        """Say in the log how the link is, where that has changed; what changes too often is told once it may be."""
+        if not self.why or self._told == (self.state, self.why):
             return
-        if len(frames) == 2:  # all that a relay of ours publishes
-            yield frames[0], frames[1]
+        now = time.monotonic()
+        self._lines = min(float(LINES_AT_ONCE), self._lines + (now - self._lines_at) / SECONDS_A_LINE)
+        self._lines_at = now
+        if self._lines < 1:
+            return
+        self._lines -= 1
+        self._told = self.state, self.why
+        level = {State.JOINED: log.info, State.AWAY: log.warning, State.LOOP: log.error}[self.state]
+        level("upstream %s %s: %s", self.submit_address, self.state, self.why)
