@@ -8,7 +8,6 @@ there are none: the kernel finds out that the other host is gone, and an inquiry
 from __future__ import annotations
 
 import os
-import select
 import socket
 import time
 from collections import deque
@@ -16,14 +15,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from fedmsg_relay import limits, tcp, zmtp
+from fedmsg_relay import dialling, limits, tcp, zmtp
 from fedmsg_relay.names import Lookup
 
 CONNECT_SECONDS = 5.0
 """After which an address that does not answer, or does not speak ZMTP, is given up."""
-
-GONE_SECONDS = 5.0
-"""After which the kernel gives up a host that does not acknowledge what is sent to it."""
 
 FRESH_SECONDS = 1.0
 """How long a connection that is not up yet is looked after soon; then with every turn of the relay's loop."""
@@ -31,15 +27,6 @@ FRESH_SECONDS = 1.0
 _CHUNK_BYTES = 256 * 1024
 _TURN_BYTES = 4 * 1024 * 1024
 """Bytes read in one turn."""
-
-_OPTIONS = (
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 2),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
-    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(GONE_SECONDS * 1000)),
-    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
-)
 
 
 @dataclass(frozen=True)
@@ -147,6 +134,11 @@ class Outgoing:
             self._held -= _cost(frames)
             yield frames
 
+    @property
+    def holds(self) -> bool:
+        """Whether something has come that nobody has taken."""
+        return bool(self._messages)
+
     def stands(self, seconds: float) -> bool:
         """Tell whether nothing of what was sent has got anywhere for a time.
 
@@ -169,7 +161,7 @@ class Outgoing:
         try:
             yield
         except OSError as error:
-            self._end(os.strerror(error.errno) if error.errno else str(error))
+            self._end(_said(error))
         except zmtp.ProtocolError as error:
             self._end(str(error))
 
@@ -195,15 +187,19 @@ class Outgoing:
                 return
         if self._socket is None:
             self._began = time.monotonic()
-            self._open(self._candidates.pop(0))
+            self._dial(self._candidates.pop(0))
+        elif (wrong := dialling.outcome(self._socket)) is not None:
+            self._connected = not wrong
+            if wrong:
+                self._next_candidate(wrong)
         elif time.monotonic() - self._began > CONNECT_SECONDS:
             self._next_candidate("it does not answer")
-        elif _writable(self._socket):
-            error = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if error:
-                self._next_candidate(os.strerror(error))
-            else:
-                self._connected = True
+
+    def _dial(self, address: str) -> None:
+        try:
+            self._socket = dialling.dial(address)
+        except OSError as error:
+            self._next_candidate(_said(error))
 
     def _next_candidate(self, why: str) -> None:
         if not self._candidates:
@@ -211,27 +207,6 @@ class Outgoing:
         elif self._socket is not None:
             self._socket.close()
             self._socket = None
-
-    def _open(self, address: str) -> None:
-        if address.startswith("ipc://"):
-            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            self._socket.setblocking(False)
-            self._socket.connect(address.removeprefix("ipc://"))
-            return
-        host, _, port = address.removeprefix("tcp://").rpartition(":")
-        family, _, _, _, name = socket.getaddrinfo(
-            host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
-        )[0]
-        self._socket = socket.socket(family, socket.SOCK_STREAM)
-        self._socket.setblocking(False)
-        for level, option, value in _OPTIONS:
-            self._socket.setsockopt(level, option, value)
-        try:
-            self._socket.connect(name)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self._next_candidate(os.strerror(error.errno or 0))
 
     # Sending and receiving.
 
@@ -292,11 +267,8 @@ class Outgoing:
         self._splitter.output.clear()
 
 
-def _writable(connection: socket.socket) -> bool:
-    """Whether a connection is there, or has failed."""
-    poll = select.poll()  # select() knows no more than 1024 files
-    poll.register(connection, select.POLLOUT)
-    return bool(poll.poll(0))
+def _said(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def _cost(frames: list[bytes]) -> int:

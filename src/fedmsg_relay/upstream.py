@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import socket
 import time
-import uuid
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
 from fedmsg_relay import answers, limits, submit, zmtp
+from fedmsg_relay.drops import Allowance
 from fedmsg_relay.log import log
-from fedmsg_relay.outbound import MIRROR
+from fedmsg_relay.mirror import Mirror
 from fedmsg_relay.outgoing import Kind, Outgoing
 
 INQUIRE_SECONDS = 1.0
@@ -34,23 +34,14 @@ ANSWER_SECONDS = 5.0
 HEAR_SECONDS = 3.0
 """The same, where it does not take our subscription."""
 
-LEFTOVER_SECONDS = 0.5
-"""How long what the relay had published before its connection broke is still taken in."""
-
 SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 0.5
-"""Before it is connected to anew: longer each time, until it has been joined for a while."""
-
 STEADY_SECONDS = 2.0
-"""How long that is."""
-
-LINES_AT_ONCE, SECONDS_A_LINE = 6, 10.0
-"""Lines about a link in the log: so many at once, then one in so many seconds."""
+"""Before it is connected to anew: longer each time, until it has been joined for so long."""
 
 ANSWERS_AT_ONCE = 100
-"""Answers looked at in one turn; there are two to be had at most, and more end the link."""
+"""Answers looked at in one turn; there are two at most, and more end the link."""
 
 _SUBMIT = Kind(zmtp.DEALER, max_bytes=limits.ANSWER_BYTES, hold_bytes=limits.ANSWER_BYTES)
-
 
 _Answered = answers.Receipt | answers.Refused | answers.Busy
 
@@ -64,7 +55,7 @@ class State(StrEnum):
 
 
 class _BrokenError(Exception):
-    """The link can not be used as it is; it says why."""
+    """The link can not go on."""
 
 
 class Link:
@@ -92,18 +83,15 @@ class Link:
         self._identity = identity
         self._max_bytes = max_bytes
         self._submit: Outgoing | None = None
-        self._mirror: Outgoing | None = None
-        self._leftover: tuple[float, Outgoing] | None = None
+        self._mirror: Mirror | None = None
+        self._leftover: Mirror | None = None
         self._pause = SHORTEST_PAUSE_SECONDS
         self._next_try = 0.0
-        self._token = b""
         self._asked = False
         self._sent = self._next_inquiry = self._joined_since = 0.0
-        self._was_joined = False
         self.passing = False
-        self._oversized = 0
         self._told: tuple[State, str] | None = None
-        self._lines, self._lines_at = float(LINES_AT_ONCE), time.monotonic()
+        self._allowance = Allowance()
 
     def waking(self, forwarding: bool) -> list[socket.socket]:
         """Get the sockets on which something may come.
@@ -111,8 +99,13 @@ class Link:
         Args:
             forwarding: whether what the relay publishes is wanted now.
         """
-        wanted = [self._submit, self._mirror if forwarding or self.state != State.JOINED else None]
-        return [found for each in wanted if each is not None and (found := each.waking) is not None]
+        wanted = self._connections[: None if forwarding else 1]
+        return [found for each in wanted if (found := each.waking) is not None]
+
+    @property
+    def _connections(self) -> list[Outgoing]:
+        mirror = self._mirror.connection if self._mirror is not None else None
+        return [each for each in (self._submit, mirror) if each is not None]
 
     @property
     def unsettled(self) -> bool:
@@ -122,7 +115,7 @@ class Link:
         if self._submit is None:
             return self._pause < LONGEST_PAUSE_SECONDS
         joining = self._submit.up and self.state == State.AWAY
-        return joining or any(each is not None and each.unsettled for each in (self._submit, self._mirror))
+        return joining or any(each.unsettled for each in self._connections)
 
     def update(self) -> _Answered | None:
         """See to the connections; never waits.
@@ -167,19 +160,13 @@ class Link:
             Topic and body.
         """
         if self._leftover is not None:
-            until, mirror = self._leftover
-            mirror.update()
-            number = 0
-            for number, frames in enumerate(mirror.take(limit), start=1):  # noqa: B007 -- counted for below
-                if len(frames) == 2:
-                    yield frames[0], frames[1]
-            if not number and (mirror.fault or time.monotonic() >= until):
-                mirror.close()
+            self._leftover.update()
+            yield from self._leftover.take(limit)
+            if self._leftover.over:
+                self._leftover.connection.close()
                 self._leftover = None
         elif self.state == State.JOINED and self._mirror is not None:
-            for frames in self._mirror.take(limit):
-                if len(frames) == 2:  # all that a relay of ours publishes
-                    yield frames[0], frames[1]
+            yield from self._mirror.take(limit)
 
     def reset(self, why: str) -> None:
         """Connect anew: what is known of the relay does not hold any more.
@@ -203,16 +190,15 @@ class Link:
 
     def close(self) -> None:
         """Close the connections."""
-        leftover = self._leftover[1] if self._leftover is not None else None
-        for each in (self._submit, self._mirror, leftover):
-            if each is not None:
-                each.close()
+        for each in self._connections:
+            each.close()
+        if self._leftover is not None:
+            self._leftover.connection.close()
 
     def _go_on(self, connection: Outgoing, now: float) -> _Answered | None:
         connection.update()
         if self._mirror is not None:
             self._mirror.update()
-            self._note_oversized(self._mirror)
         answered = None
         for frames in connection.take(ANSWERS_AT_ONCE):
             answered = self._judge(frames) or answered
@@ -221,8 +207,8 @@ class Link:
             return answered
         if connection.fault:
             raise _BrokenError(connection.fault)
-        if self._mirror is not None and self._mirror.fault:
-            raise _BrokenError(f"outbound {self.outbound_address}: {self._mirror.fault}")
+        if self._mirror is not None and self._mirror.connection.fault:
+            raise _BrokenError(f"outbound {self.outbound_address}: {self._mirror.connection.fault}")
         if connection.oversized:
             raise _BrokenError("its answer is too large")
         if (self._asked or self.passing) and now - self._sent > 1 and connection.stands(ANSWER_SECONDS):
@@ -230,13 +216,13 @@ class Link:
         if not connection.up:
             self._wait_for(connection)
         elif self._mirror is None:
-            self._subscribe()
+            self._mirror = Mirror(self.outbound_address, self._max_bytes)
         self._inquire(connection, now)
         return None
 
     def _inquire(self, connection: Outgoing, now: float) -> None:
-        if connection.up and not self._asked and now >= self._next_inquiry:
-            self._send(connection, [submit.INQUIRY, self._token])
+        if self._mirror is not None and connection.up and not self._asked and now >= self._next_inquiry:
+            self._send(connection, [submit.INQUIRY, self._mirror.token])
             self._asked = True
 
     def _wait_for(self, connection: Outgoing) -> None:
@@ -247,44 +233,20 @@ class Link:
         connection.send([b"", *frames])
         self._sent = time.monotonic()
 
-    # The subscription.
-
-    def _subscribe(self) -> None:
-        """Begin to listen to the relay, over a connection of which we know what came over it."""
-        self._token = MIRROR + uuid.uuid4().hex.encode()
-        # Our own subscription comes after that to everything: when it is in force, so is the other.
-        mirror = Kind(zmtp.SUB, self._max_bytes, limits.MIRROR_BYTES, greeting=[[b"\x01" + self._token]])
-        self._mirror = Outgoing(self.outbound_address, mirror)
-        self._oversized = 0
-        self._was_joined = False
-
     def _unsubscribe(self) -> None:
         """End the subscription; what came over it while the relay was joined is still taken in."""
         mirror, self._mirror = self._mirror, None
-        if mirror is None:
-            return
-        if not self._was_joined:
-            mirror.close()
-            return
-        if self._leftover is not None:
-            self._leftover[1].close()
-        self._leftover = time.monotonic() + LEFTOVER_SECONDS, mirror
-
-    def _note_oversized(self, mirror: Outgoing) -> None:
-        if mirror.oversized > self._oversized:
-            self._oversized = mirror.oversized
-            log.warning(
-                "upstream %s publishes a message of more than %d bytes: it is not forwarded, %d so far",
-                self.outbound_address,
-                self._max_bytes,
-                self._oversized,
-            )
+        if mirror is not None and mirror.forwarded:
+            mirror.leave()
+            self._leftover = mirror  # there is no older one: with that the relay would not have been joined
+        elif mirror is not None:
+            mirror.connection.close()
 
     # What it answers.
 
     def _judge(self, frames: list[bytes]) -> _Answered | None:
         """Take in an answer; return it if it is that of the batch on its way."""
-        answer = answers.read(frames[-1])
+        answer = answers.read(frames[2]) if len(frames) == 3 and frames[:2] == [b"", submit.VERSION] else None
         if answer is None:
             raise _BrokenError("what it answers is no answer of a relay's submit")
         if isinstance(answer, answers.Introduction):
@@ -304,13 +266,17 @@ class Link:
     def _learn(self, relay: answers.Introduction) -> None:
         """Take in who the relay is, and whether our subscription to its outbound is in force."""
         now = time.monotonic()
-        mirror = self._mirror
+        mirror = self._mirror.connection if self._mirror is not None else None
         self._asked, self._next_inquiry, self.chain = False, now + INQUIRE_SECONDS, relay.chain
         chain = " -> ".join(relay.chain)
         if self._identity in relay.chain:
             self._become(State.LOOP, f"its chain leads back here ({chain}): nothing is passed on")
         elif relay.complete and relay.heard and self._leftover is None:
-            self._join(f"chain {chain}", now)
+            if self.state != State.JOINED:
+                self._joined_since = now
+            if self._mirror is not None:
+                self._mirror.forwarded = True
+            self._become(State.JOINED, f"chain {chain}")
         elif not relay.complete:
             self._become(State.AWAY, "its own upstream is away")
             self._next_inquiry = now + UNHEARD_SECONDS
@@ -322,26 +288,14 @@ class Link:
         else:
             self._next_inquiry = now + UNHEARD_SECONDS
 
-    def _join(self, why: str, now: float) -> None:
-        if self.state != State.JOINED:
-            self._joined_since = now
-        self._was_joined = True
-        self._become(State.JOINED, why)
-
     def _become(self, state: State, why: str) -> None:
         self.state, self.why = state, why
         self._tell()
 
     def _tell(self) -> None:
-        """Say in the log how the link is, where that has changed; what changes too often is told once it may be."""
-        if not self.why or self._told == (self.state, self.why):
+        """Say in the log how the link is, where that has changed; what changes too often is told later."""
+        if not self.why or self._told == (self.state, self.why) or not self._allowance.take():
             return
-        now = time.monotonic()
-        self._lines = min(float(LINES_AT_ONCE), self._lines + (now - self._lines_at) / SECONDS_A_LINE)
-        self._lines_at = now
-        if self._lines < 1:
-            return
-        self._lines -= 1
         self._told = self.state, self.why
         level = {State.JOINED: log.info, State.AWAY: log.warning, State.LOOP: log.error}[self.state]
         level("upstream %s %s: %s", self.submit_address, self.state, self.why)
