@@ -10,18 +10,22 @@ import ipaddress
 import itertools
 import re
 import socket
+import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import zmq
 
 from fedmsg_relay import config as global_config
 from fedmsg_relay.errors import ConfigError
 from fedmsg_relay.settings import DEFAULT_PATH, Bind, Settings
 
 _TCP = re.compile(r"tcp://(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:/]+):(?P<port>\d{1,5})")
+
+
+RESOLVE_SECONDS = 2.0
+"""How long a start waits at most to learn whether a relay upstream is this one."""
 
 
 class NoAddressError(ConfigError):
@@ -114,27 +118,46 @@ def upstream(
             f"{origin}: each relay has a submit and an outbound, but here are "
             f"{len(submits)} ({', '.join(submits)}) and {len(outbounds)} ({', '.join(outbounds)})"
         )
+    named = {address: _to_connect(address, origin) for address in (*submits, *outbounds)}
     own = {address for plan in plans.endpoints().values() for address in plan.bind}
-    for address in (*submits, *outbounds):
-        if not address.startswith("ipc://"):
-            host, port = split(address, origin)
-            here = is_this_host(host) and any(_port(bound) == str(port) for bound in own)
-        else:
-            here = address in own
-        if here:
+    ports = {_port(address) for address in own if not address.startswith("ipc://")}
+    hosts = _of_this_host({host for host, port in named.values() if str(port) in ports})
+    for address, (host, port) in named.items():
+        if address in own or (host in hosts and str(port) in ports):
             raise ConfigError(f"{origin}: {address} is this relay itself: a loop, in which no message would come out")
-        _try_to_connect(address, origin)
     return list(zip(submits, outbounds, strict=True))
 
 
-def _try_to_connect(address: str, origin: str) -> None:
-    """Refuse what libzmq would refuse once the relay runs; nobody need be there."""
-    with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
-        dealer.linger = 0
-        try:
-            dealer.connect(address)
-        except zmq.ZMQError as error:
-            raise ConfigError(f"{origin}: can not connect to {address}: {error.strerror}") from error
+def _to_connect(address: str, origin: str) -> tuple[str, int]:
+    """Take an address apart; refuse what could only be bound, or be nobody's. Nobody need be there."""
+    if address.startswith("ipc://"):
+        return "", 0
+    host, port = split(address, origin)
+    try:
+        possible = not re.search(r"[\s*]", host) and bool(host.encode("idna"))
+    except UnicodeError:  # a label is empty or too long
+        possible = False
+    if not possible:
+        raise ConfigError(f"{origin}: can not connect to {address}: no host can have this name")
+    return host, port
+
+
+def _of_this_host(hosts: Iterable[str]) -> set[str]:
+    """Find the names of this host, as far as they resolve in time; a loop that is missed here shows when it runs."""
+    found: set[str] = set()
+
+    def look(host: str) -> None:
+        if is_this_host(host):
+            found.add(host)
+
+    # Threads, as nothing else puts a bound on a name server that stays silent.
+    looking = [threading.Thread(target=look, args=(host,), daemon=True) for host in hosts]
+    for thread in looking:
+        thread.start()
+    deadline = time.monotonic() + RESOLVE_SECONDS
+    for thread in looking:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return set(found)
 
 
 def _plan_one(addresses: Sequence[str], origin: str) -> Plan:

@@ -57,3 +57,23 @@ class DropLog:
                 log.warning(self._line, pending.count, messages, reason, pending.source)
                 pending.count, pending.next_line = 0, now + INTERVAL
         self._waiting = any(pending.count for pending in self._pending.values())
+
+
+class Allowance:
+    """Lines that may be written about one thing: ``AT_ONCE``, and one more every ``INTERVAL`` seconds."""
+
+    AT_ONCE = 6
+
+    def __init__(self) -> None:
+        self._lines = float(self.AT_ONCE)
+        self._at = time.monotonic()
+
+    def take(self) -> bool:
+        """Take one, if there is one."""
+        now = time.monotonic()
+        self._lines = min(self.AT_ONCE, self._lines + (now - self._at) / INTERVAL)
+        self._at = now
+        if self._lines < 1:
+            return False
+        self._lines -= 1
+        return True

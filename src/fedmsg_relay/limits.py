@@ -58,6 +58,29 @@ BACKLOG_BYTES = 32 * 1024 * 1024
 TURN_SUBSCRIPTIONS = 200
 """Subscriptions of listeners that a turn looks at."""
 
+# A relay upstream, and what is under way to it.
+
+ANSWER_BYTES = 64 * 1024
+"""Bytes of what it answers."""
+
+CHAIN_RELAYS, IDENTITY_CHARACTERS = 100, 300
+"""Relays of a chain, and characters of what each one is known by."""
+
+LINK_FRAMES = 8
+"""Frames of a message that is kept of it; it sends two or three."""
+
+MIRROR_BYTES, MESSAGE_OVERHEAD = 32 * 1024 * 1024, 256
+"""Bytes of what it published that are held until they may be forwarded, and bytes that each message counts besides."""
+
+PASSING_MESSAGES, PASSING_BYTES = 1000, 1024 * 1024
+"""Messages and bytes of a batch that is passed on to it."""
+
+ECHO_MESSAGES, ECHO_BYTES = 2000, 16 * 1024 * 1024
+"""Of what was passed on and was not heard back; beyond it no further batch is passed on."""
+
+UNJOURNALED_MESSAGES = 10_000
+"""Messages kept in memory where they could neither be journaled nor passed on."""
+
 # All connections.
 
 RESERVED_FILES = 64

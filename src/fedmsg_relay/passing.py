@@ -5,45 +5,48 @@ at every outbound along the chain exactly once, in one order. While upstream is 
 
 Invariants:
 
-1. A message is noted as handed over when upstream has given its receipt, so upstream has it on disk.
+1. A message is handed over when upstream has given its receipt, so upstream has it on disk.
 2. One batch, of what is journaled or of what could not be, is on its way at a time, always to a relay that is joined
-   (:mod:`fedmsg_relay.upstream`); without a receipt the same batch is submitted again, and upstream's dedup window
-   knows it.
+   (:mod:`fedmsg_relay.upstream`); without a receipt the same messages are submitted again, and upstream's dedup window
+   knows them.
+3. A message is noted as published when it has come out here as well. What upstream has and is not heard
+   (:mod:`fedmsg_relay.echo`) is published by ourselves. So where a link is cut or a relay is killed, own messages may
+   come out here twice, but they do come out.
 """
 
 from __future__ import annotations
 
+import socket
 import time
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, TypeVar
 
-import zmq
-
-from fedmsg_relay import submit
+from fedmsg_relay import answers, limits, submit
 from fedmsg_relay.batch import Batch
+from fedmsg_relay.echo import Echo, Message, Passed
 from fedmsg_relay.keeper import Keeper
 from fedmsg_relay.log import log
 from fedmsg_relay.outbound import Outbound
-from fedmsg_relay.publishing import Hold
+from fedmsg_relay.publishing import Hold, Written
 from fedmsg_relay.records import Entry, Record
-from fedmsg_relay.upstream import ANSWER_SECONDS, Link, State
-
-_M = TypeVar("_M", Record, Entry)
-
-BATCH_BYTES = 1024 * 1024
-"""Bytes after which a batch takes no further message."""
+from fedmsg_relay.upstream import Link, State
 
 FORWARD_MESSAGES = 1000
 """Messages of each relay upstream that are forwarded in one turn."""
 
-ECHO_SECONDS = 1.0
-"""How long a stop waits for what it passed on last to come back, for its own listeners."""
+ECHO_SECONDS = 5.0
+"""After which what a relay upstream has taken, and is not heard there, is published here.
 
-UNJOURNALED_MESSAGES = 10_000
-"""Messages kept in memory where they could neither be journaled nor passed on."""
+It counts for each relay of the chain: one that was restarted may wait half as long for its listeners of before.
+"""
+
+LAST_ECHO_SECONDS = 1.0
+"""The same at a stop."""
+
+LONGEST_RETRY_SECONDS = 5.0
+"""How long upstream may put us off at most."""
 
 
 @dataclass
@@ -51,8 +54,7 @@ class _OnItsWay:
     """A batch that upstream has not yet answered."""
 
     link: Link
-    messages: list[Record] | list[Entry]
-    since: float
+    batch: Passed
     upto: int | None = None
     """Its last seq; None of what could not be journaled."""
     damaged: int = 0
@@ -79,8 +81,8 @@ class Passing:
         self._one_by_one = 0
         self._not_before = 0.0
         self._unjournaled: deque[Entry] = deque()
-        self._echo: tuple[bytes, bytes] | None = None
-        self._echo_until = 0.0
+        self._echo = Echo()
+        self._written = Written(keeper, outbound)
 
     @property
     def using(self) -> Link | None:
@@ -101,18 +103,19 @@ class Passing:
     def settled(self) -> bool:
         """Whether nothing is left to do as time passes."""
         waits = (self._keeper.waiting or self._unjournaled) and self.using and not self._on_its_way  # for retry_after
-        return not (self._hold.on or waits or any(link.unsettled for link in self.links))
+        unwritten = self._written.pending
+        return not (self._hold.on or waits or unwritten or any(link.unsettled for link in self.links))
 
     @property
-    def waking(self) -> set[zmq.Socket[bytes]]:
+    def waking(self) -> set[socket.socket]:
         """Sockets that wake the relay's loop."""
-        return {socket for link in self.links for socket in link.waking(forwarding=not self._hold.on)}
+        return {found for link in self.links for found in link.waking(forwarding=not self._hold.on)}
 
     @property
     def finished(self) -> bool:
         """Whether a stop has nothing more to wait for."""
-        echoed = self._echo is None or time.monotonic() > self._echo_until
-        return self.using is None or (not self._keeper.waiting and not self._unjournaled and echoed)
+        heard = not self._echo.awaited or time.monotonic() - self._echo.stirred > LAST_ECHO_SECONDS
+        return self.using is None or (not self._keeper.waiting and not self._unjournaled and heard)
 
     def introduce(self, subscription: bytes) -> bytes:
         """Answer a chained relay that asks who this is.
@@ -139,17 +142,21 @@ class Passing:
         if not journaled and batch.entries:
             self._keep_unjournaled(batch.entries)
         for link in self.links:
-            for answer in link.update():
+            if (answer := link.update()) is not None:
                 self._take_answer(link, answer, batch)
         more = self._forward()
         self._pass_on(batch)
         return more
 
     def note(self) -> None:
-        """What has its receipt from upstream is noted already."""
+        """Note in the journal what has come out, upstream and here, even if we are killed now."""
+        self._written.note(self._echo.complete_up_to(self._keeper.handed))
 
     def close(self) -> None:
-        """Close the links."""
+        """Publish what upstream has and is not heard any more, and close the links."""
+        if self.using is not None and self._hold.over:
+            self._publish_missed()
+        self._keeper.handed = self._echo.complete_up_to(self._keeper.handed)  # the rest is passed on again
         if self._unjournaled:
             log.error("%d messages could neither be journaled nor passed on: lost", len(self._unjournaled))
         for link in self.links:
@@ -158,31 +165,40 @@ class Passing:
     # Down the chain.
 
     def _forward(self) -> bool:
-        """Publish what was heard; return whether there may be more."""
+        """Publish what was heard, and what should have been; return whether there may be more."""
         if not self._hold.over:
+            self._echo.stir()
             return False
         more = False
         for link in self.links:
             number = 0
             for number, message in enumerate(link.heard(FORWARD_MESSAGES), start=1):  # noqa: B007 -- counted for below
+                for missed in self._echo.hear(message):
+                    self._outbound.publish(*missed)
                 self._outbound.publish(*message)
-                if message == self._echo:
-                    self._echo = None
             more = more or number == FORWARD_MESSAGES
+        using = self.using
+        if more or using is None:
+            self._echo.stir()
+        elif time.monotonic() - self._echo.stirred > ECHO_SECONDS * len(using.chain):
+            self._publish_missed()
         return more
+
+    def _publish_missed(self) -> None:
+        number = 0
+        for number, missed in enumerate(self._echo.missed(), start=1):  # noqa: B007 -- counted for below
+            self._outbound.publish(*missed)
+        if number:
+            log.info("published %d messages that upstream has taken and that were not heard there", number)
 
     # Up the chain.
 
     def _pass_on(self, batch: Batch) -> None:
         """Submit the next batch, unless one is on its way."""
-        if (sent := self._on_its_way) is not None:
-            if sent.link.state == State.JOINED and time.monotonic() - sent.since < ANSWER_SECONDS:
-                return
-            if sent.link.state == State.JOINED:
-                sent.link.reset("it gave no receipt")
-            self._on_its_way = None
+        if self._on_its_way is not None and not self._on_its_way.link.passing:
+            self._on_its_way = None  # the link was reset
         link = self.using
-        if link is None or time.monotonic() < self._not_before:
+        if self._on_its_way is not None or link is None or self._echo.full or time.monotonic() < self._not_before:
             return
         if not self._keeper.waiting:
             self._pass_unjournaled(link)
@@ -190,35 +206,40 @@ class Passing:
         waiting = self._keeper.next_waiting(self._at_most)
         messages = _first_of(waiting.records)
         whole = len(messages) == len(waiting.records)
-        upto = waiting.upto if whole else messages[-1].seq
+        upto = waiting.upto if whole else waiting.records[len(messages) - 1].seq
         damaged = upto - self._keeper.handed - len(messages)
         if not messages:
             self._hand_over(upto, batch, 0, damaged)
-        elif link.pass_on(_frames(messages)):
-            self._on_its_way = _OnItsWay(link, messages, time.monotonic(), upto, damaged)
+        else:
+            self._submit(link, messages, upto, damaged)
 
-    def _take_answer(self, link: Link, answer: dict[str, Any], batch: Batch) -> None:
+    def _submit(self, link: Link, messages: list[Message], upto: int | None = None, damaged: int = 0) -> None:
+        if link.pass_on([frame for message in messages for frame in message]):
+            passed = Passed(messages, self._keeper.handed)
+            self._echo.expect(passed)
+            self._on_its_way = _OnItsWay(link, passed, upto, damaged)
+
+    def _take_answer(self, link: Link, answer: answers.Receipt | answers.Refused | answers.Busy, batch: Batch) -> None:
         sent = self._on_its_way
         if sent is None or sent.link is not link:
             return
         self._on_its_way = None
-        status = answer.get("status")
-        if status == "accepted":
-            last = sent.messages[-1]
-            if not answer.get("duplicates"):
-                self._echo, self._echo_until = (last.topic, last.body), time.monotonic() + ECHO_SECONDS
-            self._answered(sent, batch, len(sent.messages), sent.damaged)
-        elif status == "refused" and len(sent.messages) > 1:
-            self._one_by_one = len(sent.messages)  # one of them is at fault
-        elif status == "refused":
-            which = "that could not be journaled" if sent.upto is None else f"seq {sent.upto}"
-            log.error("upstream refuses message %s: %s", which, answer.get("reason"))
-            self._answered(sent, batch, 0, sent.damaged + 1)
+        messages = len(sent.batch.messages)
+        if isinstance(answer, answers.Busy):
+            # Whatever it may answer: not never again.
+            self._not_before = time.monotonic() + min(answer.retry_after, LONGEST_RETRY_SECONDS)
+        elif isinstance(answer, answers.Receipt) and answer.fits(messages):
+            self._echo.take_receipt(sent.batch)
+            self._answered(sent, batch, messages, sent.damaged)
+        elif isinstance(answer, answers.Receipt):
+            link.reset("it gave the receipt of another batch")
+        elif messages > 1:
+            self._one_by_one = messages  # one of them is at fault
         else:
-            pause = answer.get("retry_after")
-            # Whatever else it may answer: not at once again, and not never.
-            wanted = pause if isinstance(pause, int | float) else 1.0
-            self._not_before = time.monotonic() + min(wanted, ANSWER_SECONDS)
+            which = "that could not be journaled" if sent.upto is None else f"seq {sent.upto}"
+            log.error("upstream refuses message %s: %s", which, answer.reason)
+            self._echo.give_up(sent.batch)
+            self._answered(sent, batch, 0, sent.damaged + 1)
 
     def _answered(self, sent: _OnItsWay, batch: Batch, published: int, damaged: int) -> None:
         """Upstream has what was sent, or will not ever have it."""
@@ -226,44 +247,38 @@ class Passing:
         if sent.upto is not None:
             self._hand_over(sent.upto, batch, published, damaged)
             return
-        for _ in sent.messages:
+        for _ in sent.batch.messages:
             self._unjournaled.popleft()
 
     def _hand_over(self, upto: int, batch: Batch, published: int, damaged: int) -> None:
         batch.counts.published += published
         batch.counts.damaged += damaged
         self._keeper.handed = upto
-        self._keeper.mark_published(upto)
 
     def _keep_unjournaled(self, entries: list[Entry]) -> None:
-        room = UNJOURNALED_MESSAGES - len(self._unjournaled)
+        room = limits.UNJOURNALED_MESSAGES - len(self._unjournaled)
         self._unjournaled.extend(entries[:room])
         if len(entries) > room:
             log.error("%d messages could neither be journaled nor passed on, nor kept: lost", len(entries) - room)
 
     def _pass_unjournaled(self, link: Link) -> None:
         """Submit what could not be journaled; it is kept in memory until upstream has it."""
-        messages = _first_of(islice(self._unjournaled, self._at_most))
-        if messages and link.pass_on(_frames(messages)):
-            self._on_its_way = _OnItsWay(link, messages, time.monotonic())
+        if messages := _first_of(islice(self._unjournaled, self._at_most)):
+            self._submit(link, messages)
 
     @property
     def _at_most(self) -> int:
         """How many messages the next batch may have."""
-        return 1 if self._one_by_one else submit.MAX_MESSAGES
+        return 1 if self._one_by_one else limits.PASSING_MESSAGES
 
 
-def _first_of(messages: Iterable[_M]) -> list[_M]:
-    """As many as make a batch; one at least, if there is one."""
-    batch: list[_M] = []
+def _first_of(found: Iterable[Record] | Iterable[Entry]) -> list[Message]:
+    """Topic and body of as many as make a batch; one at least, if there is one."""
+    batch: list[Message] = []
     size = 0
-    for message in messages:
-        size += len(message.topic) + len(message.body)
-        if batch and size > BATCH_BYTES:
+    for each in found:
+        size += len(each.topic) + len(each.body)
+        if batch and size > limits.PASSING_BYTES:
             break
-        batch.append(message)
+        batch.append((each.topic, each.body))
     return batch
-
-
-def _frames(messages: Iterable[Record] | Iterable[Entry]) -> list[bytes]:
-    return [frame for message in messages for frame in (message.topic, message.body)]

@@ -13,13 +13,13 @@ Invariants:
 
 from __future__ import annotations
 
+import socket
 import time
 from collections import deque
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple, Protocol
 
 import msgspec
-import zmq
 
 from fedmsg_relay import drops, limits, message, submit, tcp
 from fedmsg_relay.accounting import Accounting, Counts
@@ -106,7 +106,7 @@ class Onwards(Protocol):
         """Whether what a chained relay passes on will come out, and not come back to that relay."""
 
     @property
-    def waking(self) -> AbstractSet[zmq.Socket[bytes]]:
+    def waking(self) -> AbstractSet[socket.socket]:
         """Sockets that wake the relay's loop."""
 
     @property

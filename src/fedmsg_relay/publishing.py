@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections import deque
 from collections.abc import Set as AbstractSet
-
-import zmq
 
 from fedmsg_relay import submit
 from fedmsg_relay.batch import Batch
@@ -61,6 +60,45 @@ class Hold:
         self._until = 0.0
 
 
+class Written:
+    """Notes in the journal up to where listeners have what was published, even if we are killed now.
+
+    Args:
+        keeper: of the journal.
+        outbound: where it was published.
+    """
+
+    def __init__(self, keeper: Keeper, outbound: Outbound) -> None:
+        self._keeper = keeper
+        self._outbound = outbound
+        self._unwritten: deque[tuple[float, int]] = deque()
+
+    @property
+    def pending(self) -> bool:
+        """Whether something was not yet with the kernel when last looked."""
+        return bool(self._unwritten)
+
+    def note(self, upto: int) -> None:
+        """Note what is with the kernel by now.
+
+        Args:
+            upto: ``seq`` of the last message that was published.
+        """
+        journal, now = self._keeper.journal, time.monotonic()
+        if journal is None or journal.published >= upto:
+            return
+        # Where the last try was in vain this one does not wait: the queue is long, and work goes on.
+        if self._outbound.written(0 if self._unwritten else WRITE_SECONDS):
+            self._unwritten.clear()
+            self._keeper.mark_published(upto)
+            return
+        if self._unwritten and self._unwritten[-1][1] > upto:
+            self._unwritten.clear()  # of a journal that was set aside
+        self._unwritten.append((now, upto))
+        while self._unwritten[0][0] < now - WRITTEN_SECONDS:
+            self._keeper.mark_published(self._unwritten.popleft()[1])
+
+
 class Publishing:
     """Hands over to outbound what the journal holds.
 
@@ -72,14 +110,14 @@ class Publishing:
     """
 
     takes_passed = True
-    waking: AbstractSet[zmq.Socket[bytes]] = frozenset()
+    waking: AbstractSet[socket.socket] = frozenset()
 
     def __init__(self, identity: str, keeper: Keeper, outbound: Outbound, hold: Hold) -> None:
         self._identity = identity
         self._keeper = keeper
         self._outbound = outbound
         self._hold = hold
-        self._unwritten: deque[tuple[float, int]] = deque()
+        self._written = Written(keeper, outbound)
 
     @property
     def settled(self) -> bool:
@@ -130,19 +168,7 @@ class Publishing:
 
     def note(self) -> None:
         """Note in the journal what listeners get even if we are killed now."""
-        journal, handed, now = self._keeper.journal, self._keeper.handed, time.monotonic()
-        if journal is None or journal.published == handed:
-            return
-        # Where the last try was in vain this one does not wait: the queue is long, and work goes on.
-        if self._outbound.written(0 if self._unwritten else WRITE_SECONDS):
-            self._unwritten.clear()
-            self._keeper.mark_published(handed)
-            return
-        if self._unwritten and self._unwritten[-1][1] > handed:
-            self._unwritten.clear()  # of a journal that was set aside
-        self._unwritten.append((now, handed))
-        while self._unwritten[0][0] < now - WRITTEN_SECONDS:
-            self._keeper.mark_published(self._unwritten.popleft()[1])
+        self._written.note(self._keeper.handed)
 
     def _publish(self, batch: Batch, portion: list[Entry]) -> None:
         publish = self._outbound.publish

@@ -13,7 +13,7 @@ from typing import Any
 
 import zmq
 
-from fedmsg_relay import __version__, bind, directories, threads, zmtp
+from fedmsg_relay import __version__, bind, directories, limits, threads, zmtp
 from fedmsg_relay import log as logfile
 from fedmsg_relay.errors import ConfigError, RelayError
 from fedmsg_relay.health import Health
@@ -92,7 +92,7 @@ class Relay:
         self._signals: list[int] = []
         self._wakeup = self._catch_signals()
         self._plans = plans
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()  # of the links upstream
+        self._closed = False
         log.info("start version=%s pid=%d", __version__, os.getpid())
         self.addresses = {name: list(plan.bind) for name, plan in plans.endpoints().items()}
         self.named = {name: [*plan.bind, *plan.covered] for name, plan in plans.endpoints().items()}
@@ -106,7 +106,7 @@ class Relay:
         self.health: Health | None = None
         """Looks at what is bound, once all is."""
         self._poller = zmq.Poller()
-        self._waking: set[zmq.Socket[bytes]] = set()
+        self._waking: set[socket.socket] = set()
         self._next_look = 0.0
         self._changes = -1
         try:
@@ -120,7 +120,8 @@ class Relay:
         self._remembered = self.keeper.listeners
         self.hold = Hold(self.outbound, self.keeper.listeners)
         identity = directories.identity(state)
-        links = [Link(identity, *addresses, self._context) for addresses in upstream]
+        largest = limits.cut_bytes(settings.limits.max_message_size)
+        links = [Link(identity, *addresses, largest) for addresses in upstream]
         if links:
             self.passing = Passing(identity, self.keeper, self.outbound, self.hold, links)
         self._onwards: Onwards = self.passing or Publishing(identity, self.keeper, self.outbound, self.hold)
@@ -243,8 +244,9 @@ class Relay:
 
     def close(self) -> None:
         """Close all sockets; outbound lingers until listeners have taken what is queued for them, within its bound."""
-        if self._context.closed:
+        if self._closed:
             return
+        self._closed = True
         if self.health:
             self.health.close()
         if self.passing is not None:
@@ -252,7 +254,6 @@ class Relay:
         self.inbound.close()
         self.submits.close(linger=ANSWER_SECONDS)
         self.outbound.close()
-        self._context.term()
 
     # Setting up.
 

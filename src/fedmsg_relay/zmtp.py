@@ -51,6 +51,7 @@ class Role(NamedTuple):
 
 SUB = Role(b"SUB", 2, frozenset({b"PUB", b"XPUB"}), subscribes=True)
 ROUTER = Role(b"ROUTER", 6, frozenset({b"REQ", b"DEALER", b"ROUTER"}), subscribes=False)
+DEALER = Role(b"DEALER", 5, frozenset({b"ROUTER"}), subscribes=False)
 
 _NUMBERS = {b"PUB": 1, b"SUB": 2, b"REQ": 3, b"DEALER": 5, b"ROUTER": 6, b"XPUB": 9}
 
