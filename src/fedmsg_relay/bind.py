@@ -6,10 +6,13 @@ if the name is this host's: the config is the same everywhere and may name sever
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import ipaddress
 import itertools
 import re
 import socket
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +21,12 @@ from typing import Any
 import zmq
 
 from fedmsg_relay import config as global_config
+from fedmsg_relay import names
 from fedmsg_relay.errors import ConfigError
 from fedmsg_relay.settings import DEFAULT_PATH, Bind, Settings
+
+NAME_SECONDS = 8.0
+"""How long a start waits for name servers, all in all: one that is dead is passed over after 5 s."""
 
 _TCP = re.compile(r"tcp://(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:/]+):(?P<port>\d{1,5})")
 
@@ -70,6 +77,7 @@ def plan(config: Mapping[str, Any], settings: Settings, settings_path: Path | No
         NoAddressError: none is this host's.
     """
     chosen = {}
+    _begin_to_look_up(config, settings)
     for endpoint in ("inbound", "outbound", "submit"):
         own = getattr(settings.bind, endpoint)
         origin = f"{settings_path or DEFAULT_PATH}: bind.{endpoint}" if own else f"global config: relay_{endpoint}"
@@ -130,7 +138,8 @@ def _try_to_connect(address: str, origin: str) -> None:
     with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
         dealer.linger = 0
         try:
-            dealer.connect(address)
+            for numeric in names.Lookup(address).result():  # a name is none of libzmq's business
+                dealer.connect(numeric)
         except zmq.ZMQError as error:
             raise ConfigError(f"{origin}: can not connect to {address}: {error.strerror}") from error
 
@@ -158,7 +167,8 @@ def _plan_one(addresses: Sequence[str], origin: str) -> Plan:
         else:
             foreign.append(address)
     if not bind:
-        raise NoAddressError(f"{origin} names no address of this host, there is nothing to bind: {', '.join(foreign)}")
+        why = f"{origin} names no address of this host, there is nothing to bind: {', '.join(foreign)}"
+        raise NoAddressError(f"{why}{_unresolved(foreign)}")
     return Plan(_without_covered(bind), tuple(foreign))
 
 
@@ -190,15 +200,47 @@ def is_this_host(name: str) -> bool:
         name: a host name.
 
     Returns:
-        True if it is.
+        True if it is; not where a name server takes longer than :data:`NAME_SECONDS` to say so.
     """
-    if name.lower() in {socket.gethostname().lower(), socket.getfqdn().lower()}:
+    if name.lower() == socket.gethostname().lower():
         return True
-    try:
-        found = socket.getaddrinfo(name, None, type=socket.SOCK_DGRAM)
-    except (OSError, UnicodeError):
-        return False
-    return any(_is_local(family, address) for family, _, _, _, address in found)
+    if any(_is_local(family, address) for family, address in _found(_search(name))):
+        return True
+    return not _literal(name) and name.lower() in [full.lower() for full in _found(_search())]
+
+
+@functools.cache  # one start asks once
+def _search(name: str = "") -> names.Search:
+    """The search for a host's addresses, or without a name for this host's own."""
+    return names.search(name) if name else names.search_own()
+
+
+def _found(search: names.Search) -> list[Any]:
+    return search.found if search.ended(search.started + NAME_SECONDS - time.monotonic()) else []
+
+
+def _begin_to_look_up(config: Mapping[str, Any], settings: Settings) -> None:
+    """Look all names up at once, so that they take no longer than one of them."""
+    _search()
+    addresses = [*settings.bind.inbound, *settings.bind.outbound, *settings.bind.submit]
+    if settings.upstream is not None:
+        addresses += [*settings.upstream.submit, *settings.upstream.outbound]
+    for key in ("relay_inbound", "relay_outbound", "relay_submit"):
+        with contextlib.suppress(ConfigError):  # who needs it will say so
+            addresses += global_config.addresses(config, key)
+    for name in _names(addresses):
+        _search(name)
+
+
+def _unresolved(addresses: Iterable[str]) -> str:
+    """Say which names led nowhere, as the end of a sentence: they may be this host's."""
+    return "".join(f"; {fault}" for fault in dict.fromkeys(_search(name).fault for name in _names(addresses)) if fault)
+
+
+def _names(addresses: Iterable[str]) -> list[str]:
+    """The host names in addresses, as far as these are well-formed."""
+    hosts = [match["host"].strip("[]") for match in map(_TCP.fullmatch, addresses) if match]
+    return [host for host in hosts if host != "*" and not _literal(host)]
 
 
 def _is_local(family: int, address: Any) -> bool:
