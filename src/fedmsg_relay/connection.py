@@ -14,9 +14,13 @@ from typing import NamedTuple
 import zmq
 
 from fedmsg_relay.errors import ConfigError, NoRelayError
+from fedmsg_relay.names import Candidates
 
 HEAD_START = 0.25
 """Seconds an address has to answer before the next one of the list is tried as well."""
+
+LOOK_SECONDS = 0.02
+"""How often to look whether a name has been resolved, while relays are being waited for."""
 
 PAUSE_SECONDS, SETTLE_MILLISECONDS = 0.01, 20
 """After a pause this long between two messages, how long to look whether the relay is still there."""
@@ -100,10 +104,13 @@ class InboundConnection:
         if old is not None:
             old.close(linger=0)
         kind = Kind(zmq.XPUB, {zmq.XPUB_NODROP: 1, zmq.SNDHWM: self._high_water_mark or 1000})
-        self.address, self._socket = first_ready(self._context, kind, self._addresses, self._where, deadline)
+        self.address, self._socket, unresolved = first_ready(
+            self._context, kind, self._addresses, self._where, deadline
+        )
         if self._socket is None:
             found = ", ".join(self._addresses)
-            raise NoRelayError(f"no relay answered within {timeout:.3g} s at {found} ({self._where}); not sent")
+            why = f"no relay answered within {timeout:.3g} s at {found} ({self._where})"
+            raise NoRelayError(f"{why}{unresolved}; not sent")
 
     def _still_subscribed(self, connection: zmq.Socket[bytes]) -> bool:
         """Take in what the relay's side has said since: False once its subscription went with its connection."""
@@ -122,10 +129,26 @@ class Kind(NamedTuple):
     options: dict[int, int]
 
 
+class Reached(NamedTuple):
+    """What became of connecting to the first relay that answers.
+
+    Attributes:
+        address: the relay's, as it was given; empty if none answered.
+        socket: connected to it.
+        unresolved: of addresses whose name led nowhere, why; as the end of a sentence.
+    """
+
+    address: str
+    socket: zmq.Socket[bytes] | None
+    unresolved: str = ""
+
+
 def first_ready(
     context: zmq.Context[zmq.Socket[bytes]], kind: Kind, addresses: Sequence[str], where: str, deadline: float
-) -> tuple[str, zmq.Socket[bytes] | None]:
+) -> Reached:
     """Connect to addresses one after the other, without giving up on the earlier ones, until a relay answers at one.
+
+    Their names are looked up all at once, and one that does not resolve holds up none of the others.
 
     Args:
         context: to open sockets in.
@@ -140,23 +163,27 @@ def first_ready(
     Raises:
         ConfigError: an address can not be connected to at all.
     """
-    waiting = list(addresses)
+    candidates = Candidates(addresses)
+    candidates.wait_for_first(min(HEAD_START, deadline - time.monotonic()))
     poller = zmq.Poller()
     tried: dict[zmq.Socket[bytes], str] = {}
+    next_try = 0.0
     try:
         while (now := time.monotonic()) < deadline:
-            if waiting:
-                opened = _open(context, kind, waiting[0], where)
-                tried[opened] = waiting.pop(0)
+            if now >= next_try and (candidate := candidates.take()):
+                address, numeric = candidate
+                opened = _open(context, kind, numeric, where)
+                tried[opened] = address
                 poller.register(opened, zmq.POLLIN if kind.type == zmq.XPUB else zmq.POLLOUT)
-            patience = min(deadline - now, HEAD_START) if waiting else deadline - now
+                next_try = now + HEAD_START
+            patience = min(deadline - now, max(LOOK_SECONDS, next_try - now)) if candidates.left else deadline - now
             for answered, _ in poller.poll(max(1, int(patience * 1000))):
                 if kind.type != zmq.XPUB or answered.recv()[:1] == _SUBSCRIBED:
-                    return tried.pop(answered), answered
+                    return Reached(tried.pop(answered), answered)
     finally:
         for other in tried:
             other.close(linger=0)
-    return "", None
+    return Reached("", None, candidates.unresolved())
 
 
 def _open(context: zmq.Context[zmq.Socket[bytes]], kind: Kind, address: str, where: str) -> zmq.Socket[bytes]:
