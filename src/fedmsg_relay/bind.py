@@ -29,7 +29,6 @@ NAME_SECONDS = 8.0
 _TCP = re.compile(r"tcp://(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:/]+):(?P<port>\d{1,5})")
 
 
-
 class NoAddressError(ConfigError):
     """No address is this host's, for now: a name may not resolve yet, or an interface not be up."""
 

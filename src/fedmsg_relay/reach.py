@@ -1,8 +1,7 @@
 """Whether a host reaches the relay: a connect to each endpoint, up to the end of ZeroMQ's handshake.
 
 A TCP connect alone proves little: a proxy, or a relay that greets nobody, accepts and then says nothing. The handshake
-is ZMTP 3's (rfc.zeromq.org/spec/23), spoken by hand: libzmq would resolve names in its own time. It goes to the end, as
-a connection that ends before it does is a warning in the relay's log.
+is spoken by :mod:`fedmsg_relay.zmtp`: libzmq would resolve names in its own time. It goes to the end, as a connection that ends before it does is a warning in the relay's log.
 
 Nothing here waits longer than it is told to: each address has a thread, which is left behind when it is late.
 """
@@ -18,23 +17,17 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fedmsg_relay import bind, client
+from fedmsg_relay import bind, client, zmtp
 from fedmsg_relay.errors import ConfigError
 
-RESOLVE_SECONDS = 2.0
-"""How long it is tried to find out whether an address is this host's."""
+_ROLES = {
+    "relay_inbound": zmtp.Role(b"PUB", 1, frozenset({b"SUB", b"XSUB"}), subscribes=False),
+    "relay_outbound": zmtp.Role(b"SUB", 2, frozenset({b"PUB", b"XPUB"}), subscribes=False),
+    "relay_submit": zmtp.Role(b"DEALER", 5, frozenset({b"ROUTER", b"REP"}), subscribes=False),
+}
+"""What connects to each endpoint, and what it has to be."""
 
-_OURS = {"relay_inbound": "PUB", "relay_outbound": "SUB", "relay_submit": "DEALER"}
-_THEIRS = {"relay_inbound": {"SUB", "XSUB"}, "relay_outbound": {"PUB", "XPUB"}, "relay_submit": {"ROUTER", "REP"}}
-"""The types of socket on both sides of each endpoint."""
-
-_GREETING = b"\xff" + bytes(8) + b"\x7f" + b"\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
-_VERSION_AT = 10
-_COMMAND, _LONG = 4, 2
-"""Flags of a frame."""
-
-_NAME = b"\x05READY"
-_SOCKET_TYPE = b"\x0bSocket-Type"
+_READ_BYTES = 4096
 
 
 class _NoRelayError(OSError):
@@ -128,38 +121,23 @@ def _places(address: str) -> list[tuple[socket.AddressFamily, Any]]:
 def _shake_hands(connection: socket.socket, place: Any, endpoint: str, deadline: float) -> None:
     _until(connection, deadline)
     connection.connect(place)
-    connection.sendall(_GREETING)
-    greeting = _read(connection, _VERSION_AT, deadline)
-    if greeting[0] != 0xFF or greeting[9] & 1 == 0:
-        raise _NoRelayError("what answers is no ZeroMQ")
-    if _read(connection, 1, deadline)[0] < _GREETING[_VERSION_AT]:
-        return  # an older ZeroMQ, which has nothing more to say at this point
-    _read(connection, len(_GREETING) - _VERSION_AT - 1, deadline)
-    ours = _OURS[endpoint].encode()
-    body = _NAME + _SOCKET_TYPE + len(ours).to_bytes(4, "big") + ours
-    connection.sendall(bytes((_COMMAND, len(body))) + body)
-    flags, size = _read(connection, 2, deadline)
-    if flags & _LONG:
-        raise _NoRelayError("what answers is no relay")
-    theirs = _socket_type(_read(connection, size, deadline))
-    if theirs not in _THEIRS[endpoint]:
-        raise _NoRelayError(f"what answers is not {endpoint}, but a {theirs or 'socket of no'} type")
-
-
-def _socket_type(ready: bytes) -> str:
-    _, found, rest = ready.partition(_SOCKET_TYPE)
-    return rest[4 : 4 + int.from_bytes(rest[:4], "big")].decode("ascii", "replace") if found else ""
-
-
-def _read(connection: socket.socket, size: int, deadline: float) -> bytes:
-    taken = b""
-    while len(taken) < size:
+    handshake = zmtp.Handshake(_ROLES[endpoint])
+    greeted = False
+    while not handshake.version:
+        connection.sendall(handshake.output)
+        handshake.output.clear()
         _until(connection, deadline)
-        part = connection.recv(size - len(taken))
-        if not part:
+        data = connection.recv(_READ_BYTES)
+        if not data:
             raise _NoRelayError("it closes the connection")
-        taken += part
-    return taken
+        if not greeted and data[:1] != b"\xff":
+            raise _NoRelayError("what answers is no ZeroMQ")
+        greeted = True
+        try:
+            handshake.feed(data)
+        except zmtp.ProtocolError as error:
+            raise _NoRelayError(f"what answers is not {endpoint}: {error}") from error
+    connection.sendall(handshake.output)
 
 
 def _until(connection: socket.socket, deadline: float) -> None:
@@ -179,20 +157,11 @@ def is_here(addresses: Sequence[str]) -> bool:
     Returns:
         True if one is; False also where a name does not resolve in time.
     """
-    here = threading.Event()
-
-    def look(address: str) -> None:
+    for address in addresses:
         with suppress(ConfigError):
             if address.startswith("ipc://") or bind.is_this_host(bind.split(address, "")[0]):
-                here.set()
-
-    lookers = [threading.Thread(target=look, args=(address,), daemon=True) for address in addresses]
-    for looker in lookers:
-        looker.start()
-    deadline = time.monotonic() + RESOLVE_SECONDS
-    for looker in lookers:
-        looker.join(max(0.0, deadline - time.monotonic()))
-    return here.is_set()
+                return True
+    return False
 
 
 def judge(found: Sequence[Reached]) -> tuple[int, str]:
