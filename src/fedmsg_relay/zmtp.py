@@ -53,7 +53,7 @@ SUB = Role(b"SUB", 2, frozenset({b"PUB", b"XPUB"}), subscribes=True)
 ROUTER = Role(b"ROUTER", 6, frozenset({b"REQ", b"DEALER", b"ROUTER"}), subscribes=False)
 DEALER = Role(b"DEALER", 5, frozenset({b"ROUTER"}), subscribes=False)
 
-_NUMBERS = {b"PUB": 1, b"SUB": 2, b"REQ": 3, b"DEALER": 5, b"ROUTER": 6, b"XPUB": 9}
+_NUMBERS = {b"PUB": 1, b"SUB": 2, b"REQ": 3, b"REP": 4, b"DEALER": 5, b"ROUTER": 6, b"XPUB": 9, b"XSUB": 10}
 
 
 class Handshake:
