@@ -13,6 +13,7 @@ import pytest
 
 from fedmsg_relay import (
     accounting,
+    body,
     client,
     errors,
     health,
@@ -102,6 +103,7 @@ def test_the_limits() -> None:
     protocol, keys, readme = page("docs/protocol.md"), page("docs/settings.md"), page("README.md")
     assert f"more than {message.MAX_NESTING} levels" in protocol
     assert f"at most {message.MAX_NESTING} levels" in protocol
+    assert f"at most {body.MAX_DIGITS} digits" in protocol
     assert f"{message.DEFAULT_MAX_MESSAGE_SIZE // 2**20} MiB" in protocol
     assert f"more than {limits.MIN_CUT_BYTES >> 20} MiB, or {limits.CUT_FACTOR} times the limit" in protocol
     assert f"| `limits.max_message_size` | `{message.DEFAULT_MAX_MESSAGE_SIZE}` |" in keys

@@ -7,11 +7,10 @@ that is UTF-8 JSON as :func:`json.loads` takes it (NaN and duplicate keys includ
 
 from __future__ import annotations
 
+import codecs
 import json
-import re
 from collections.abc import Callable
 from enum import StrEnum
-from itertools import accumulate
 
 DEFAULT_MAX_MESSAGE_SIZE = 16 * 1024 * 1024
 """Bytes of topic and body together that a relay takes unless relay.toml says otherwise."""
@@ -26,9 +25,9 @@ their own stack takes. Newer Pythons parse ten times that, so the limit is ours 
 MAX_MSG_ID = 200
 """Characters of a msg_id; stock's have 41."""
 
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-_STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+SMALL_BODY = 64 * 1024
+"""Bytes of a body of which json.loads may make objects, which may take 60 times its size; a larger one is looked at
+without that."""
 
 
 class Reason(StrEnum):
@@ -56,27 +55,37 @@ def fault(topic: bytes, body: bytes, max_size: int = DEFAULT_MAX_MESSAGE_SIZE) -
     return examine(topic, body, max_size)[0]
 
 
-def find_msg_id(text: str) -> object:
-    """Parse a body, and get what stands for the ``msg_id`` in its envelope.
+def find_msg_id(body: bytes) -> object:
+    """Get what stands for the ``msg_id`` in the envelope; :func:`fedmsg_relay.body.find_msg_id` is for who asks often.
 
     Args:
-        text: of the body.
+        body: UTF-8, and not nested too deep.
 
     Returns:
         Whatever stands there; None where the body is no envelope, or has none.
 
     Raises:
-        ValueError: json.loads does not take it.
-        RecursionError: it is too deep.
+        ValueError: json.loads does not take the body.
     """
-    parsed = json.loads(text)
+    if len(body) <= SMALL_BODY:
+        return parse_msg_id(body)
+    from fedmsg_relay import body as look  # noqa: PLC0415 -- msgspec is not needed for what scripts mostly send
+
+    return look.find_msg_id(body)
+
+
+def parse_msg_id(body: bytes) -> object:
+    """Like :func:`find_msg_id`, by json.loads alone."""
+    parsed = json.loads(body.decode())
     return parsed.get("msg_id") if isinstance(parsed, dict) else None
 
 
 def examine(
-    topic: bytes, body: bytes, max_size: int, find: Callable[[str], object] = find_msg_id
+    topic: bytes, body: bytes, max_size: int, find: Callable[[bytes], object] = find_msg_id
 ) -> tuple[Reason | None, str | None]:
     """Like :func:`fault`, and get the ``msg_id`` of the envelope on the way.
+
+    It takes time in proportion to the size of the message, and at most eight times its size of memory.
 
     Args:
         topic: the first frame.
@@ -86,6 +95,9 @@ def examine(
 
     Returns:
         The reason, or None, and the ``msg_id``, or None where the body is no envelope that has one.
+
+    Raises:
+        MemoryError: even that is not there. It is no fault of the message.
     """
     if len(topic) + len(body) > max_size:
         return Reason.TOO_LARGE, None
@@ -93,20 +105,30 @@ def examine(
         reason = Reason.TOPIC_NOT_UTF8
         topic.decode()
         reason = Reason.BODY_NOT_UTF8
-        text = body.decode()
+        if len(body) <= SMALL_BODY:
+            body.decode()
+        else:
+            _decode_in_slices(body, SMALL_BODY)
+        if body.count(b"[") + body.count(b"{") > MAX_NESTING and _nests_too_deep(body):
+            return Reason.TOO_DEEP, None
         reason = Reason.BODY_NOT_JSON
-        msg_id = find(text)
-    except RecursionError:
+        msg_id = find(body)
+    except RecursionError:  # the stack of who called us is that deep already
         return Reason.TOO_DEEP, None
     except ValueError:
         return reason, None
-    if body.count(b"[") + body.count(b"{") > MAX_NESTING and _nesting(body) > MAX_NESTING:
-        return Reason.TOO_DEEP, None
     # Whatever else stands there is passed on, but it is no name that a retry could be known by.
     return None, msg_id if isinstance(msg_id, str) and msg_id.isascii() and len(msg_id) <= MAX_MSG_ID else None
 
 
-def _nesting(body: bytes) -> int:
-    """Count the levels of a body that json.loads has already taken."""
-    brackets = _STRING.sub(b"", body).translate(None, _NOT_BRACKETS)
-    return max(accumulate(map(_STEP.__getitem__, brackets)), default=0)
+def _decode_in_slices(body: bytes, size: int) -> None:
+    start = 0
+    while start < len(body):
+        text = body[start : start + size]
+        start += codecs.utf_8_decode(text, "strict", start + len(text) == len(body))[1]
+
+
+def _nests_too_deep(body: bytes) -> bool:
+    from fedmsg_relay.body import nesting  # noqa: PLC0415 -- seldom needed
+
+    return nesting(body) > MAX_NESTING

@@ -19,11 +19,10 @@ from collections import deque
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple, Protocol
 
-import msgspec
-
 from fedmsg_relay import drops, limits, message, submit, tcp
 from fedmsg_relay.accounting import Accounting, Counts
 from fedmsg_relay.batch import Back, Batch, Submitted
+from fedmsg_relay.body import find_msg_id
 from fedmsg_relay.drops import DropLog
 from fedmsg_relay.greeter import Peer
 from fedmsg_relay.keeper import Keeper
@@ -40,35 +39,6 @@ FAULT_RETRY_AFTER = 2.0
 
 LOAD_RETRY_AFTER = 0.5
 """Seconds after which a submitter shall try again when too much waits for its turn."""
-
-
-class Envelope(msgspec.Struct):
-    """What is looked for in a body."""
-
-    msg_id: str | None = None
-
-
-_DECODER = msgspec.json.Decoder(Envelope)
-
-PLAIN_CHARACTERS = 4000
-"""Beyond that a number may have more digits than json.loads takes (sys.int_info), and msgspec passes over numbers."""
-
-
-def find_msg_id(text: str) -> object:
-    """Like :func:`fedmsg_relay.message.find_msg_id`, in a tenth of its time for what is plain.
-
-    msgspec reads a body through without making objects of it. It takes nothing that json.loads does not take; what it
-    does not take json.loads decides.
-
-    Args:
-        text: of the body.
-    """
-    if len(text) > PLAIN_CHARACTERS:
-        return message.find_msg_id(text)
-    try:
-        return _DECODER.decode(text).msg_id
-    except (msgspec.DecodeError, RecursionError):
-        return message.find_msg_id(text)
 
 
 class Request(NamedTuple):
@@ -203,7 +173,11 @@ class Pipeline:
                     self._quarantine_unreadable(batch, frames, tcp.host_of(peer.address))
                     continue
                 topic, body = frames
-                reason, msg_id = examine(topic, body, max_size, find_msg_id)
+                try:
+                    reason, msg_id = examine(topic, body, max_size, find_msg_id)
+                except MemoryError:  # what cannot be looked at reaches no listener
+                    log.error("no memory to look at a message of %d bytes", len(body))
+                    reason, msg_id = Reason.TOO_LARGE, None
                 batch.size += len(topic) + len(body)
                 if reason is None:
                     add(Entry(topic, body, msg_id))
@@ -227,7 +201,12 @@ class Pipeline:
         while self._backlog and batch.counts.received < full and batch.size < heavy:
             request = self._backlog.popleft()
             self._backlog_bytes -= request.size
-            self._admit_submit(request, batch)
+            try:
+                self._admit_submit(request, batch)
+            except MemoryError:
+                log.error("no memory to look at a batch of %d bytes", request.size)
+                batch.counts.received -= len(request.messages)
+                batch.refusals.append((request.back, submit.busy(FAULT_RETRY_AFTER)))
 
     def _fill_backlog(self, batch: Batch) -> None:
         """Take in what was submitted, so that who submits too much is told so and does not just wait."""

@@ -144,7 +144,11 @@ class Receiver:
                 continue
             peer.splitter.work = 0
             held = peer.splitter.held
-            messages = peer.splitter.feed(data, max_bytes, max_frames, cut_bytes)
+            try:
+                messages = peer.splitter.feed(data, max_bytes, max_frames, cut_bytes)
+            except MemoryError:
+                self._cut(peer, "there is no memory for what it sent")
+                continue
             self._held += peer.splitter.held - held
             taken += len(data)
             work += max(len(messages), peer.splitter.work // max_frames)
