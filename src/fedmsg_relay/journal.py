@@ -374,6 +374,8 @@ class Journal:
             raise
         except (ValueError, TypeError, OverflowError) as error:
             raise JournalCorruptError(f"journal {self.path}: holds what was never written: {error}") from error
+        except MemoryError as error:  # SQLite's too
+            raise JournalError(f"journal {self.path}: out of memory") from error
         except (sqlite3.Error, OSError) as error:
             for_good = broken.is_broken(error) or (reading and broken.is_too_big(error))
             raise (JournalCorruptError if for_good else JournalError)(f"journal {self.path}: {error}") from error
