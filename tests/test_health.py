@@ -64,10 +64,25 @@ def stopped() -> Iterator[StoppedThreads]:
         stopped.let_go()
 
 
+FATAL_SECONDS = 6
+
+QUICK = f"""\
+import socket, sys
+from fedmsg_relay import health, threads
+from fedmsg_relay.cli import main
+health.INTERVAL_SECONDS = health.ANSWER_SECONDS = 1
+health.FAULT_SECONDS, health.FATAL_SECONDS = 3, {FATAL_SECONDS}
+"""
+
+RUN = "sys.exit(main())\n"
+
+
 @pytest.fixture
 def watched_relay(host: Host) -> Iterator[Relay]:
-    """A relay whose watchdog wants to hear of it ten times a second."""
+    """A relay whose watchdog wants to hear of it ten times a second, and that looks at its health as often as tests can
+    wait for."""
     with contextlib.closing(Relay(host, env={"WATCHDOG_USEC": "200000"})) as relay:
+        relay.program = ["python", "-c", QUICK + RUN]
         yield relay
 
 
@@ -103,6 +118,7 @@ def test_own_looks_leave_no_trace(host: Host, relay: Relay, way: str) -> None:
     bound = [form[way].format(port) for port in ports]
     keys = zip(("inbound", "outbound", "submit"), bound, strict=True)
     host.write("relay.toml", "[bind]\n" + "".join(f'{name} = ["{address}"]\n' for name, address in keys))
+    relay.program = ["python", "-c", QUICK + RUN]
     relay.start()
     assert [door["address"] for door in looks(relay)] == bound
     wait_for_looks(relay, 2)
@@ -148,6 +164,23 @@ def unfed(relay: Relay) -> bool:
     return True
 
 
+def wait_until_longer_than_fatal(relay: Relay) -> None:
+    """The watchdog is fed for longer than that of a relay that greets nobody would be."""
+    relay.systemd.forget()
+    relay.systemd.wait_for("WATCHDOG=1", times=FATAL_SECONDS * 15, timeout=60)
+
+
+def test_where_no_look_was_ever_greeted_the_watchdog_is_fed_all_the_same(watched_relay: Relay) -> None:
+    relay = watched_relay
+    elsewhere = 'health._target = lambda address: (socket.AF_INET, ("127.0.0.1", 1))\n'  # as a firewall would
+    relay.program = ["python", "-c", QUICK + elsewhere + RUN]
+    relay.start()
+    relay.wait_for_log("ERROR", f"greets nobody at inbound {relay.host.inbound}", "Connection refused")
+    assert relay.host.run("fedmsg-relay", "status").code == 2
+    wait_until_longer_than_fatal(relay)
+    assert relay.stop() == 0
+
+
 def test_no_file_descriptor_left_is_critical_and_no_reason_to_restart(watched_relay: Relay) -> None:
     relay = watched_relay.start()
     wait_until(partial(all_greeted, relay), "every address has greeted")
@@ -160,27 +193,16 @@ def test_no_file_descriptor_left_is_critical_and_no_reason_to_restart(watched_re
     assert ran.code == 2
     for name in ("inbound", "outbound"):
         assert f"cannot look at {name} {getattr(relay.host, name)}" in ran.stdout.splitlines()[0]
-    relay.systemd.forget()
-    # Longer than a relay that greets nobody would have.
-    relay.systemd.wait_for("WATCHDOG=1", times=int((health.FATAL_SECONDS + health.INTERVAL_SECONDS) * 9), timeout=60)
+    wait_until_longer_than_fatal(relay)
     resource.prlimit(relay.pid, resource.RLIMIT_NOFILE, (hard, hard))
     relay.wait_for_log("WARNING", f"greets again at outbound {relay.host.outbound}")
     wait_until(lambda: relay.host.run("fedmsg-relay", "status").code == 0, "status is OK")
     assert relay.stop() == 0
 
 
-FAULTY = """\
-import sys
-from fedmsg_relay import threads
-from fedmsg_relay.cli import main
-threads.start("victim", lambda: [][0])
-sys.exit(main())
-"""
-
-
 def test_a_thread_that_dies_is_critical_by_name_and_ends_the_watchdog(watched_relay: Relay) -> None:
     relay = watched_relay
-    relay.program = ["python", "-c", FAULTY]
+    relay.program = ["python", "-c", QUICK + 'threads.start("victim", lambda: [][0])\n' + RUN]
     relay.start()
     ran = relay.host.run("fedmsg-relay", "status")
     assert ran.code == 2
@@ -197,18 +219,15 @@ def test_every_thread_of_the_daemon_is_started_so_that_it_dies_seen() -> None:
 
 
 END = """\
-import sys
 from fedmsg_relay import relay
-from fedmsg_relay.cli import main
 def fail(self):
     raise OSError(28, "No space left on device")
 relay.Relay._turn = fail
-sys.exit(main())
 """
 
 
 def test_an_end_that_nobody_foresaw_is_one_line_that_blames_no_stdout(relay: Relay) -> None:
-    relay.program = ["python", "-c", END]
+    relay.program = ["python", "-c", QUICK + END + RUN]
     assert relay.launch().wait() == 70
     (line,) = relay.log_lines("ERROR")
     assert "the relay ends" in line
