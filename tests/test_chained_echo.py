@@ -1,10 +1,11 @@
-"""What comes out at a chained relay's own outbound when its link is cut and relays are killed: its own messages, all."""
+"""What comes out at a chained relay's own outbound where its link is cut and relays are killed: all it has taken."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import re
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -109,8 +110,6 @@ def test_upstream_killed_with_what_it_took_unpublished_is_heard_once(line: Line)
 
 
 def remembered(site: Site) -> list[str]:
-    import sqlite3
-
     with contextlib.closing(sqlite3.connect(site.host.journal_file)) as db:
         return [address for (address,) in db.execute("SELECT address FROM listener")]
 
@@ -131,7 +130,9 @@ class Trial:
         client = self.line.sockets.submitter(self.line.old.host.submit)
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            batch = [envelope(self.TOPIC, number) for number in range(self.sent, self.sent + self.random.randint(1, 20))]
+            batch = [
+                envelope(self.TOPIC, number) for number in range(self.sent, self.sent + self.random.randint(1, 20))
+            ]
             client.send(*batch)
             answer = client.answer_if_any(2.0)
             if answer is None or answer["status"] != "accepted":
