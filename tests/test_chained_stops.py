@@ -1,4 +1,4 @@
-"""An upstream that stands still for longer than its link has patience, again and again, as on a host that is swapping."""
+"""An upstream that stands still for longer than its link has patience, again and again, as on a swapping host."""
 
 from __future__ import annotations
 
