@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,9 +27,18 @@ class Engine:
         self._dockerd: int | None = None
 
     def start(self) -> None:
-        self._install()
-        if packages.logged(self._log, "docker", "info", seconds=INFO_SECONDS) == 0:
+        """Make sure that an engine answers: a client alone, which may be there for a remote one, is none.
+
+        Raises:
+            SetupError: there is none here and none can be had.
+        """
+        self._install(packages.MOLECULE)
+        if self._answers():
             return
+        if address := os.environ.get("DOCKER_HOST"):
+            raise SetupError(f"docker does not answer at DOCKER_HOST={address}: start it there, or unset DOCKER_HOST")
+        self._install(packages.ENGINE)
+        self._install(packages.CLIENT)
         if packages.logged(self._log, str(START_DOCKER), seconds=START_SECONDS) != 0:
             lines = self._log.read_text(errors="replace").strip().splitlines()
             raise SetupError(lines[-1] if lines else f"{START_DOCKER} failed")
@@ -48,8 +58,8 @@ class Engine:
             print(f"   dockerd ({self._dockerd}) did not end within {STOP_SECONDS} s", flush=True)
         self._dockerd = None
 
-    def _install(self) -> None:
-        needed = dict(packages.MOLECULE)
-        if os.environ.get("FEDMSG_MOLECULE_REGISTRY"):
-            del needed["debootstrap"]
+    def _answers(self) -> bool:
+        return packages.is_there("docker") and packages.logged(self._log, "docker", "info", seconds=INFO_SECONDS) == 0
+
+    def _install(self, needed: Mapping[str, str]) -> None:
         packages.install(needed, "the molecule scenarios", self._log)

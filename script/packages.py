@@ -10,15 +10,30 @@ from pathlib import Path
 
 from environment import SetupError
 
-# The package of each command that tests/ calls, and that the scenarios call.
-UNIT = {"faketime": "faketime", "ss": "iproute2"}
+# The package of each command that is called and is not in Debian's minimum. A test holds them against the files.
+UNIT = {
+    "faketime": "faketime",
+    "logrotate": "logrotate",
+    "ss": "iproute2",
+    "systemd-analyze": "systemd",
+}
+"""For tests/."""
+FRESH = {"debootstrap": "debootstrap", "git": "git"}
+"""For the fresh machines of fresh.py."""
 MOLECULE = {
-    "docker": "docker.io",
-    "debootstrap": "debootstrap",
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
     "git": "git",
+    # With a registry for the hosts' images it is not needed.
+    **({} if os.environ.get("FEDMSG_MOLECULE_REGISTRY") else {"debootstrap": "debootstrap"}),
 }
+"""For the scenarios, where a container engine answers."""
+ENGINE = {"dockerd": "docker.io"}
+"""Where none does."""
+CLIENT = {"docker": "docker-cli"}
+"""Beside the engine; up to Debian 12 that has it."""
+SYSTEM_PLACES = "/usr/sbin:/sbin"
+"""Where commands are that an ordinary user's PATH may leave out."""
 INSTALL_SECONDS = 600
 
 
@@ -33,7 +48,7 @@ def install(needed: Mapping[str, str], what: str, log: Path) -> None:
     Raises:
         SetupError: it can not be installed here.
     """
-    missing = [name for name in needed if not shutil.which(name)]
+    missing = [name for name in needed if not is_there(name)]
     if not missing:
         return
     packages = sorted({needed[name] for name in missing})
@@ -48,6 +63,10 @@ def install(needed: Mapping[str, str], what: str, log: Path) -> None:
     update = ["apt-get", "--quiet", "update"]
     if any(logged(log, *command, seconds=INSTALL_SECONDS) != 0 for command in (update, apt)):
         raise SetupError(f"`{line}` failed, see {log}")
+
+
+def is_there(command: str) -> bool:
+    return shutil.which(command, path=f"{os.environ['PATH']}:{SYSTEM_PLACES}") is not None
 
 
 def logged(log: Path, *command: str, seconds: int) -> int:

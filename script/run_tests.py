@@ -2,8 +2,9 @@
 
     script/test                         everything
     script/test lint                    ruff, mypy, ansible-lint, yamllint, shellcheck
-    script/test unit                    pytest: the programs, stock fedmsg both ways, the role
+    script/test unit [FILE...]          pytest: the programs, stock fedmsg both ways, the role
     script/test molecule [SCENARIO...]  the role on systemd hosts in containers
+    script/test fresh [RELEASE...]      HEAD's demo and some of pytest on a Debian where nothing is installed
 
 Each part's whole output is in .cache/test-logs/. The last line counts the parts that passed and
 failed; the exit code is 0 only when none failed. With CI=true a skipped test is a failure.
@@ -25,6 +26,7 @@ from pathlib import Path
 
 import containers
 import environment
+import fresh
 import packages
 from environment import ROOT, VENV, SetupError
 
@@ -32,6 +34,7 @@ LOGS = ROOT / ".cache" / "test-logs"
 TAIL_LINES = 60
 LINT_SECONDS = 300
 UNIT_SECONDS = 1200
+FRESH_SECONDS = 900
 SCENARIO_SECONDS = 1200
 DESTROY_SECONDS = 120
 LANES = 2
@@ -108,9 +111,14 @@ def shell_files() -> Iterator[str]:
                 yield str(path.relative_to(ROOT))
 
 
-def unit_part() -> Part:
-    command = ["python", "-m", "pytest", f"--numprocesses={UNIT_WORKERS}", "--dist=worksteal", "tests"]
-    return Part("pytest", command, UNIT_SECONDS, judge_pytest)
+def unit_parts(files: list[str]) -> list[Part]:
+    workers = [f"--numprocesses={UNIT_WORKERS}", "--dist=worksteal"]
+    command = ["python", "-m", "pytest", *workers, *(files or ["tests"])]
+    return [Part("pytest", command, UNIT_SECONDS, judge_pytest)]
+
+
+def test_files() -> list[str]:
+    return [str(path.relative_to(ROOT)) for path in (ROOT / "tests").glob("test_*.py")]
 
 
 def judge_pytest(log: str) -> Verdict:
@@ -133,7 +141,7 @@ def molecule_parts(names: list[str]) -> list[Part]:
             judge_scenario,
             ["molecule", "destroy", "--scenario-name", name],
         )
-        for name in names
+        for name in names or scenarios()
     ]
 
 
@@ -149,6 +157,24 @@ def judge_scenario(log: str) -> Verdict:
     if done != steps or not {"converge", "verify"} <= set(done):
         return Verdict(passed=False, note=f"not every step ran: {' '.join(done) or 'none'}")
     return Verdict(passed=True, note=f"{len(done)} steps")
+
+
+def fresh_parts(releases: list[str]) -> list[Part]:
+    return [
+        Part(
+            f"fresh {release}",
+            ["nice", sys.executable, "script/fresh.py", release],
+            FRESH_SECONDS,
+            judge_fresh,
+            ["rm", "-rf", str(fresh.root_of(release))],
+        )
+        for release in releases or fresh.RELEASES
+    ]
+
+
+def judge_fresh(log: str) -> Verdict:
+    steps = re.findall(rf"^{fresh.DONE} (.+)$", log, re.MULTILINE)
+    return Verdict(len(steps) == fresh.STEPS, ", ".join(steps))
 
 
 def look_at_signals() -> None:
@@ -254,30 +280,31 @@ def set_up(what: str, action: Callable[[], object]) -> Result | None:
 
 
 def run_all(what: str, names: list[str]) -> Iterator[Result]:
-    if failure := set_up("the tools", lambda: environment.make_venv(dev=True)):
+    apt_log = LOGS / "apt.log"
+    if what != "fresh" and (failure := set_up("the tools", lambda: environment.make_venv(dev=True))):
         yield failure
         return
     if what in ("all", "lint"):
         yield from map(run, lint_parts())
-        if what == "lint":
-            return
-    if failure := set_up("stock fedmsg", environment.make_stock_venv):
+    if what in ("all", "unit", "molecule") and (failure := set_up("stock fedmsg", environment.make_stock_venv)):
         yield failure
         return
-    parts: list[Part] = []
-    if what in ("all", "unit"):
-        if failure := set_up("packages", lambda: packages.install(packages.UNIT, "the tests", LOGS / "apt.log")):
-            yield failure
-        else:
-            parts.append(unit_part())
     with ExitStack() as stack:
-        if what in ("all", "molecule"):
-            engine = containers.Engine(LOGS / "dockerd.log")
-            stack.callback(engine.stop)
-            if failure := set_up("containers", engine.start):
+        engine = containers.Engine(LOGS / "dockerd.log")
+        stack.callback(engine.stop)
+        groups = {
+            "unit": ("packages", lambda: packages.install(packages.UNIT, "the tests", apt_log), unit_parts),
+            "fresh": ("fresh machines", lambda: fresh.can_be_made(apt_log), fresh_parts),
+            "molecule": ("containers", engine.start, molecule_parts),
+        }
+        parts: list[Part] = []
+        for group, (needed, prepare, parts_of) in groups.items():
+            if what not in ("all", group):
+                continue
+            if failure := set_up(needed, prepare):
                 yield failure
             else:
-                parts += molecule_parts(names or scenarios())
+                parts += parts_of(names)
         with ThreadPoolExecutor(LANES) as lanes:
             yield from lanes.map(run, parts)
 
@@ -287,7 +314,7 @@ def main(arguments: list[str]) -> int:
         print(__doc__, end="")
         return 0
     what, names = (arguments[0], arguments[1:]) if arguments else ("all", [])
-    accepted = {"all": [], "lint": [], "unit": [], "molecule": scenarios()}
+    accepted = {"all": [], "lint": [], "unit": test_files(), "molecule": scenarios(), "fresh": fresh.RELEASES}
     if what not in accepted or not set(names) <= set(accepted[what]):
         asked = " ".join(arguments)
         print(f"script/test: can not run {asked!r}, see script/test --help", file=sys.stderr)

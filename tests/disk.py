@@ -19,10 +19,10 @@ def mount(*arguments: str | Path) -> None:
 
 
 class Disk:
-    """A small file system of its own in place of the host's state directory."""
+    """A small file system of its own in place of the host's state directory, or of another."""
 
-    def __init__(self, host: Host) -> None:
-        self.directory = host.directory / "state"
+    def __init__(self, host: Host, name: str = "state") -> None:
+        self.directory = host.directory / name
         self._filler = self.directory / "filler"
         mount("-t", "tmpfs", "-o", "size=2m,mode=755", "tmpfs", self.directory)
 

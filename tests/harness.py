@@ -27,6 +27,8 @@ from ports import HeldPort
 REPOSITORY = Path(__file__).parent.parent
 COMMANDS = Path(sys.executable).parent
 PATIENCE = 30.0
+SILENT_RESOLVER = "import socket, time\nsocket.getaddrinfo = lambda *_, **__: time.sleep(60)\n"
+"""As sitecustomize.py in a directory of PYTHONPATH: names do not resolve, and nobody says so."""
 
 T = TypeVar("T")
 

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from fedmsg_relay import state
 from fedmsg_relay.journal import Journal
 from fedmsg_relay.records import Entry
 
@@ -17,3 +23,15 @@ def held(journal: Journal) -> list[Entry]:
     records = journal.waiting(0, 10**9)
     assert all(record.intact for record in records)
     return [Entry(record.topic, record.body, record.msg_id) for record in records]
+
+
+def take_back(path: Path, published: int, listeners: Sequence[str] = ()) -> None:
+    """Note in a journal nobody has open that only so much was published: as after a kill.
+
+    With a listener to wait for, somebody hears what comes out.
+    """
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        last = state.find(db).last
+        db.execute("DELETE FROM listener")
+        db.executemany("INSERT INTO listener VALUES (?)", [(host,) for host in listeners])
+        state.begin(db, published, last, state.seal_listeners(listeners))

@@ -167,7 +167,8 @@ NOISE = {
 def refused(watched: Watched) -> int:
     """How much of what came was refused, as a connection or as a message."""
     status = watched.bus.relay.status()
-    count: int = status["connections"]["handshake_failed"] + sum(status["dropped"].values())
+    connections = status["connections"]
+    count: int = connections["handshake_failed"] + connections["cut"] + sum(status["dropped"].values())
     return count
 
 

@@ -10,6 +10,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ import pytest
 from disk import Disk
 from fedmsg_relay.keeper import RETRY_SECONDS
 from harness import Host, Relay, wait_until
+from journaled import take_back
 from wire import Bus, Message, Sockets, StartBus, Submitter, accepted, compare, envelope, join, numbered
 
 BUSY = {"status": "busy", "retry_after": 2.0}
@@ -128,6 +130,52 @@ def test_a_disk_with_less_room_than_the_journal_may_take_is_said_in_the_log(
     assert len(relay.log_lines(" WARNING ", "the journal may grow by ")) == said
 
 
+def test_a_disk_that_the_journal_fills_is_no_end_as_published_messages_make_room(
+    host: Host, disk: Disk, start_bus: StartBus
+) -> None:
+    """Less room than the WAL alone would take, and thirty times as much to journal."""
+    disk.resize("12m")
+    bus = start_bus()
+    client = bus.sockets.submitter(host.submit)
+    sent = [envelope("org.example.test.numbered", n, filler="x" * 10_000) for n in range(3000)]
+    for start in range(0, 3000, 10):
+        assert client.ask(*sent[start : start + 10])["status"] == "accepted"
+        bus.listener.expect(sent[start : start + 10])
+    assert not bus.relay.log_lines("can not be written")
+    assert_ok(bus)
+    assert bus.relay.stop() == 0
+    kept = journaled(host)
+    assert kept == [
+        envelope("org.example.test.numbered", n, filler="x" * 10_000) for n in range(3000 - len(kept), 3000)
+    ]
+    assert len(kept) > 200, "half of the disk is the journal's"
+    assert host.run("fedmsg-relay", "journal", "check").code == 0
+
+
+def test_a_disk_that_others_fill_keeps_the_journal_that_is_there_and_recovers(
+    host: Host, disk: Disk, start_bus: StartBus
+) -> None:
+    disk.resize("40m")
+    bus = start_bus()
+    client = bus.sockets.submitter(host.submit)
+    other = disk.directory / "other"
+    other.write_bytes(bytes(32 * 2**20))
+    wide = (envelope("org.example.test.numbered", n, filler="x" * 1000) for n in range(100_000))
+    taken = submit_until_busy(client, wide)
+    assert len(taken) > 3000, "most of the room is used for messages, and not for the WAL"
+    bus.listener.expect(taken)
+    assert_critical(bus)
+    assert Path(f"{host.journal_file}-wal").stat().st_size < 2**20
+    disk.fill()
+    other.unlink()
+    retried = list(islice(wide, 100))
+    wait_until(lambda: client.ask(*retried)["status"] == "accepted", "it is taken again")
+    bus.listener.expect(retried)
+    assert_ok(bus)
+    assert bus.relay.stop() == 0
+    assert journaled(host) == [*taken, *retried]
+
+
 def no_journal(relay: Relay) -> None:
     """As before the very first start."""
     relay.stop()
@@ -208,11 +256,8 @@ def test_a_message_that_changed_on_disk_is_reported_and_not_published(
     relay.start()
     assert sockets.submitter(host.submit).ask(*numbered(5)) == accepted(1, 5)
     relay.stop()
+    take_back(host.journal_file, 0, ["127.0.0.1"])
     with contextlib.closing(sqlite3.connect(host.journal_file)) as db:
-        # As after a kill, and with a listener to wait for, so that somebody hears what comes out.
-        db.execute("UPDATE state SET published = 0")
-        db.execute("DELETE FROM listener")
-        db.execute("INSERT INTO listener VALUES ('127.0.0.1')")
         db.execute("UPDATE message SET body = replace(body, 'numbered', 'nunbered') WHERE seq = 3")
         db.commit()
     listener = sockets.listener(host.outbound)

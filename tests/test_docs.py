@@ -15,16 +15,21 @@ from fedmsg_relay import (
     accounting,
     client,
     errors,
-    journal,
-    keeper,
+    health,
+    limits,
+    log,
     message,
     outbound,
     pipeline,
     publishing,
-    relay,
+    quarantine,
+    retention,
+    room,
     settings,
     spool,
+    state,
     submit,
+    window,
 )
 from wire import Bus, accepted
 
@@ -98,9 +103,28 @@ def test_the_limits() -> None:
     assert f"more than {message.MAX_NESTING} levels" in protocol
     assert f"at most {message.MAX_NESTING} levels" in protocol
     assert f"{message.DEFAULT_MAX_MESSAGE_SIZE // 2**20} MiB" in protocol
-    assert f"more than {relay.MIN_CUT_BYTES >> 20} MiB, or {relay.SIZE_HEADROOM} times the limit" in protocol
+    assert f"more than {limits.MIN_CUT_BYTES >> 20} MiB, or {limits.CUT_FACTOR} times the limit" in protocol
     assert f"| `limits.max_message_size` | `{message.DEFAULT_MAX_MESSAGE_SIZE}` |" in keys
     assert f"beyond {outbound.SEND_QUEUE:,} messages" in readme
+
+
+def test_what_one_peer_may_cost() -> None:
+    told = page("docs/protocol.md")
+    for row in (
+        f"| bytes of one message | {limits.MIN_CUT_BYTES >> 20} MiB, or {limits.CUT_FACTOR} times the size limit |",
+        f"| frames of one message | {limits.MAX_FRAMES:,} |",
+        f"| bytes of a submitted batch | {limits.MIN_REQUEST_BYTES >> 20} MiB, or the size limit |",
+        f"| unfinished messages at an endpoint | {limits.HELD_BYTES >> 20} MiB together |",
+        f"| a handshake | {limits.GREETING_BYTES >> 10} KiB and {limits.GREETING_SECONDS:g} s |",
+        f"| answers that a peer leaves unread | {limits.UNREAD_BYTES >> 10} KiB beyond",
+        f"| {limits.LISTENER_BYTES >> 20} MiB, and {limits.LISTENER_BYTES_A_SECOND >> 10} KiB more for each second |",
+        f"less {limits.RESERVED_FILES} |",
+        f"silent longest, for {limits.SILENT_SECONDS:g} s at least",
+        f"{limits.TURN_MESSAGES:,} messages or {limits.TURN_BYTES >> 20} MiB from each endpoint",
+    ):
+        assert row in told
+    assert limits.ADDRESS_SHARE == 0.5
+    assert f"more than {limits.BACKLOG_BYTES >> 20} MiB of submitted batches wait" in page("docs/submit.md")
 
 
 def test_the_limits_of_submit() -> None:
@@ -109,16 +133,24 @@ def test_the_limits_of_submit() -> None:
     assert f"more than {submit.MAX_MESSAGES} messages" in told
     assert f"`{submit.VERSION.decode()}`" in told
     assert f"at most {message.DEFAULT_MAX_MESSAGE_SIZE >> 20} MiB" in told
-    assert f"above {relay.MIN_CUT_BYTES >> 20} MiB, or {relay.SIZE_HEADROOM} times" in told
-    assert f"the last {keeper.DEDUP_WINDOW:,} messages" in told
+    assert f"above {limits.MIN_CUT_BYTES >> 20} MiB, or {limits.CUT_FACTOR} times" in told
+    assert f"the last {retention.DEDUP_WINDOW:,} messages" in told
     assert f'"retry_after": {pipeline.FAULT_RETRY_AFTER}' in told
     assert f"at most {message.MAX_MSG_ID} ASCII characters" in told
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/journal.md"])
 def test_the_dedup_window_and_the_hold_at_start(name: str) -> None:
-    assert f"the last {keeper.DEDUP_WINDOW:,} messages" in page(name)
+    assert f"the last {retention.DEDUP_WINDOW:,} messages" in page(name)
     assert f"{publishing.HOLD_SECONDS} s" in page(name)
+
+
+def test_the_times_of_health_and_the_room_of_the_log() -> None:
+    told = page("docs/commands.md")
+    assert f"Every {health.INTERVAL_SECONDS:g} s the relay connects" in told
+    assert f"nobody is greeted for {health.FAULT_SECONDS:g} s" in told
+    assert f"after {health.FATAL_SECONDS:g} s systemd's\nwatchdog" in told
+    assert f"Lines wait, up to {log.ROOM_BYTES >> 20} MiB" in page("docs/sop.md")
 
 
 def test_the_limits_of_journal_and_spool() -> None:
@@ -127,10 +159,17 @@ def test_the_limits_of_journal_and_spool() -> None:
     assert f"keep_days = {defaults.keep_days}\n    keep_bytes = {defaults.keep_bytes}\n" in told
     assert f"| `journal.keep_days` | `{defaults.keep_days}` |" in keys
     assert f"| `journal.keep_bytes` | `{defaults.keep_bytes}` |" in keys
-    kept = f"newest {journal.QUARANTINE_ROWS:,} of what was dropped, up to {journal.QUARANTINE_BYTES // 1024} KiB"
+    kept = f"newest {quarantine.ROWS:,} of what was dropped, up to {quarantine.FRAME_BYTES // 1024} KiB"
     assert kept in told
+    assert (quarantine.SHARE, quarantine.MOST_BYTES >> 20) == (10, 16), "a tenth of `keep_bytes` (at most 16 MiB)"
+    assert "a tenth of `keep_bytes` (at most 16 MiB)" in told
+    assert "a tenth of it (at most 16 MiB) for the quarantine" in keys
+    assert room.WANTED_SHARE == 4, "a quarter"
+    assert f"a quarter of the disk (at most {room.WANTED_BYTES >> 20} MiB)" in told
+    assert f"with {room.RESERVE >> 10} KiB to spare. Below {room.SHORT >> 20} MiB the WAL" in told
+    assert f"The format is {state.FORMAT}." in told
+    assert f"Of one `msg_id` the newest {window.NAMESAKES} messages" in page("docs/submit.md")
     assert f"queue of {outbound.SEND_QUEUE:,} messages" in told
-    assert f"at most {relay.RECEIVE_QUEUE} messages" in told
     assert f"A spool holds {spool.MAX_FILES:,} messages or {spool.MAX_BYTES // 2**30} GiB" in told
     assert f"takes a message within {client.SPOOL_AFTER:g} s" in told
     for name in ("docs/journal.md", "docs/settings.md", "docs/commands.md"):

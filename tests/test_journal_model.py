@@ -90,8 +90,11 @@ class JournalAndModel(RuleBasedStateMachine):
         assert (self.journal.last, self.journal.published) == (len(self.taken), self.published)
         waiting = [record.seq for record in self.journal.waiting(self.published, 10**9)]
         assert waiting == list(range(self.published + 1, len(self.taken) + 1))
-        newest = [(e.msg_id, seq) for seq, e in enumerate(self.taken, 1) if e.msg_id is not None and seq > self.trimmed]
-        assert list(self.journal.recent_ids(10**9)) == newest
+        newest = [(e.msg_id, seq) for seq, e in enumerate(self.taken, 1) if e.msg_id is not None]
+        assert [(name, seq) for name, (seq, _) in self.journal.recent(50_000)] == newest
+        for seq, entry in enumerate(self.taken, 1):
+            assert self.journal.holds(seq, entry) == (entry.msg_id is not None or seq > self.trimmed)
+            assert not self.journal.holds(seq, entry._replace(body=entry.body + b"x"))
         assert self.journal.listeners() == self.listeners
 
     def teardown(self) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import shutil
 import signal
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
+from disk import Disk
+from fedmsg_relay.log import ROOM_BYTES
 from harness import Host, Relay, wait_until
 from wire import Bus, RawPeer, StartBus, numbered
 
@@ -161,8 +165,148 @@ def test_warnings_reach_stderr_as_well(bus: Bus) -> None:
     assert " INFO " not in bus.relay.running.stderr()
 
 
-def test_a_log_directory_that_can_not_be_written_is_one_line(host: Host) -> None:
-    file = host.write("file", "")
-    ran = host.run("fedmsg-relay", env={"LOGS_DIRECTORY": str(file)})
-    assert ran.code == 78
-    assert str(Path(file)) in ran.one_error_line()
+def test_a_log_that_cannot_be_opened_keeps_no_relay_from_starting(host: Host, start_bus: StartBus) -> None:
+    shutil.rmtree(host.log_file.parent)
+    host.write("log", "in the place of the directory")
+    bus = start_bus()
+    bus.publisher.send_all(numbered(1))
+    bus.listener.expect(numbered(1))
+    wait_until(lambda: "cannot be written, lines wait" in bus.relay.running.stderr(), "the fault on stderr")
+    assert_warning(bus.relay)
+    host.log_file.parent.unlink()
+    bus.relay.wait_for_log("INFO", "start ")
+    bus.relay.wait_for_log("WARNING", "is written again; 0 lines were lost")
+    assert bus.relay.stop() == 0
+
+
+def test_a_log_directory_that_is_removed_is_made_again(bus: Bus) -> None:
+    shutil.rmtree(bus.host.log_file.parent)
+    (name,) = come_and_go(bus, 1)
+    assert len(bus.relay.log_lines("publisher connected", name)) == 1
+
+
+def test_2000_connections_without_a_log_directory_leave_the_relay_well(bus: Bus) -> None:
+    shutil.rmtree(bus.host.log_file.parent)
+    bus.host.write("log", "so that it cannot be made again")
+    for _ in range(2000):
+        RawPeer(bus.host.inbound).shake_hands().close()
+    assert_relays(bus)
+    status = bus.relay.status()
+    assert status["connections"]["accepted"] >= 2000
+    assert status["dead_threads"] == {}
+    bus.host.log_file.parent.unlink()
+    wait_until(lambda: len(bus.relay.log_lines("publisher connected")) == 2000, "what has waited is written")
+    assert bus.host.run("fedmsg-relay", "status").stdout.startswith("OK")
+
+
+@pytest.fixture
+def log_disk(host: Host) -> Iterator[Disk]:
+    """A file system of the log's own, which has to be there before the relay starts."""
+    with contextlib.closing(Disk(host, "log")) as disk:
+        yield disk
+
+
+def test_a_full_disk_a_rename_and_sigusr1_leave_the_relay_running(log_disk: Disk, start_bus: StartBus) -> None:
+    bus = start_bus()
+    log_disk.fill()
+    peers = [RawPeer(bus.host.inbound).shake_hands() for _ in range(100)]
+    bus.host.log_file.rename(bus.host.log_file.with_suffix(".log.1"))
+    bus.relay.running.send_signal(signal.SIGUSR1)
+    wait_until(lambda: "No space left on device" in bus.relay.running.stderr(), "the full disk on stderr")
+    assert_relays(bus)
+    assert_warning(bus.relay)
+    log_disk.free()
+    bus.relay.wait_for_log("WARNING", "is written again; 0 lines were lost")
+    lines = every_line(bus)
+    assert [sum(f"publisher connected {peer.name}" in line for line in lines) for peer in peers] == [1] * 100
+    assert [line for line in bus.relay.log().splitlines() if not LINE.fullmatch(line)] == []
+    for peer in peers:
+        peer.close()
+    assert bus.relay.stop() == 0
+
+
+@pytest.fixture
+def stderr(host: Host) -> Iterator[int]:
+    """The reading end of a pipe that is full, which is a relay's stderr once it is started with `with_pipe`."""
+    os.mkfifo(host.directory / "stderr")
+    end = os.open(host.directory / "stderr", os.O_RDWR | os.O_NONBLOCK)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(end, b"-" * 65536)
+    yield end
+    with contextlib.suppress(OSError):
+        os.close(end)
+
+
+def with_pipe(relay: Relay) -> None:
+    relay.program = ["/bin/sh", "-c", 'exec fedmsg-relay "$@" 2>stderr', "sh"]
+
+
+def read_from(end: int, until: str) -> str:
+    """What comes out of a pipe, up to some words."""
+    text = ""
+
+    def complete() -> bool:
+        nonlocal text
+        with contextlib.suppress(BlockingIOError):
+            while more := os.read(end, 65536):
+                text += more.decode()
+        return until in text
+
+    wait_until(complete, f"{until!r} in a pipe")
+    return text
+
+
+@pytest.mark.parametrize("with_file", [True, False], ids=["beside a file", "without a file"])
+def test_stderr_that_nobody_reads_holds_nothing_up(
+    stderr: int, relay: Relay, start_bus: StartBus, with_file: bool
+) -> None:
+    with_pipe(relay)
+    if not with_file:
+        relay.env["LOGS_DIRECTORY"] = ""
+    bus = start_bus()
+    for _ in range(100):
+        noise = RawPeer(bus.host.inbound)
+        noise.send(b"\xff" * 200)
+        noise.finish()
+    assert_relays(bus)
+    assert bus.host.run("fedmsg-relay", "status").stdout.startswith("OK")
+    assert bus.relay.stop() == 0
+    assert b"-" * 1000 in os.read(stderr, 65536), "it was full to the end"
+
+
+def test_a_stderr_that_is_closed_holds_nothing_up(stderr: int, relay: Relay, start_bus: StartBus) -> None:
+    with_pipe(relay)
+    bus = start_bus()
+    os.close(stderr)
+    bus.publisher.send(b"org.example", b"not json")
+    bus.relay.wait_for_log("ERROR", "stderr cannot be written, lines wait: Broken pipe")
+    assert_relays(bus)
+    assert bus.relay.stop() == 0
+
+
+def test_what_a_full_pipe_costs_is_bounded_and_counted(stderr: int, relay: Relay, start_bus: StartBus) -> None:
+    relay.host.write("relay.toml", "")
+    with_pipe(relay)
+    bus = start_bus()
+    relay.host.write("relay.toml", f"{'x' * 500_000} = 1\n")
+    for _ in range(20):
+        bus.relay.reload()
+    wait_until(lambda: len(bus.relay.log_lines("not reloaded")) == 20, "all of it in the file")
+    told = read_from(stderr, "lines were lost")
+    kept = sum("not reloaded" in line for line in told.splitlines())
+    assert 0 < kept <= ROOM_BYTES // 500_000
+    assert f"stderr is written again; {20 - kept} lines were lost" in told
+    assert_relays(bus)
+    assert bus.relay.stop() == 0
+
+
+def assert_relays(bus: Bus) -> None:
+    bus.publisher.send_all(numbered(100))
+    bus.listener.expect(numbered(100))
+
+
+def assert_warning(relay: Relay) -> None:
+    ran = relay.host.run("fedmsg-relay", "status")
+    assert ran.code == 1
+    assert ran.stdout.startswith(f"WARNING - {relay.host.log_file} cannot be written: ")

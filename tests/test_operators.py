@@ -13,7 +13,7 @@ from datetime import datetime
 import pytest
 
 from fedmsg_relay.errors import EX_IOERR
-from harness import PATIENCE, Host, Relay, wait_until
+from harness import PATIENCE, SILENT_RESOLVER, Host, Relay, wait_until
 from ports import occupied
 from spooled import waiting
 from wire import Bus, numbered
@@ -47,7 +47,17 @@ def test_status_of_a_running_relay_is_ok_in_one_line_first(bus: Bus) -> None:
 def test_status_as_json_has_everything_a_monitor_wants(bus: Bus) -> None:
     started = time.time()
     status = bus.relay.status()
-    assert set(status) >= {"relay", "endpoints", "messages", "dropped", "journal", "laggards", "peers", "connections"}
+    assert set(status) >= {
+        "relay",
+        "endpoints",
+        "settings",
+        "messages",
+        "dropped",
+        "journal",
+        "laggards",
+        "peers",
+        "connections",
+    }
     assert set(status["relay"]) >= {"version", "pid", "started", "uptime"}
     assert status["relay"]["pid"] == bus.relay.pid
     assert 0 <= status["relay"]["uptime"] < 600
@@ -86,6 +96,52 @@ def test_status_of_no_relay_is_critical(host: Host, options: list[str]) -> None:
         json.loads(ran.stdout)
     else:
         nagios(ran.stdout, "CRITICAL")
+
+
+def elsewhere(host: Host) -> dict[str, str]:
+    """What a relay host has, under names of which nothing is there; the config names a relay of another host."""
+    host.configure(["tcp://192.0.2.7:9941"], ["tcp://192.0.2.7:3999"])
+    return {name: str(host.directory / "none" / name) for name in ("RUNTIME_DIRECTORY", "STATE_DIRECTORY")}
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])
+def test_status_on_a_host_without_a_relay_says_where_the_relay_is(host: Host, options: list[str]) -> None:
+    ran = host.run("fedmsg-relay", "status", *options, env=elsewhere(host))
+    assert (ran.code, ran.stderr) == (3, "")
+    line = json.loads(ran.stdout)["summary"] if options else ran.stdout.rstrip()
+    assert line.removeprefix("UNKNOWN - ") == "no relay runs on this host; the config names tcp://192.0.2.7:9941"
+
+
+def test_status_on_a_host_without_a_relay_and_without_a_config_says_so(host: Host) -> None:
+    environment = elsewhere(host)
+    (host.directory / "fedmsg.d" / "relay.py").unlink()
+    ran = host.run("fedmsg-relay", "status", env=environment)
+    assert ran.code == 3
+    assert "no relay runs on this host, and its config names none: " in nagios(ran.stdout, "UNKNOWN")
+
+
+@pytest.mark.parametrize("what", ["runtime directory", "journal", "address"])
+def test_status_on_a_host_that_should_have_a_relay_is_critical(host: Host, what: str) -> None:
+    environment = elsewhere(host)
+    if what == "runtime directory":
+        (host.directory / "none" / "RUNTIME_DIRECTORY").mkdir(parents=True)
+    elif what == "journal":
+        host.write("none/STATE_DIRECTORY/journal.db", "")
+    else:
+        host.configure()
+    ran = host.run("fedmsg-relay", "status", env=environment)
+    assert ran.code == 2
+    path = host.directory / "none" / "RUNTIME_DIRECTORY" / "status.sock"
+    assert ran.stdout == f"CRITICAL - the relay of this host does not answer at {path}: No such file or directory\n"
+
+
+def test_status_does_not_wait_for_a_resolver_that_stays_silent(host: Host) -> None:
+    environment = elsewhere(host)
+    host.configure(["tcp://relay.example.org:9941"])
+    host.write("silent/sitecustomize.py", SILENT_RESOLVER)
+    ran = host.run("fedmsg-relay", "status", env={**environment, "PYTHONPATH": str(host.directory / "silent")})
+    assert ran.code == 3
+    assert ran.seconds < 8
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])

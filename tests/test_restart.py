@@ -196,6 +196,7 @@ def test_a_listener_that_never_returns_holds_up_the_others_only_for_a_moment(sub
     client = submit_bus.sockets.submitter(submit_bus.host.submit)
     assert client.ask(*numbered(1, start=10))["status"] == "accepted"
     submit_bus.listener.expect(numbered(1, start=10))
+    submit_bus.relay.wait_for_log("not all listeners of before are back")
     assert len(submit_bus.relay.log_lines("not all listeners of before are back")) == 1
 
 

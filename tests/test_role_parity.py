@@ -49,6 +49,14 @@ def test_variables_of_the_role_have_its_prefix() -> None:
     assert [name for name in DEFAULTS if not name.startswith("fedmsg_relay_")] == []
 
 
+def test_the_role_has_a_handler_for_others_and_flushes_nobodys() -> None:
+    handlers = yaml.safe_load((ROLE / "handlers/main.yml").read_text())
+    assert [handler["name"] for handler in handlers] == ["Restart fedmsg-relay"]
+    assert (ROLE / "tasks/handlers.yml").is_file(), "tasks_from: handlers"
+    tasks = {file.name: file.read_text() for file in (ROLE / "tasks").glob("*.yml")}
+    assert [name for name, text in tasks.items() if "flush_handlers" in text or "notify:" in text] == []
+
+
 def test_every_operating_system_says_the_same_things() -> None:
     keys = {file.name: set(yaml.safe_load(file.read_text())) for file in (ROLE / "vars").glob("[!m]*.yml")}
     assert {"Debian.yml", "RedHat.yml", "RedHat-9.yml"} <= set(keys)

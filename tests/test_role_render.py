@@ -73,6 +73,18 @@ RENDER = """
         mode: "0644"
       vars:
         __fedmsg_relay_chain: true
+    - name: Render the settings of relays that the inventory gives other ports
+      ansible.builtin.template:
+        src: "{{ role }}/templates/relay.toml.j2"
+        dest: "{{ out }}/{{ inventory_hostname }}-{{ item }}.toml"
+        mode: "0644"
+      loop: [stays, leaves]
+      vars:
+        __fedmsg_relay_here: "{{ item == 'stays' }}"
+        __fedmsg_relay_chain: "{{ item == 'leaves' }}"
+        __fedmsg_relay_old: "{{ before | fedmsg_relay_missing(__fedmsg_relay_wanted) }}"
+        __fedmsg_relay_bound: "{{ before }}"
+        before: {inbound: ["tcp://*:9931"], outbound: ["tcp://*:3999", "tcp://10.0.0.1:3989"], submit: ["tcp://*:9932"]}
     - name: Look which relays a config names
       ansible.builtin.copy:
         content: "{{ found | map('regex_findall', __fedmsg_relay_host_in) | to_json }}"
@@ -210,6 +222,28 @@ def test_a_relay_that_hands_over_binds_what_it_did_and_hands_to_all_relays_of_th
         "submit": ["tcp://debian12:9942", "tcp://[fd00::17]:9942"],
         "outbound": ["tcp://debian12:3999", "tcp://[fd00::17]:3999"],
     }
+
+
+def test_a_relay_binds_its_old_addresses_behind_those_of_the_inventory(rendered: Path) -> None:
+    text = (rendered / "fedora43-stays.toml").read_text()
+    assert tomllib.loads(text)["bind"] == {
+        "inbound": ["tcp://*:9941", "tcp://[::1]:3998", "tcp://*:9931"],
+        "outbound": ["tcp://fedora43:3999", "tcp://10.0.0.1:3989"],
+        "submit": ["tcp://fedora43:9942", "tcp://*:9932"],
+    }
+    assert (
+        "when nobody uses it any more: inbound tcp://*:9931, outbound tcp://10.0.0.1:3989, submit tcp://*:9932" in text
+    )
+
+
+def test_a_relay_that_leaves_binds_what_it_did_whatever_the_inventory_says_now(rendered: Path) -> None:
+    leaves = tomllib.loads((rendered / "fedora43-leaves.toml").read_text())
+    assert leaves["bind"] == {
+        "inbound": ["tcp://*:9931"],
+        "outbound": ["tcp://fedora43:3999", "tcp://10.0.0.1:3989"],
+        "submit": ["tcp://*:9932"],
+    }
+    assert leaves["upstream"]["submit"] == ["tcp://debian12:9942", "tcp://[fd00::17]:9942"]
 
 
 def test_the_relays_that_a_present_config_names_are_found_in_it(rendered: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -127,7 +129,7 @@ def test_sighup_takes_the_new_size_limit(host: Host, start_bus: StartBus) -> Non
         bus.publisher.send(*big(number))
         bus.publisher.send(*small)
         bus.listener.expect([big(number), small] if passes else [small])
-    assert len(bus.relay.log_lines("INFO", "reloaded")) == 3
+    wait_until(lambda: len(bus.relay.log_lines("INFO", "reloaded")) == 3, "each is in the log")
     assert bus.relay.status()["dropped"]["too-large"] == 2
 
 
@@ -137,6 +139,40 @@ def test_sighup_can_raise_the_size_limit(host: Host, start_bus: StartBus) -> Non
     host.write("relay.toml", "[limits]\nmax_message_size = 16777216\n")
     bus.relay.reload()
     large = (b"org.example.large", b'"' + b"x" * 1_000_000 + b'"')
+    bus.publisher.send(*large)
+    bus.listener.expect([large])
+
+
+def test_the_status_has_the_settings_in_force_and_check_config_those_to_come(host: Host, start_bus: StartBus) -> None:
+    host.write("relay.toml", "")
+    bus = start_bus()
+    assert bus.relay.status()["settings"] == to_come(host)
+    host.write("relay.toml", "[limits]\nmax_message_size = 2048\n[journal]\nkeep_days = 3\nkeep_bytes = 2097152\n")
+    assert bus.relay.status()["settings"] != to_come(host)
+    bus.relay.reload()
+    in_force = bus.relay.status()["settings"]
+    assert in_force["limits"]["max_message_size"] == 2048
+    assert in_force["journal"] == {"keep_days": 3, "keep_bytes": 2097152}
+    assert in_force == to_come(host)
+    host.write("relay.toml", "[limits]\nmax_message_size = 'big'\n")
+    bus.relay.reload()
+    assert bus.relay.status()["settings"] == in_force
+
+
+def to_come(host: Host) -> dict[str, Any]:
+    """What check-config says that a start, or a reload, would make of relay.toml."""
+    ran = host.run("fedmsg-relay", "check-config", "--json", "--settings", host.settings_file)
+    settings: dict[str, Any] = json.loads(ran.stdout)["settings"]
+    return settings
+
+
+def test_a_reload_takes_a_much_larger_size_at_once(host: Host, start_bus: StartBus) -> None:
+    host.write("relay.toml", "[limits]\nmax_message_size = 1024\n")
+    bus = start_bus()
+    host.write("relay.toml", "[limits]\nmax_message_size = 134217728\n")
+    bus.relay.reload()
+    assert not bus.relay.log_lines("reloaded", "needs a restart")
+    large = (b"org.example.large", b'"' + b"x" * 70_000_000 + b'"')
     bus.publisher.send(*large)
     bus.listener.expect([large])
 

@@ -43,10 +43,10 @@ NO_REQUEST = {
 
 @dataclass
 class Model:
-    """What the relay must have: every message of its journal in order, and what it knows a retry by."""
+    """What the relay must have: every message of its journal in order, and by their names which a retry is known by."""
 
     journal: list[Message]
-    known: dict[str, int] = field(default_factory=dict)
+    known: dict[str, list[int]] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
 
     def publish(self, message: Message) -> None:
@@ -61,7 +61,7 @@ class Model:
                 self.counts["refused"] += len(messages)
                 return {"status": "refused", "reason": bad[message]}
         before = len(self.journal)
-        seqs = [self.known.get(name(message)) or self._take(message) for message in messages]
+        seqs = [self._seen(message) or self._take(message, submitted=True) for message in messages]
         duplicates = len(messages) - (len(self.journal) - before)
         self.counts["duplicates"] += duplicates
         return accepted(min(seqs), max(seqs), duplicates)
@@ -69,11 +69,19 @@ class Model:
     def restart(self) -> None:
         self.counts.clear()
 
-    def _take(self, message: Message) -> int:
+    def _seen(self, message: Message) -> int | None:
+        """The same message: a name alone is none."""
+        return next((seq for seq in self._namesakes(message) if self.journal[seq - 1] == message), None)
+
+    def _namesakes(self, message: Message) -> list[int]:
+        return self.known.get(name(message), [])[:-5:-1]
+
+    def _take(self, message: Message, submitted: bool = False) -> int:
+        self.counts["reused"] += submitted and bool(self._namesakes(message))
         self.journal.append(message)
         self.counts["journaled"] += 1
         if name(message):
-            self.known[name(message)] = len(self.journal)
+            self.known.setdefault(name(message), []).append(len(self.journal))
         return len(self.journal)
 
 
@@ -113,7 +121,7 @@ class World:
     def start(self) -> int:
         """Start the relay again; return the last seq that it is sure to have published, as it says."""
         self.relay.start()
-        found = re.search(r"last seq (\d+), (\d+) waiting", self.relay.log_lines(" waiting")[-1])
+        found = re.search(r"last seq (\d+), (\d+) waiting", self.relay.wait_for_log(f"[{self.relay.pid}]", " waiting"))
         assert found
         return int(found[1]) - int(found[2])
 
@@ -248,6 +256,7 @@ class SubmitAndModel(RuleBasedStateMachine):
         counts = world.relay.settled()
         expected = {name: self.model.counts[name] for name in ("journaled", "refused", "duplicates")}
         assert {name: counts[name] for name in expected} == expected
+        assert world.relay.status()["reused_names"] == self.model.counts["reused"]
         self.compare_heard(self.model.journal)
 
     def compare_heard(self, expected: list[Message]) -> None:

@@ -370,6 +370,11 @@ class RawPeer:
             while self._socket.recv(65536):
                 pass
 
+    def reset(self) -> None:
+        """Hang up so that the relay's kernel hears of it at once, whatever was not read yet."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._socket.close()
+
     def close(self) -> None:
         self._socket.close()
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from fedmsg_relay.accounting import Counts
 from fedmsg_relay.greeter import Peer
 from fedmsg_relay.records import Entry, Rejected
+from fedmsg_relay.window import NAMESAKES, Sighting
 
 
 class Back(NamedTuple):
@@ -40,7 +41,8 @@ class Batch:
     Attributes:
         base: last ``seq`` of the journal before it.
         entries: messages to be journaled.
-        known: ``seq`` that those of the entries will have whose ``msg_id`` a retry is known by.
+        known: where those of the entries will be whose ``msg_id`` a retry is known by.
+        renamed: how many submitted messages have the ``msg_id`` of another message.
         from_inbound: how many of the entries, the first ones, came at inbound.
         submitted: what gets a receipt once the batch is on disk.
         refusals: what gets another answer: the way back and the answer.
@@ -52,7 +54,7 @@ class Batch:
 
     base: int
     entries: list[Entry] = field(default_factory=list)
-    known: dict[str, int] = field(default_factory=dict)
+    known: dict[str, tuple[Sighting, ...]] = field(default_factory=dict)
     from_inbound: int = 0
     submitted: list[Submitted] = field(default_factory=list)
     refusals: list[tuple[Back, bytes]] = field(default_factory=list)
@@ -60,11 +62,26 @@ class Batch:
     dropped: Counter[str] = field(default_factory=Counter)
     counts: Counts = field(default_factory=Counts)
     size: int = 0
+    renamed: int = 0
 
-    def add(self, entry: Entry) -> int:
-        """Take in a message; return the ``seq`` it will have."""
+    def add(self, entry: Entry, fingerprint: int | None = None) -> int:
+        """Take in a message.
+
+        Args:
+            entry: the message.
+            fingerprint: of its bytes, where a retry of it is likely.
+
+        Returns:
+            The ``seq`` it will have.
+        """
         self.entries.append(entry)
         seq = self.base + len(self.entries)
-        if entry.msg_id is not None:
-            self.known[entry.msg_id] = seq
+        name = entry.msg_id
+        if name is not None:
+            before = self.known.get(name)
+            self.known[name] = (*before[1 - NAMESAKES :], (seq, fingerprint)) if before else ((seq, fingerprint),)
         return seq
+
+    def holds(self, seq: int, entry: Entry) -> bool:
+        """Tell whether the message of that number in it is this one, byte for byte."""
+        return self.entries[seq - self.base - 1] == entry

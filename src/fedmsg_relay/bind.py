@@ -39,10 +39,12 @@ class Plan:
     Attributes:
         bind: addresses for :func:`zmq_bind`.
         foreign: addresses that are another host's.
+        covered: addresses that are not bound by themselves, as a wildcard in ``bind`` takes them in.
     """
 
     bind: tuple[str, ...]
     foreign: tuple[str, ...]
+    covered: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,8 @@ def _plan_one(addresses: Sequence[str], origin: str) -> Plan:
             foreign.append(address)
     if not bind:
         raise NoAddressError(f"{origin} names no address of this host, there is nothing to bind: {', '.join(foreign)}")
-    return Plan(_without_covered(bind), tuple(foreign))
+    bound = _without_covered(bind)
+    return Plan(bound, tuple(foreign), tuple(address for address in bind if address not in bound))
 
 
 def split(address: str, origin: str) -> tuple[str, int]:

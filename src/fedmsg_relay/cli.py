@@ -16,7 +16,7 @@ from fedmsg_relay import config as global_config
 from fedmsg_relay.errors import ConfigError, NoRelayError, RelayError, UsageError
 
 OK, CRITICAL, UNKNOWN = 0, 2, 3
-"""Exit codes of Nagios plugins, which ``status`` and ``probe`` follow."""
+"""Exit codes of Nagios plugins, which ``status``, ``probe`` and ``endpoints --check`` follow."""
 
 _EPILOG = """\
 examples:
@@ -24,6 +24,7 @@ examples:
   fedmsg-relay check-config        would it start, and what would it bind?
   fedmsg-relay status              is it well, who is connected, what was dropped?
   fedmsg-relay probe               does a message that goes in come out?
+  fedmsg-relay endpoints --check   does this host reach the relay?
   eval "$(fedmsg-relay endpoints --shell)"; echo "$RELAY_INBOUND"
 
 Where the relay is stands in the global fedmsg config (/etc/fedmsg.d/*.py and the other usual places); how this daemon
@@ -36,7 +37,7 @@ exit codes: 0 ended as asked   64 usage   69 could not bind   78 config
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        if {"status", "probe"} & set(sys.argv[1:]):  # what they do not recognize, the main parser reports
+        if {"status", "probe", "--check"} & set(sys.argv[1:]):  # what they do not recognize, the main parser reports
             print(f"UNKNOWN - {message} (see {self.prog} --help)")
             sys.exit(UNKNOWN)
         raise UsageError(f"{message} (see {self.prog} --help)")
@@ -80,6 +81,10 @@ def _serve(options: argparse.Namespace) -> int:
     except RelayError as error:
         log.log.error("%s", error)
         return error.exit_code
+    except Exception:  # noqa: BLE001 -- which ends the process either way
+        # Whatever it is, it has nothing to do with stdout, which errors.run() would think of an OSError.
+        log.log.exception("the relay ends, which is a fault of its own; please report it")
+        return errors.EX_SOFTWARE
     return errors.EX_OK
 
 
@@ -92,7 +97,7 @@ def _raise_file_limit() -> None:
 
 def _check_config(options: argparse.Namespace) -> int:
     """Say what a start would do, without starting."""
-    from fedmsg_relay import bind, directories, journal, settings  # noqa: PLC0415
+    from fedmsg_relay import bind, directories, schema, settings  # noqa: PLC0415
 
     config = _config(options, dict(options.stand_in))
     result: dict[str, Any] = {
@@ -108,7 +113,8 @@ def _check_config(options: argparse.Namespace) -> int:
         plans = bind.plan(config, chosen, options.settings)
         result["bind"] = {name: plan.bind for name, plan in plans.endpoints().items()}
         result["upstream"] = bind.upstream(config, chosen, plans, options.settings)
-        journal.refuse_newer(directories.state() / "journal.db")
+        result["settings"] = settings.reloaded(chosen)
+        schema.refuse_newer(directories.state() / "journal.db")
     if options.json:
         print(json.dumps(result))
         return OK
@@ -141,8 +147,9 @@ def _status(options: argparse.Namespace) -> int:
     try:
         answer = status.ask()
     except NoRelayError as error:
-        print(json.dumps({"ok": False, "summary": str(error)}) if options.json else f"CRITICAL - {error}")
-        return CRITICAL
+        code, line = _judge_silence(options, error)
+        print(json.dumps({"ok": False, "summary": line.partition(" - ")[2]}) if options.json else line)
+        return code
     try:
         code, line = status.judge(answer)
         below = status.details(answer)
@@ -154,6 +161,20 @@ def _status(options: argparse.Namespace) -> int:
     else:
         print("\n".join([line, *below]))
     return code
+
+
+def _judge_silence(options: argparse.Namespace, silence: NoRelayError) -> tuple[int, str]:
+    """Tell a relay that is down from a host that has none."""
+    from fedmsg_relay import directories, reach  # noqa: PLC0415
+
+    try:
+        named = global_config.addresses(_config(options), "relay_inbound")
+        elsewhere = f"; the config names {' '.join(named)}"
+    except ConfigError as error:
+        named, elsewhere = [], f", and its config names none: {error}"
+    if directories.is_relay_host() or reach.is_here(named):
+        return CRITICAL, f"CRITICAL - {silence}"
+    return UNKNOWN, f"UNKNOWN - no relay runs on this host{elsewhere}"
 
 
 def _probe(options: argparse.Namespace) -> int:
@@ -211,7 +232,9 @@ def _spool_of(options: argparse.Namespace, config: global_config.Config) -> str:
 
 
 def _endpoints(options: argparse.Namespace) -> int:
-    """Print where the global config says the relay is."""
+    """Print where the global config says the relay is, or look whether that can be reached."""
+    if options.check:
+        return _check_endpoints(options)
     config = _config(options)
     found = {key: global_config.addresses(config, key) for key in _endpoint_keys(config)}
     if options.json:
@@ -224,6 +247,27 @@ def _endpoints(options: argparse.Namespace) -> int:
             for address in addresses:
                 print(key, address)
     return OK
+
+
+def _check_endpoints(options: argparse.Namespace) -> int:
+    """Connect to every address that the config, or the command line, names."""
+    from fedmsg_relay import reach  # noqa: PLC0415
+
+    endpoints = {f"relay_{name}": getattr(options, name) for name in ("inbound", "outbound", "submit")}
+    try:
+        if not any(endpoints.values()):
+            config = _config(options)
+            endpoints = {key: global_config.addresses(config, key) for key in _endpoint_keys(config)}
+        wanted = {key: addresses for key, addresses in endpoints.items() if addresses}
+        for key, addresses in wanted.items():
+            _refuse_to_connect(addresses, key)
+    except ConfigError as error:
+        print(json.dumps({"ok": False, "summary": str(error)}) if options.json else f"UNKNOWN - {error}")
+        return UNKNOWN
+    found = reach.check(wanted, options.timeout)
+    code, line = reach.judge(found)
+    print(json.dumps(reach.describe(found)) if options.json else line)
+    return code
 
 
 def _endpoint_keys(config: global_config.Config) -> list[str]:
@@ -289,6 +333,7 @@ def _parser() -> argparse.ArgumentParser:
 
     status = commands.add_parser("status", help="how the relay of this host is (Nagios plugin)")
     status.set_defaults(command=_status)
+    _add_config(status)
     _add_json(status)
 
     probe = commands.add_parser(
@@ -320,12 +365,27 @@ def _parser() -> argparse.ArgumentParser:
         action.add_argument("--spool", metavar="DIR", help="instead of relay_spool of the config, or the usual place")
         _add_json(action)
 
-    endpoints = commands.add_parser("endpoints", help="print where the global config says the relay is")
+    endpoints = commands.add_parser(
+        "endpoints", help="print where the global config says the relay is; can it be reached (Nagios plugin)?"
+    )
     endpoints.set_defaults(command=_endpoints)
     _add_config(endpoints)
     form = endpoints.add_mutually_exclusive_group()
     _add_json(form)
     form.add_argument("--shell", action="store_true", help="print RELAY_INBOUND=... and so on, for eval in sh")
+    endpoints.add_argument(
+        "--check", action="store_true", help="connect to each, up to the end of the handshake (Nagios plugin)"
+    )
+    for name in ("inbound", "outbound", "submit"):
+        endpoints.add_argument(
+            f"--{name}",
+            action="append",
+            metavar="ADDRESS",
+            help=f"with --check: this as relay_{name}, and nothing that the config names",
+        )
+    endpoints.add_argument(
+        "--timeout", type=seconds, default=5.0, metavar="SECONDS", help="with --check: for all of it (default: 5)"
+    )
     return parser
 
 

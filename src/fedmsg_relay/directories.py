@@ -43,6 +43,19 @@ def state() -> Path:
     return service if os.access(service, os.W_OK) else _user_state()
 
 
+def is_relay_host() -> bool:
+    """Tell whether a relay is meant to run on this host, though none may run now.
+
+    Returns:
+        True where its unit, its runtime directory or its journal is there.
+    """
+    units = (Path(folder, "fedmsg-relay.service") for folder in ("/etc/systemd/system", "/usr/lib/systemd/system"))
+    return any(
+        path.exists()
+        for path in (*units, Path("/etc/init.d/fedmsg-relay"), status_socket().parent, state() / "journal.db")
+    )
+
+
 def lock(directory: Path) -> TextIOWrapper | None:
     """See to it that only one relay works in a state directory: two would write one journal.
 

@@ -19,17 +19,22 @@ class _Pending:
 
 
 class DropLog:
-    """One line a reason, then at most one every ``INTERVAL`` seconds with what came in between."""
+    """One line a reason, then at most one every ``INTERVAL`` seconds with what came in between.
 
-    def __init__(self) -> None:
+    Args:
+        line: with places for the number, ``message`` or ``messages``, the reason and the publisher.
+    """
+
+    def __init__(self, line: str = "dropped %d %s: %s (last from %s)") -> None:
+        self._line = line
         self._pending: dict[str, _Pending] = {}
         self._waiting = False
 
     def note(self, reason: str, source: str) -> None:
-        """Remember a dropped message.
+        """Remember a message.
 
         Args:
-            reason: why it was dropped.
+            reason: why it was dropped, or else is to be told of.
             source: IP address of its publisher.
         """
         pending = self._pending.setdefault(reason, _Pending())
@@ -49,7 +54,7 @@ class DropLog:
         for reason, pending in self._pending.items():
             if pending.count and (everything or now >= pending.next_line):
                 messages = "message" if pending.count == 1 else "messages"
-                log.warning("dropped %d %s: %s (last from %s)", pending.count, messages, reason, pending.source)
+                log.warning(self._line, pending.count, messages, reason, pending.source)
                 pending.count, pending.next_line = 0, now + INTERVAL
         self._waiting = any(pending.count for pending in self._pending.values())
 

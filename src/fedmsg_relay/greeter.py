@@ -15,8 +15,10 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 
-from fedmsg_relay import limits, listening, tcp, zmtp
+from fedmsg_relay import limits, listening, tcp, threads, zmtp
+from fedmsg_relay.health import is_own
 from fedmsg_relay.log import log
+from fedmsg_relay.use import Use, own_address
 
 ACCEPT_AT_ONCE = 100
 """Connections accepted before handshakes are seen to."""
@@ -37,28 +39,39 @@ class Peer:
     Attributes:
         socket: the connection.
         address: of the peer.
-        bound: the address of ours that it came to.
         heard: ``time.monotonic`` when it last sent something.
         version: of ZMTP; 0 while the handshake is under way.
         splitter: cuts what it sends into messages.
         rest: what it had sent behind its handshake, and nobody has read yet.
         unsent: what it has not taken yet.
+        queued: whether it waits for its turn to be read.
         gone: whether the connection is closed.
     """
 
-    __slots__ = ("address", "bound", "gone", "handshake", "heard", "rest", "socket", "splitter", "unsent", "version")
+    __slots__ = (
+        "address",
+        "bound",
+        "gone",
+        "handshake",
+        "heard",
+        "queued",
+        "rest",
+        "socket",
+        "splitter",
+        "unsent",
+        "version",
+    )
 
-    def __init__(self, connection: socket.socket, address: str, bound: str, role: zmtp.Role) -> None:
+    def __init__(self, connection: socket.socket, address: str, role: zmtp.Role) -> None:
         self.socket = connection
         self.address = address
-        self.bound = bound
         self.heard = time.monotonic()
         self.version = 0
         self.handshake = zmtp.Handshake(role)
         self.splitter = zmtp.Splitter(0)
         self.rest = b""
         self.unsent = bytearray()
-        self.gone = False
+        self.gone = self.queued = False
 
     def fileno(self) -> int:
         """The connection's file descriptor; -1 once it is closed."""
@@ -78,10 +91,12 @@ class Greeter:
         closed: those that have ended.
         handshake_failed: those that have ended before they spoke ZeroMQ.
         turned_away: those that were closed at once, or to make room for others, as there were too many.
+        use: who is connected to which address of ours.
     """
 
     def __init__(self, name: str, role: zmtp.Role, admit: Callable[[Peer], None]) -> None:
         self.accepted = self.closed = self.handshake_failed = self.turned_away = 0
+        self.use = Use()
         self._name = name
         self._role = role
         self._admit = admit
@@ -91,16 +106,14 @@ class Greeter:
         self._peers: dict[int, Peer] = {}
         self._handshaking: dict[int, Peer] = {}
         self._hosts: Counter[str] = Counter()
-        self._left: dict[str, float] = {}
         self._doors: dict[int, tuple[socket.socket, str]] = {}
-        self._began = time.monotonic()
+        self._left = time.monotonic()
         self._full_told = 0.0
         self._closing = False
         self._epoll = select.epoll()
         self._woken, self._waker = socket.socketpair()
         self._epoll.register(self._woken, select.EPOLLIN)
-        self._thread = threading.Thread(target=self._greet, name=f"{name}s", daemon=True)
-        self._thread.start()
+        self._thread = threads.start(f"{name}s", self._greet)
 
     # Who is connected.
 
@@ -125,18 +138,7 @@ class Greeter:
     @property
     def idle_seconds(self) -> float:
         """Seconds since the last peer left; 0 while there is one, and since the start when none ever came."""
-        return 0.0 if self._peers else time.monotonic() - max(self._left.values(), default=self._began)
-
-    def usage(self) -> dict[str, tuple[list[str], float]]:
-        """Tell for each address of ours who is connected, and for how many seconds nobody has been."""
-        found: dict[str, list[str]] = {bound: [] for bound in self._left}
-        for peer in self.peers():
-            found[peer.bound].append(peer.address)
-        now = time.monotonic()
-        return {
-            bound: (sorted(addresses), 0.0 if addresses else now - self._left[bound])
-            for bound, addresses in found.items()
-        }
+        return 0.0 if self._peers else time.monotonic() - self._left
 
     @property
     def full(self) -> bool:
@@ -156,7 +158,8 @@ class Greeter:
             fd = peer.fileno()
             del self._peers[fd]
             self._handshaking.pop(fd, None)
-            self._left[peer.bound] = time.monotonic()
+            self._left = time.monotonic()
+            self.use.went(fd)
             host = tcp.host_of(peer.address)
             self._hosts[host] -= 1
             if not self._hosts[host]:
@@ -177,7 +180,6 @@ class Greeter:
             OSError: it cannot be bound.
         """
         door = listening.listen(address)
-        self._left[address] = time.monotonic()
         self._doors[door.fileno()] = (door, address)
         self._epoll.register(door, select.EPOLLIN)
 
@@ -221,12 +223,12 @@ class Greeter:
         while not self._closing:
             for fd, _ in self._epoll.poll(1.0):
                 if door := self._doors.get(fd):
-                    self._accept(*door)
+                    self._accept(door[0])
                 elif peer := self._handshaking.get(fd):
                     self._shake_hands(peer)
             self._end_late_handshakes()
 
-    def _accept(self, door: socket.socket, bound: str) -> None:
+    def _accept(self, door: socket.socket) -> None:
         for _ in range(ACCEPT_AT_ONCE):
             try:
                 connection, name = door.accept()
@@ -237,8 +239,11 @@ class Greeter:
                 time.sleep(ACCEPT_PAUSE_SECONDS)
                 return
             connection.setblocking(False)
-            peer = Peer(connection, tcp.format_address(name), bound, self._role)
-            if self._make_room(tcp.host_of(peer.address)):
+            peer = Peer(connection, tcp.format_address(name), self._role)
+            if is_own(peer.address):
+                with suppress(OSError), connection:
+                    connection.send(peer.handshake.output)
+            elif self._make_room(tcp.host_of(peer.address)):
                 self._take_in(peer)
             else:
                 self.turned_away += 1
@@ -248,6 +253,7 @@ class Greeter:
         with self._lock:
             self._peers[peer.fileno()] = self._handshaking[peer.fileno()] = peer
             self._hosts[tcp.host_of(peer.address)] += 1
+            self.use.came(peer.fileno(), peer.address, own_address(peer.socket))
             self.accepted += 1
         log.info("%s connected %s", self._name, peer.address)
         self._epoll.register(peer.socket, select.EPOLLIN)

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import select
 import socket
-import threading
 import time
 from contextlib import suppress
 
-from fedmsg_relay import limits, tcp
+from fedmsg_relay import limits, tcp, threads
 from fedmsg_relay.log import log
 
 
@@ -35,8 +34,7 @@ class Inflow:
         self._epoll = select.epoll()
         self._woken, self._waker = socket.socketpair()
         self._epoll.register(self._woken, select.EPOLLIN)
-        self._thread = threading.Thread(target=self._watch, name="inflow", daemon=True)
-        self._thread.start()
+        self._thread = threads.start("inflow", self._watch)
 
     def watch(self, fd: int, address: str) -> None:
         """Watch a connection; the kernel forgets it when it is closed.

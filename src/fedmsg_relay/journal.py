@@ -1,15 +1,23 @@
 """The journal: what the relay accepted, in order, on disk before anybody hears of it.
 
-Format (version 1): one SQLite database in WAL mode, ``journal.db``, which any ``sqlite3`` can open. Its pages have
+Format (version 2): one SQLite database in WAL mode, ``journal.db``, which any ``sqlite3`` can open. Its pages have
 16 KiB, as long bodies then take a third less of CPU; the size of a page is no part of the format.
 
 - ``message``: ``seq`` (1, 2, 3, ... without gaps but for the front: what retention removed, and see Recovery),
   ``time`` (Unix microseconds when it was journaled), ``msg_id`` (of the envelope, or NULL), ``topic`` and ``body`` (the
-  two frames, byte for byte), ``crc`` (CRC-32 of topic, then body).
-- ``quarantine``: what was not well-formed or was refused: ``time``, ``reason``, ``source`` (IP address), ``topic`` and
-  ``body`` (cut at ``QUARANTINE_BYTES``), ``size`` (before the cut). The oldest make room beyond ``QUARANTINE_ROWS``.
-- ``state``: one row: ``format``, and ``published``, the last ``seq`` that was handed to outbound.
+  two frames, byte for byte), ``crc`` (of all of it, see :func:`fedmsg_relay.records.checksum`; below 2^32 it is from
+  format 1, and the CRC-32 of topic, then body, alone).
+- ``state``: one row: ``format``, ``published``, the last ``seq`` that was handed to outbound, and ``listeners``, the
+  checksum of the addresses in ``listener``. ``crc`` is the check of the row (:mod:`fedmsg_relay.state`).
+- ``batch``: one row, written with each batch: ``published`` as it was then, ``last``, its last ``seq``, and ``crc``.
 - ``listener``: the IP addresses of the listeners that were connected last, one row for each connection.
+- ``name``: ``seq``, ``msg_id`` and a digest of topic and body of each message of the dedup window that retention has
+  removed: what a retry of it is known by.
+- ``quarantine``: what was not well-formed or was refused: ``time``, ``reason``, ``source`` (IP address), ``topic`` and
+  ``body`` (cut at ``FRAME_BYTES``), ``size`` (before the cut). Its bounds stand in :mod:`fedmsg_relay.quarantine`.
+
+Format 1 had neither ``batch`` nor ``name``, and of ``state`` only ``format`` and ``published``. It is read, and
+converted when it is opened for writing: the messages stay as they are.
 
 Invariants:
 
@@ -19,63 +27,40 @@ Invariants:
    a crash the last batch may therefore be published twice; it is never lost.
 4. Retention removes only from the front, only what is published, and never the newest message: no ``seq`` is used
    twice.
+5. Nothing is acted on without a check. ``published`` and the last ``seq`` are noted twice; where one of the notes is
+   not what was written the other one holds, and an error in the log says what follows.
 
 Recovery: a torn tail is cut by SQLite's WAL checksums: such a batch was never acknowledged. A database that can not be
 read is set aside as ``journal.db.corrupt-TIME`` and a new one begun, with an error in the log; the relay goes on, and
 so do the numbers; where the last one can not be told they begin above the Unix time in microseconds, so that none is
 used twice. This may show only later, in the middle of the work; then it is done at once. What waited in it and
 can still be read is carried over, with its ``seq``; what can not is missing in the new one, and counted as damaged.
-A flipped bit inside a message shows in its ``crc``: it is reported and that message is not published.
+A flipped bit inside a message shows in its ``crc``: it is reported and that message is not published. Messages that
+are not in the order of their ``seq``, or beyond the last one, are no journal any more.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
+import itertools
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from urllib.parse import quote
 
-from fedmsg_relay.errors import ConfigError, JournalCorruptError, JournalError, RelayError
-from fedmsg_relay.records import Entry, Record, Rejected, checksum, lenient_text, read_records
+from fedmsg_relay import broken, quarantine, retention, schema, state
+from fedmsg_relay.errors import JournalCorruptError, JournalError, RelayError
+from fedmsg_relay.quarantine import Quarantine
+from fedmsg_relay.records import Entry, Record, Rejected, checksum, digest, read_records
+from fedmsg_relay.room import Room
 from fedmsg_relay.salvage import Remains
+from fedmsg_relay.window import Sighting, fingerprint
 
-FORMAT = 1
-QUARANTINE_ROWS = 10_000
-QUARANTINE_BYTES = 8_192
-TRIM_ROWS = 5_000
-TRIM_BYTES = 16 * 1024 * 1024
-"""Rows, and bytes, that one step of retention removes at most, so that it never holds up the pipeline for long."""
+FINGERPRINT_BYTES = 4096
+"""Messages below are read at the start, so that retries of them are known even where the journal is then lost."""
 
-SPARE_PAGES = 250
-"""Free pages that are not given back to the disk: the next messages need them."""
-
-WAL_BYTES = 64 * 1024 * 1024
-"""What the WAL may keep of the disk after a reader had held it up."""
-
-LOCK_SECONDS = 1.0
-"""How long another program that locks the journal against writing may hold up the pipeline."""
-
-_SCHEMA = """
-PRAGMA page_size = 16384;
-PRAGMA auto_vacuum = INCREMENTAL;
-PRAGMA journal_mode = WAL;
-BEGIN;
-CREATE TABLE message (
-    seq INTEGER PRIMARY KEY, time INTEGER NOT NULL, msg_id TEXT, topic BLOB NOT NULL, body BLOB NOT NULL,
-    crc INTEGER NOT NULL
-);
-CREATE TABLE quarantine (
-    id INTEGER PRIMARY KEY, time INTEGER NOT NULL, reason TEXT NOT NULL, source TEXT NOT NULL, topic BLOB NOT NULL,
-    body BLOB NOT NULL, size INTEGER NOT NULL
-);
-CREATE TABLE state (format INTEGER NOT NULL, published INTEGER NOT NULL);
-CREATE TABLE listener (address TEXT NOT NULL);
-COMMIT;
-"""
+UNKNOWN = "?"
+"""Stands for listeners that were connected, where it can not be told which."""
 
 
 class Journal:
@@ -92,22 +77,44 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.faults: list[str] = []
         with self._faults():
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = _open(path)
-            self._db.execute("PRAGMA synchronous = FULL")
-            self._db.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
-            self.published = self._number("SELECT published FROM state")
-            self.last = max(self._number("SELECT coalesce(max(seq), 0) FROM message"), self.published)
-            self._quarantined = self._number("SELECT count(*) FROM quarantine")
-            self._page_size = self._number("PRAGMA page_size")
+            self._db = schema.open_for_writing(path)
+            try:
+                self._db.execute("PRAGMA synchronous = FULL")
+                self._room = Room(path, self._db)
+                self._quarantine = Quarantine(self._db)
+                self._page_size = self._number("PRAGMA page_size")
+                self._find()
+            except BaseException:
+                self._db.close()
+                raise
 
-    def append(self, entries: Sequence[Entry], rejected: Sequence[Rejected] = ()) -> None:
+    def _find(self) -> None:
+        """Find out where it is, and write the notes of that anew where they are not what was written."""
+        found = state.find(self._db)
+        state.refuse_beyond(self._db, found.last)
+        self.published, self.last = found.published, found.last
+        addresses = self._addresses()
+        self._listeners = state.seal_listeners(addresses)
+        self._all_listeners_known = self._listeners == found.listeners
+        if not self._all_listeners_known:
+            self.faults.append(
+                "the note of who listened is damaged: publishing waits as long as it may for all of them"
+            )
+        self.faults += found.faults
+        if self.faults:
+            with self._transaction():
+                state.begin(self._db, self.published, self.last, self._listeners)
+
+    def append(self, entries: Sequence[Entry], rejected: Sequence[Rejected] = (), size: int = 0) -> None:
         """Journal one batch: on disk when this returns, or not at all.
 
         Args:
             entries: messages; they get the next ``seq`` in their order.
             rejected: for the quarantine.
+            size: bytes of all of it.
 
         Raises:
             JournalError: it could not be written; nothing of it was.
@@ -115,15 +122,25 @@ class Journal:
         now = time.time_ns() // 1000
         seq = self.last
         rows = [
-            (seq + i, now, msg_id, topic, body, checksum(topic, body))
+            (seq + i, now, msg_id, topic, body, checksum(seq + i, now, msg_id, topic, body))
             for i, (topic, body, msg_id) in enumerate(entries, start=1)
         ]
-        with self._transaction():
-            self._db.executemany("INSERT INTO message VALUES (?, ?, ?, ?, ?, ?)", rows)
+        with self._faults():
+            self._room.require(size)
+        try:
+            with self._transaction():
+                if rows:
+                    self._db.executemany("INSERT INTO message VALUES (?, ?, ?, ?, ?, ?)", rows)
+                    state.note_batch(self._db, self.published, seq + len(rows))
+                if rejected:
+                    self._quarantine.add(now, rejected)
+        except JournalError:
+            self._room.write_back()
             if rejected:
-                self._quarantine(now, rejected)
+                with self._faults():
+                    self._quarantine.count()
+            raise
         self.last += len(rows)
-        self._quarantined = min(self._quarantined + len(rejected), QUARANTINE_ROWS)
 
     def carry_over(self, aside: Path, published: int | None, last: int) -> int | None:
         """Take over, into this journal that is new, what waits in one that was set aside.
@@ -147,13 +164,17 @@ class Journal:
             told = after is not None and end is not None
             if after is None or end is None:
                 after = end = time.time_ns() // 1000  # no relay has had a message for each microsecond
-                found = (record._replace(seq=seq) for seq, record in enumerate(found, after + 1))
+                found = (_renumbered(record, seq) for seq, record in enumerate(found, after + 1))
+            addresses = remains.listeners()
+            self._all_listeners_known = addresses is not None
+            listeners = state.seal_listeners(addresses or [])
             with self._transaction():
                 insert = "INSERT OR IGNORE INTO message VALUES (?, ?, ?, ?, ?, ?)"
                 carried = self._db.executemany(insert, found).rowcount
-                self._db.execute("UPDATE state SET published = ?", (after,))
-                self._db.executemany("INSERT INTO listener VALUES (?)", [(host,) for host in remains.listeners()])
-            self.published, self.last = after, max(after, end) if told else after + carried
+                end = max(after, end) if told else after + carried
+                state.begin(self._db, after, end, listeners)
+                self._db.executemany("INSERT INTO listener VALUES (?)", [(host,) for host in addresses or []])
+            self.published, self.last, self._listeners = after, end, listeners
             return carried if told else None
 
     def try_to_write(self, size: int) -> None:
@@ -166,12 +187,10 @@ class Journal:
             JournalError: it can not.
         """
         with self._faults():
-            # A page more may still find its place in files that exist.
-            disk = os.statvfs(self.path.parent)
-            if disk.f_bavail * disk.f_frsize < size:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._room.write_back()
+            self._room.require(size)
         with self._transaction():
-            self._db.execute("UPDATE state SET format = format")
+            state.note_published(self._db, self.published, self._listeners)
 
     def mark_published(self, seq: int) -> None:
         """Note that everything up to ``seq`` was handed to outbound.
@@ -184,10 +203,11 @@ class Journal:
         Raises:
             JournalError: it could not be written.
         """
-        self._unsynced("UPDATE state SET published = ?", [(seq,)])
+        with self._without_sync(), self._faults():
+            state.note_published(self._db, seq, self._listeners)
         self.published = seq
 
-    def remember_listeners(self, addresses: Iterable[str]) -> None:
+    def remember_listeners(self, addresses: Sequence[str]) -> None:
         """Note who is listening, for the next start to wait for.
 
         Args:
@@ -196,18 +216,23 @@ class Journal:
         Raises:
             JournalError: it could not be written.
         """
+        listeners = state.seal_listeners(addresses)
         with self._without_sync(), self._transaction():
             self._db.execute("DELETE FROM listener")
             self._db.executemany("INSERT INTO listener VALUES (?)", [(address,) for address in addresses])
+            state.note_published(self._db, self.published, listeners)
+        self._listeners = listeners
 
     def listeners(self) -> list[str]:
         """Get the IP addresses of the listeners that were connected last, one for each connection.
+
+        Where they can not be trusted ``UNKNOWN``, which nobody has, is one of them.
 
         Raises:
             JournalError: they can not be read.
         """
         with self._faults():
-            return [str(address) for (address,) in self._db.execute("SELECT address FROM listener")]
+            return self._addresses() + ([] if self._all_listeners_known else [UNKNOWN])
 
     def waiting(self, after: int, limit: int) -> list[Record]:
         """Get messages that were not published yet, oldest first.
@@ -220,23 +245,56 @@ class Journal:
             The next messages.
 
         Raises:
+            JournalCorruptError: they are not in their order.
             JournalError: they can not be read.
         """
-        with self._faults():
-            return list(read_records(self._db, "WHERE seq > ? ORDER BY seq LIMIT ?", after, limit))
+        with self._faults(reading=True):
+            records = list(read_records(self._db, "WHERE seq > ? ORDER BY seq LIMIT ?", after, limit))
+            seqs = [after, *(record.seq for record in records), self.last + 1]
+            if any(seq >= following for seq, following in itertools.pairwise(seqs)):
+                raise state.UntrustedError(f"messages after seq {after} are not in their order")
+        return records
 
-    def recent_ids(self, window: int) -> Iterator[tuple[str, int]]:
-        """Get ``msg_id`` and ``seq`` of the newest messages, oldest first, to rebuild the dedup window.
+    def holds(self, seq: int, entry: Entry) -> bool:
+        """Tell whether a message is the one of that number, byte for byte.
 
         Args:
-            window: how many of the newest messages to look at.
+            seq: of a message in the dedup window.
+            entry: a message.
+
+        Raises:
+            JournalError: it can not be read.
+        """
+        # Bytes are only looked at where there are as many.
+        same = "length(topic) = ? AND length(body) = ? AND topic = ? AND body = ?"
+        frames = len(entry.topic), len(entry.body), entry.topic, entry.body
+        with self._faults(reading=True):
+            row = self._db.execute(f"SELECT {same} FROM message WHERE seq = ?", (*frames, seq)).fetchone()  # noqa: S608
+            if row is not None:
+                return bool(row[0])
+            row = self._db.execute("SELECT digest FROM name WHERE seq = ?", (seq,)).fetchone()
+            return row is not None and row[0] == digest(entry.topic, entry.body)
+
+    def recent(self, window: int) -> Iterator[tuple[str, Sighting]]:
+        """Get the newest messages by their ``msg_id``, oldest first, to rebuild the dedup window.
+
+        Args:
+            window: how many of the newest messages to look at; of those that retention has removed, too.
 
         Raises:
             JournalError: they can not be read.
         """
-        query = "SELECT msg_id, seq FROM message WHERE seq > ? AND msg_id IS NOT NULL ORDER BY seq"
-        with self._faults():
-            yield from self._db.execute(query, (self.last - window,))
+        after = self.last - window
+        with self._faults(reading=True):
+            for msg_id, seq in self._db.execute("SELECT msg_id, seq FROM name WHERE seq > ? ORDER BY seq", (after,)):
+                yield msg_id, (seq, None)
+            small = f"length(topic) + length(body) < {FINGERPRINT_BYTES}"
+            query = (
+                f"SELECT msg_id, seq, topic, iif({small}, body, NULL) FROM message "  # noqa: S608 -- a number
+                "WHERE seq > ? AND msg_id IS NOT NULL ORDER BY seq"
+            )
+            for msg_id, seq, topic, body in self._db.execute(query, (after,)):
+                yield msg_id, (seq, None if body is None else fingerprint(topic, body))
 
     def size(self) -> int:
         """Bytes of the database that hold something.
@@ -248,12 +306,21 @@ class Journal:
             pages = self._number("PRAGMA page_count") - self._number("PRAGMA freelist_count")
         return pages * self._page_size
 
+    def crowded(self) -> bool:
+        """Tell whether retention has to make room now, as it is the journal that fills its disk.
+
+        Raises:
+            JournalError: it can not be told.
+        """
+        with self._faults():
+            return self._room.short and self._room.lacking(self.size()) > 0
+
     def trim(self, keep_seconds: float, keep_bytes: int) -> int:
         """Take one step of retention: remove some of the oldest published messages that are too old or too many.
 
         Args:
             keep_seconds: age a message may reach.
-            keep_bytes: size the journal may reach.
+            keep_bytes: size the journal may reach, with a share for the quarantine.
 
         Returns:
             0 when nothing is left to do; else how much was done.
@@ -265,49 +332,25 @@ class Journal:
             return self._trim(keep_seconds, keep_bytes)
 
     def _trim(self, keep_seconds: float, keep_bytes: int) -> int:
+        if self._quarantine.surplus(keep_bytes):
+            with self._transaction():
+                return self._quarantine.trim()
         limit = min(self.published, self.last - 1)
         oldest = self._number("SELECT coalesce(min(seq), 0) FROM message")
-        if not 0 < oldest <= limit:
-            return self._give_back()
-        surplus = self.size() - keep_bytes
-        too_old = time.time_ns() // 1000 - int(keep_seconds * 1e6)
-        upto = freed = 0
-        query = "SELECT seq, time, length(topic) + length(body) FROM message WHERE seq <= ? ORDER BY seq LIMIT ?"
-        for seq, journaled, length in self._db.execute(query, (limit, TRIM_ROWS)).fetchall():
-            if (freed >= surplus and journaled >= too_old) or freed >= TRIM_BYTES:
-                break
-            upto, freed = seq, freed + length
-        if not upto:
-            return self._give_back()
-        with self._transaction():
-            removed = self._db.execute("DELETE FROM message WHERE seq <= ?", (upto,)).rowcount
-        return int(removed)
-
-    def _give_back(self) -> int:
-        """Give some free pages back to the disk; a few are kept for what comes next."""
-        free = self._number("PRAGMA freelist_count")
-        if free <= SPARE_PAGES:
-            return 0
-        # As a script: execute() takes one step of it only, which is one page.
-        self._db.executescript(f"PRAGMA incremental_vacuum({SPARE_PAGES})")
-        return min(free - SPARE_PAGES, SPARE_PAGES)
+        if oldest > self.last:
+            state.refuse_beyond(self._db, self.last)
+        if 0 < oldest <= limit:
+            used = self.size()
+            messages = used - self._quarantine.size
+            surplus = max(messages - (keep_bytes - quarantine.share(keep_bytes)), self._room.lacking(used))
+            if upto := retention.choose(self._db, limit, surplus, keep_seconds, self._room.short):
+                with self._transaction():
+                    return retention.remove(self._db, upto, self.last)
+        return retention.give_back(self._db)
 
     def close(self) -> None:
         """Close the database, with the WAL written back into it."""
         self._db.close()
-
-    def _quarantine(self, now: int, rejected: Sequence[Rejected]) -> None:
-        self._db.executemany(
-            "INSERT INTO quarantine (time, reason, source, topic, body, size) VALUES (?, ?, ?, ?, ?, ?)",
-            [
-                (now, r.reason, r.source, r.topic[:QUARANTINE_BYTES], r.body[:QUARANTINE_BYTES], r.size)
-                for r in rejected
-            ],
-        )
-        surplus = self._quarantined + len(rejected) - QUARANTINE_ROWS
-        if surplus > 0:
-            oldest = "DELETE FROM quarantine WHERE id IN (SELECT id FROM quarantine ORDER BY id LIMIT ?)"
-            self._db.execute(oldest, (surplus,))
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -317,13 +360,13 @@ class Journal:
                 self._db.execute("BEGIN IMMEDIATE")
                 yield
                 self._db.execute("COMMIT")
-            except sqlite3.Error:
+            except BaseException:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
 
     @contextlib.contextmanager
-    def _faults(self) -> Iterator[None]:
+    def _faults(self, reading: bool = False) -> Iterator[None]:
         """Name the journal in what SQLite has to say, and tell what the disk does from what the file is."""
         try:
             yield
@@ -332,8 +375,8 @@ class Journal:
         except (ValueError, TypeError, OverflowError) as error:
             raise JournalCorruptError(f"journal {self.path}: holds what was never written: {error}") from error
         except (sqlite3.Error, OSError) as error:
-            kind = JournalCorruptError if _is_corrupt(error) else JournalError
-            raise kind(f"journal {self.path}: {error}") from error
+            for_good = broken.is_broken(error) or (reading and broken.is_too_big(error))
+            raise (JournalCorruptError if for_good else JournalError)(f"journal {self.path}: {error}") from error
 
     @contextlib.contextmanager
     def _without_sync(self) -> Iterator[None]:
@@ -344,57 +387,13 @@ class Journal:
         finally:
             self._db.execute("PRAGMA synchronous = FULL")
 
-    def _unsynced(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
-        with self._without_sync(), self._faults():
-            self._db.executemany(statement, rows)
+    def _addresses(self) -> list[str]:
+        return [str(address) for (address,) in self._db.execute("SELECT address FROM listener")]
 
-    def _number(self, query: str, *parameters: object) -> int:
-        return int(self._db.execute(query, parameters).fetchone()[0])
-
-
-def _is_corrupt(error: Exception) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+    def _number(self, query: str) -> int:
+        return int(self._db.execute(query).fetchone()[0])
 
 
-def _open(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None, timeout=LOCK_SECONDS)
-    db.text_factory = lenient_text
-    try:
-        if not db.execute("SELECT name FROM sqlite_master WHERE name = 'state'").fetchone():
-            db.executescript(_SCHEMA)
-            path.chmod(0o640)
-        if not db.execute("SELECT format FROM state").fetchone():
-            db.execute("INSERT INTO state VALUES (?, 0)", (FORMAT,))
-        _refuse_newer(path, db)
-        # Both ends are looked at, so that a file which is no journal any more is found now and not in the pipeline.
-        for end in ("ASC", "DESC"):
-            db.execute(f"SELECT seq, time, crc FROM message ORDER BY seq {end} LIMIT 1").fetchone()  # noqa: S608
-        # SQLite opens what it may only read without a word, and would so keep it when the disk is writable again.
-        db.execute("BEGIN")
-        db.execute("UPDATE state SET format = format")
-        db.execute("ROLLBACK")
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def refuse_newer(path: Path) -> None:
-    """Refuse a journal that a newer version wrote, without touching it; any other is not looked at.
-
-    Args:
-        path: of ``journal.db``; it need not exist.
-
-    Raises:
-        ConfigError: its format is newer than this version reads.
-    """
-    with contextlib.suppress(sqlite3.Error, OSError):
-        if path.exists():
-            with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as db:
-                _refuse_newer(path, db)
-
-
-def _refuse_newer(path: Path, db: sqlite3.Connection) -> None:
-    (found,) = db.execute("SELECT format FROM state").fetchone()
-    if found > FORMAT:
-        raise ConfigError(f"journal {path}: its format {found} is newer than this version reads ({FORMAT})")
+def _renumbered(record: Record, seq: int) -> Record:
+    crc = checksum(seq, record.time, record.msg_id, record.topic, record.body)
+    return record._replace(seq=seq, crc=crc)

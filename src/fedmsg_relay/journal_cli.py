@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from fedmsg_relay import directories
-from fedmsg_relay.errors import JournalError, UsageError, say
+from fedmsg_relay import broken, directories, schema, state
+from fedmsg_relay.errors import JournalError, RelayError, UsageError, say
 from fedmsg_relay.records import Record, Rejected, lenient_text, read_records
 
 OK, CRITICAL = 0, 2
@@ -103,6 +103,10 @@ def _with_journal(run: Callable[[sqlite3.Connection, argparse.Namespace], int], 
         return run(db, options)
     except sqlite3.Error as error:
         raise JournalError(f"journal {path}: {error}") from error
+    except (ValueError, TypeError, OverflowError) as error:
+        if isinstance(error, RelayError | UnicodeEncodeError):
+            raise
+        raise JournalError(f"journal {path}: holds what was never written: {error}") from error
     finally:
         db.close()
 
@@ -211,24 +215,50 @@ def _quarantine(db: sqlite3.Connection, options: argparse.Namespace) -> int:
 
 
 def _check(db: sqlite3.Connection, options: argparse.Namespace) -> int:
+    faults, count = [], 0
     try:
         faults = [str(row[0]) for row in db.execute("PRAGMA integrity_check(10)") if row[0] != "ok"]
-    except sqlite3.OperationalError:  # not there, or locked: nothing is known about it
-        raise
-    except sqlite3.DatabaseError as error:
-        faults = [str(error)]
-    count = 0
-    previous = None
-    for record in [] if faults else read_records(db, "ORDER BY seq"):
-        count += 1
-        if previous is not None and record.seq != previous + 1:
-            faults.append(f"messages {previous + 1} to {record.seq - 1} are missing")
-        if not record.intact:
-            faults.append(f"message seq {record.seq} is damaged: its checksum is wrong")
-        previous = record.seq
+        if not faults:
+            last = _check_notes(db, faults)
+            count = _check_messages(db, last, faults)
+    except sqlite3.Error as error:
+        if not broken.is_broken(error):  # not there, or locked: nothing is known about it
+            raise
+        faults.append(str(error))
+    except (ValueError, TypeError, OverflowError) as error:
+        faults.append(f"it holds what was never written: {error}")
     summary = f"{'CRITICAL' if faults else 'OK'} - {count} messages" + "".join(f"; {fault}" for fault in faults[:10])
     print(json.dumps({"ok": not faults, "messages": count, "faults": faults}) if options.json else summary)
     return CRITICAL if faults else OK
+
+
+def _check_notes(db: sqlite3.Connection, faults: list[str]) -> int:
+    """Check what the journal notes about itself; return the ``seq`` of its last message."""
+    schema.refuse_newer_format(db)
+    position = schema.find_position(db)
+    faults += position.faults
+    listeners = [str(address) for (address,) in db.execute("SELECT address FROM listener")]
+    if position.listeners not in {None, state.seal_listeners(listeners)}:
+        faults.append("the note of who listened is damaged")
+    return position.last
+
+
+def _check_messages(db: sqlite3.Connection, last: int, faults: list[str]) -> int:
+    """Check every message; return how many there are."""
+    count = 0
+    previous = None
+    for record in read_records(db, "ORDER BY seq"):
+        count += 1
+        if previous is not None and record.seq > previous + 1:
+            faults.append(f"messages {previous + 1} to {record.seq - 1} are missing")
+        if not record.intact:
+            faults.append(f"message seq {record.seq} is damaged: its checksum is wrong")
+        if record.seq > last:
+            faults.append(f"message seq {record.seq} is beyond the end, {last}")
+        previous = record.seq
+    if previous is not None and previous < last:
+        faults.append(f"messages {previous + 1} to {last} are missing")
+    return count
 
 
 def _describe(record: Record) -> dict[str, Any]:
@@ -251,7 +281,10 @@ def _print_line(record: Record, as_json: bool) -> None:
 
 
 def _time(microseconds: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(microseconds / 1e6))
+    try:
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(microseconds / 1e6))
+    except (TypeError, ValueError, OverflowError, OSError):  # of a damaged message
+        return "?"
 
 
 def _text(data: bytes | str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections import OrderedDict
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -18,19 +17,26 @@ from fedmsg_relay.batch import Batch
 from fedmsg_relay.errors import JournalCorruptError, JournalError
 from fedmsg_relay.journal import Journal
 from fedmsg_relay.log import log
-from fedmsg_relay.records import Record
+from fedmsg_relay.records import Entry, Record
+from fedmsg_relay.retention import DEDUP_WINDOW
 from fedmsg_relay.salvage import set_aside
 from fedmsg_relay.settings import Journal as Retention
-
-DEDUP_WINDOW = 50_000
-"""A msg_id that is among those of the last so many journaled messages is a duplicate when it is submitted again."""
+from fedmsg_relay.window import Window, fingerprint
 
 RETRY_SECONDS = 1.0
 """How often a journal that could not be opened or written is tried again."""
 
+TRIM_SECONDS = 1.0
+"""How often it is looked whether retention has something to do."""
 
-ROOM = 256 * 1024
-"""Bytes that must be free on a disk that was full, besides those that did not fit."""
+PUT_OFF_SECONDS = 10.0
+"""After which retention is tried again, when it could not be written."""
+
+ASIDE_SECONDS = 60.0
+"""How often a journal is set aside at most: where the disk gives back nothing as it was written, that does not help."""
+
+
+LOST = " messages of the journal are damaged, they are not published"
 
 
 class Waiting(NamedTuple):
@@ -58,7 +64,7 @@ class Keeper:
         fault: why the journal can not be opened or written, while it can not.
         notices: what an operator must know about the journal as it was found at the start.
         bytes: how large the journal is.
-        window: the dedup window: ``seq`` of each ``msg_id``.
+        window: the dedup window.
         handed: ``seq`` of the last message that was handed over.
         listeners: IP addresses of those that listened before, one for each connection.
         found: messages that were found waiting (``carried``), and that were lost with a journal (``damaged``), since
@@ -70,8 +76,7 @@ class Keeper:
         self.fault = ""
         self.notices: list[str] = []
         self.bytes = 0
-        # Not a dict: to find the oldest key of one takes longer with every key that was removed before it.
-        self.window: OrderedDict[str, int] = OrderedDict()
+        self.window = Window(DEDUP_WINDOW)
         self.handed = 0
         self.listeners: list[str] = []
         self.found = Counts()
@@ -80,8 +85,9 @@ class Keeper:
         self._aside: Path | None = None
         self._corrupt = False
         self._failed_bytes = 0
+        self._lost = 0
         self._tight = False
-        self._next_try = self._next_mark = self._next_trim = 0.0
+        self._next_try = self._next_mark = self._next_trim = self._next_aside = self._put_off_until = 0.0
         self._open()
 
     @property
@@ -121,16 +127,33 @@ class Keeper:
             return False
         if batch.entries or batch.rejected:
             try:
-                self.journal.append(batch.entries, batch.rejected)
+                self.journal.append(batch.entries, batch.rejected, batch.size)
             except JournalError as error:
                 self._failed_bytes = batch.size
                 self._failed(error)
                 return False
             self._works_again()
-            self.window.update(batch.known)
-            while len(self.window) > DEDUP_WINDOW:
-                self.window.popitem(last=False)
+            self.window.add(batch.known)
         return True
+
+    def holds(self, seq: int, seen: int | None, entry: Entry) -> bool:
+        """Tell whether a message is one of the dedup window, byte for byte.
+
+        Args:
+            seq: of the one in the window.
+            seen: what stands for its bytes, where that is in memory.
+            entry: the message.
+
+        Returns:
+            Whether it is; not where nobody can tell any more.
+        """
+        if seen is not None or self.journal is None:
+            return seen == fingerprint(entry.topic, entry.body)
+        try:
+            return self.journal.holds(seq, entry)
+        except JournalError as error:
+            self._failed(error)
+            return False
 
     def next_waiting(self, limit: int) -> Waiting:
         """Look at the next messages that were not handed over yet.
@@ -160,7 +183,11 @@ class Keeper:
         missing = last - self.handed - len(records)
         if missing:
             log.error("journal: %d messages up to seq %d are missing", missing, last)
-        return Waiting(intact, last, last - self.handed - len(intact))
+        damaged = last - self.handed - len(intact)
+        if damaged:
+            self._lost += damaged
+            self._notice(LOST, f"{self._lost}{LOST}")
+        return Waiting(intact, last, damaged)
 
     def mark_published(self, seq: int) -> None:
         """Note in the journal what was handed over for good; where it can not be noted, later.
@@ -187,10 +214,13 @@ class Keeper:
         Returns:
             Whether there is more to do.
         """
-        if self.journal is None or time.monotonic() < self._next_trim:
+        now = time.monotonic()
+        if self.journal is None or now < self._put_off_until:
             return False
-        self._next_trim = time.monotonic() + 1
         try:
+            if now < self._next_trim and not self.journal.crowded():
+                return False
+            self._next_trim = now + TRIM_SECONDS
             self.bytes = self.journal.size()
             with suppress(OSError):  # the directory is gone: what writes next says so
                 self._compare_room(retention.keep_bytes - self.bytes)
@@ -251,8 +281,11 @@ class Keeper:
             self._failed(error)
 
     def _set_aside(self) -> None:
+        if time.monotonic() < self._next_aside:
+            raise JournalError(f"journal {self._path}: can not be read again, {ASIDE_SECONDS:.0f} s after it was begun")
         try:
             self._aside = set_aside(self._path)
+            self._next_aside = time.monotonic() + ASIDE_SECONDS
         except OSError as error:
             raise JournalError(f"journal {self._path}: {error}") from error
 
@@ -261,7 +294,7 @@ class Keeper:
         try:
             if self._aside:
                 carried = journal.carry_over(self._aside, self.handed if self._last else None, self._last)
-            window = OrderedDict(journal.recent_ids(DEDUP_WINDOW))
+            window = Window(DEDUP_WINDOW, journal.recent(DEDUP_WINDOW))
             listeners = journal.listeners()
         except JournalError:
             journal.close()
@@ -270,7 +303,7 @@ class Keeper:
         self.found.carried += waiting - self.waiting
         if self._aside:
             # Of what was published from the old one retries are known all the same; what was lost they bring again.
-            window = OrderedDict({**{key: seq for key, seq in self.window.items() if seq <= self.handed}, **window})
+            window.keep_from(self.window, self.handed)
             self.notices.append(f"a journal that could not be read was set aside as {self._aside}")
             found = f"of {waiting} messages that waited in it {carried} can be read"
             first = journal.published + 1
@@ -278,6 +311,9 @@ class Keeper:
             log.error("%s; %s", self.notices[-1], untold if carried is None else found)
             self._aside = None
         self.journal, self.window, self.handed, self.listeners = journal, window, journal.published, listeners
+        for fault in journal.faults:
+            log.error("journal %s: %s", self._path, fault)
+            self._notice(fault, f"journal: {fault}")
         self._corrupt = False
         self._works_again()
         log.info("journal %s: last seq %d, %d waiting", self._path, journal.last, self.waiting)
@@ -285,7 +321,7 @@ class Keeper:
     def _try_to_write(self, journal: Journal) -> None:
         self._next_try = time.monotonic() + RETRY_SECONDS
         try:
-            journal.try_to_write(self._failed_bytes + ROOM)
+            journal.try_to_write(self._failed_bytes)
         except JournalError as error:
             self._failed(error)
         else:
@@ -303,9 +339,13 @@ class Keeper:
             log.warning("journal is written again, after: %s", self.fault)
             self.fault = ""
 
+    def _notice(self, about: str, notice: str) -> None:
+        """Let an operator know; a later notice about the same takes the place of the one before."""
+        self.notices = [*(other for other in self.notices if not other.endswith(about)), notice]
+
     def _put_off(self, error: JournalError) -> None:
         """What can wait is tried again later."""
-        self._next_trim = time.monotonic() + 10
+        self._put_off_until = time.monotonic() + PUT_OFF_SECONDS
         log.error("%s", error)
         if isinstance(error, JournalCorruptError):
             self._failed(error)

@@ -52,7 +52,7 @@ TURN_MESSAGES = 2000
 TURN_BYTES = 16 * 1024 * 1024
 """Bytes after which a turn takes no further message from an endpoint."""
 
-BACKLOG_BYTES = 64 * 1024 * 1024
+BACKLOG_BYTES = 32 * 1024 * 1024
 """Bytes of submitted batches that may wait for their turn; who submits beyond that is told that the relay is busy."""
 
 TURN_SUBSCRIPTIONS = 200

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import socket
 import struct
-import threading
 import time
 from collections import Counter
 from contextlib import suppress
 
 import zmq
 
-from fedmsg_relay import limits, tcp
+from fedmsg_relay import limits, tcp, threads
+from fedmsg_relay.health import is_own
 from fedmsg_relay.inflow import Inflow
 from fedmsg_relay.log import log
+from fedmsg_relay.use import UNKNOWN, Use, own_address
 
 _EVENTS = zmq.Event.ACCEPTED | zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED | zmq.Event.MONITOR_STOPPED
 
@@ -36,18 +37,18 @@ class Peers:
         self.handshake_failed = 0
         self.turned_away = 0
         """Connections that were closed at once, as there were too many."""
+        self.use = Use()
         self._bound = bound
-        self._began = time.monotonic()
-        self._left: dict[int | None, float] = {}
-        self._ports: dict[int, int | None] = {}
+        self._left = time.monotonic()
         self._hosts: Counter[str] = Counter()
         self._capacity = limits.connections()
         self._inflow = Inflow(role)
         self._by_fd: dict[int, str] = {}
         self._handshaking: dict[int, None] = {}
+        self._looks: set[int] = set()
+        """Connections that are no peers, but the relay's own looks at its health."""
         self._monitor: zmq.Socket[bytes] = bound.get_monitor_socket(_EVENTS)
-        self._thread = threading.Thread(target=self._watch, name=f"{role}s", daemon=True)
-        self._thread.start()
+        self._thread = threads.start(f"{role}s", self._watch)
 
     @property
     def addresses(self) -> list[str]:
@@ -57,7 +58,7 @@ class Peers:
     @property
     def idle_seconds(self) -> float:
         """Seconds since the last peer left; 0 while there is one, and since the start when none ever came."""
-        return 0.0 if self._by_fd else time.monotonic() - max(self._left.values(), default=self._began)
+        return 0.0 if self._by_fd else time.monotonic() - self._left
 
     @property
     def cut(self) -> int:
@@ -68,16 +69,6 @@ class Peers:
     def full(self) -> bool:
         """Whether there is no room for another one."""
         return len(self._by_fd) >= self._capacity
-
-    def usage(self, port: int | None) -> tuple[list[str], float]:
-        """Tell who is connected to a port of ours, and for how many seconds nobody has been.
-
-        Args:
-            port: the port; None for what is not TCP.
-        """
-        ports = self._ports.copy()
-        found = sorted(address for fd, address in self.connections() if ports.get(fd) == port)
-        return found, 0.0 if found else time.monotonic() - self._left.get(port, self._began)
 
     def connections(self) -> list[tuple[int, str]]:
         """File descriptors and addresses of the peers connected now."""
@@ -106,11 +97,14 @@ class Peers:
                 return
 
     def _came(self, fd: int) -> None:
-        address = "unknown"  # if it is gone already
+        address = own = UNKNOWN  # if it is gone already
         with suppress(OSError), tcp.borrowed(fd) as connection:
-            address = tcp.format_address(connection.getpeername())
+            address, own = tcp.format_address(connection.getpeername()), own_address(connection)
+        if is_own(address):
+            self._looks.add(fd)
+            return
+        self.use.came(fd, address, own)
         self._by_fd[fd] = address
-        self._ports[fd] = tcp.local_port(fd)
         self._handshaking[fd] = None
         self._hosts[tcp.host_of(address)] += 1
         self.accepted += 1  # when it can be seen who
@@ -133,8 +127,12 @@ class Peers:
             connection.shutdown(socket.SHUT_RDWR)
 
     def _went(self, fd: int) -> None:
+        if fd in self._looks:
+            self._looks.remove(fd)
+            return
+        self._left = time.monotonic()
+        self.use.went(fd)
         address = self._by_fd.pop(fd, "unknown")
-        self._left[self._ports.pop(fd, None)] = time.monotonic()
         self._hosts[tcp.host_of(address)] -= 1
         self._hosts += Counter()  # without those that have nothing
         self.closed += 1

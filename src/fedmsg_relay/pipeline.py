@@ -25,12 +25,14 @@ from fedmsg_relay import drops, limits, message, submit, tcp
 from fedmsg_relay.accounting import Accounting, Counts
 from fedmsg_relay.batch import Back, Batch, Submitted
 from fedmsg_relay.drops import DropLog
+from fedmsg_relay.greeter import Peer
 from fedmsg_relay.keeper import Keeper
 from fedmsg_relay.log import log
 from fedmsg_relay.message import Reason
 from fedmsg_relay.receiver import Receiver
 from fedmsg_relay.records import Entry, Rejected
 from fedmsg_relay.settings import Settings
+from fedmsg_relay.window import NAMESAKES, fingerprint
 from fedmsg_relay.zmtp import Message, Oversize
 
 FAULT_RETRY_AFTER = 2.0
@@ -147,10 +149,13 @@ class Pipeline:
         self._keeper = keeper
         self._onwards = onwards
         self._drops = DropLog()
+        self._renamed = DropLog("took %d %s whose %s another message has (last from %s)")
         self._backlog: deque[Request] = deque()
         self._backlog_bytes = 0
         self.overloaded = 0
         """Submitted batches that were told to try again as too much was waiting."""
+        self.reused_names = 0
+        """Submitted messages that had the msg_id of another message."""
         self._overloaded_told = 0
         self._next_told = 0.0
         self._account(Batch(keeper.last))
@@ -274,15 +279,25 @@ class Pipeline:
                 return
             entries.append(Entry(topic, body, msg_id))
         before = len(batch.entries)
-        seqs = [self._seen(entry, batch) or batch.add(entry) for entry in entries]
+        seqs = [self._seen(entry, request.back.peer, batch) or self._take(entry, batch) for entry in entries]
         duplicates = len(entries) - (len(batch.entries) - before)
         batch.submitted.append(Submitted(request.back, min(seqs), max(seqs), len(seqs), duplicates))
 
-    def _seen(self, entry: Entry, batch: Batch) -> int | None:
+    def _seen(self, entry: Entry, peer: Peer, batch: Batch) -> int | None:
         """Find the ``seq`` of the same message, if it is within the dedup window or in this batch already."""
         if entry.msg_id is None:
             return None
-        return batch.known.get(entry.msg_id) or self._keeper.window.get(entry.msg_id)
+        namesakes = (*self._keeper.window.find(entry.msg_id), *batch.known.get(entry.msg_id, ()))[-NAMESAKES:]
+        for seq, seen in reversed(namesakes):
+            if batch.holds(seq, entry) if seq > batch.base else self._keeper.holds(seq, seen, entry):
+                return seq
+        if namesakes:
+            batch.renamed += 1
+            self._renamed.note("msg_id", tcp.host_of(peer.address))
+        return None
+
+    def _take(self, entry: Entry, batch: Batch) -> int:
+        return batch.add(entry, fingerprint(entry.topic, entry.body))
 
     def _reject(self, batch: Batch, rejection: Rejection, size: int | None = None) -> None:
         reason, source, topic, body = rejection
@@ -298,6 +313,7 @@ class Pipeline:
             self._take_back(batch)
             return False
         batch.counts.journaled += len(batch.entries)
+        self.reused_names += batch.renamed
         batch.counts.duplicates += sum(submitted.duplicates for submitted in batch.submitted)
         return True
 
@@ -317,6 +333,7 @@ class Pipeline:
         for back, answer in (*answers, *batch.refusals):
             if not self._submits.reply(back.peer, [*back.route, submit.VERSION, answer]):
                 log.info("a submitter left before its answer: %s", back.peer.address)
+        self._submits.flush()
 
     # beside the pipeline
 
@@ -331,6 +348,7 @@ class Pipeline:
 
     def _report(self, everything: bool = False) -> None:
         self._drops.report(everything)
+        self._renamed.report(everything)
         told, now = self.overloaded - self._overloaded_told, time.monotonic()
         if told and (everything or now >= self._next_told):
             log.warning("overloaded: %d submitted batches were told to try again in %.1f s", told, LOAD_RETRY_AFTER)

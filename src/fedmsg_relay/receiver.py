@@ -17,11 +17,10 @@ from contextlib import suppress
 from fedmsg_relay import limits, zmtp
 from fedmsg_relay.greeter import Greeter, Peer
 from fedmsg_relay.log import log
+from fedmsg_relay.use import Use
 
 CHUNK_BYTES = 64 * 1024
-"""Bytes read at once from a peer; more where a large frame is on its way."""
-
-LONG_CHUNK_BYTES = 1024 * 1024
+"""Bytes read at once from a peer; then it is the next one's turn, however much more there is."""
 
 _READ = select.EPOLLIN | select.EPOLLRDHUP
 _WRITE = _READ | select.EPOLLOUT
@@ -42,6 +41,7 @@ class Receiver:
         self._epoll = select.epoll()
         self._ready: deque[Peer] = deque()
         self._held = 0
+        self._replies: dict[Peer, bytearray] = {}
         self._greeter = Greeter(name, role, self._admit)
 
     # Safe from every thread.
@@ -81,9 +81,10 @@ class Receiver:
         """Seconds since the last peer left; 0 while there is one, and since the start when none ever came."""
         return self._greeter.idle_seconds
 
-    def usage(self) -> dict[str, tuple[list[str], float]]:
-        """Tell for each address of ours who is connected, and for how many seconds nobody has been."""
-        return self._greeter.usage()
+    @property
+    def use(self) -> Use:
+        """Who is connected to which address of ours."""
+        return self._greeter.use
 
     def _admit(self, peer: Peer) -> None:
         """Take over a peer whose handshake is over: from now on the loop reads what it sends."""
@@ -137,8 +138,8 @@ class Receiver:
         work = taken = 0
         while self._ready and work < limits.TURN_MESSAGES and taken < limits.TURN_BYTES:
             peer = self._ready.popleft()
-            size = min(max(CHUNK_BYTES, peer.splitter.wanted), LONG_CHUNK_BYTES)
-            data = self._read(peer, size)
+            peer.queued = False
+            data = self._read(peer)
             if not data:
                 continue
             peer.splitter.work = 0
@@ -154,25 +155,30 @@ class Receiver:
                 continue
             if peer.splitter.output:
                 self._pong(peer)
-            if len(data) == size and not peer.gone:  # there may be more
-                self._ready.append(peer)
+            if len(data) == CHUNK_BYTES:  # there may be more
+                self._queue(peer)
             if self._held > limits.HELD_BYTES:
                 self._cut_largest()
 
     def reply(self, peer: Peer, frames: Sequence[bytes]) -> bool:
-        """Send a message to a peer.
+        """Make a message for a peer; :meth:`flush` sends it.
 
         Args:
             peer: whose.
             frames: of the message.
 
         Returns:
-            Whether it is on its way; False where the peer has left.
+            Whether the peer is still there.
         """
-        if peer.gone:
-            return False
-        self._send(peer, zmtp.encode(frames, peer.version))
+        if not peer.gone:
+            self._replies.setdefault(peer, bytearray()).extend(zmtp.encode(frames, peer.version))
         return not peer.gone
+
+    def flush(self) -> None:
+        """Send all replies, those of a peer together."""
+        for peer, replies in self._replies.items():
+            self._send(peer, replies)
+        self._replies.clear()
 
     def keep_out_newcomers(self) -> None:
         """Let nobody connect any more, without closing: the kernel drops each try, so there will be another."""
@@ -219,8 +225,6 @@ class Receiver:
 
     def _look(self) -> None:
         """Find out who has sent something; take up again what could not be written."""
-        if self._ready:
-            return
         for fd, events in self._epoll.poll(0):
             peer = self._greeter.peer(fd)
             if peer is None:
@@ -228,16 +232,21 @@ class Receiver:
             if events & select.EPOLLOUT and not self._send(peer, b""):
                 self._epoll.modify(peer.socket, _READ)
             if peer.rest or events & ~select.EPOLLOUT:
-                self._ready.append(peer)
+                self._queue(peer)
 
-    def _read(self, peer: Peer, size: int) -> bytes:
+    def _queue(self, peer: Peer) -> None:
+        if not peer.queued and not peer.gone:
+            peer.queued = True
+            self._ready.append(peer)
+
+    def _read(self, peer: Peer) -> bytes:
         if peer.gone:
             return b""
         try:
             if peer.rest:
                 data, peer.rest = peer.rest, b""
             else:
-                data = peer.socket.recv(size)
+                data = peer.socket.recv(CHUNK_BYTES)
         except BlockingIOError:
             return b""
         except OSError:
@@ -248,12 +257,13 @@ class Receiver:
         return data
 
     def _pong(self, peer: Peer) -> None:
-        output = bytes(peer.splitter.output)
+        self._send(peer, peer.splitter.output)
         peer.splitter.output.clear()
-        self._send(peer, output)
 
-    def _send(self, peer: Peer, data: bytes) -> bool:
+    def _send(self, peer: Peer, data: bytes | bytearray) -> bool:
         """Write what waits and what is new, as far as the peer takes it; return whether something waits then."""
+        if peer.gone:
+            return False
         waited = bool(peer.unsent)
         peer.unsent += data
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 import zlib
 from collections.abc import Iterator
@@ -38,14 +39,57 @@ class Record(NamedTuple):
 
     @property
     def intact(self) -> bool:
-        """Whether its bytes are those that were journaled; a flipped bit may even have made numbers of them."""
-        bodily = isinstance(self.topic, bytes) and isinstance(self.body, bytes)
-        return bodily and checksum(self.topic, self.body) == self.crc
+        """Whether all of it is as it was journaled; a flipped bit may even have made numbers of texts."""
+        try:
+            if self.crc >= _COVERS_ALL:
+                return self.crc == checksum(self.seq, self.time, self.msg_id, self.topic, self.body)
+            return self.crc == zlib.crc32(self.body, zlib.crc32(self.topic))
+        except (TypeError, AttributeError):
+            return False
+
+    def holds(self, entry: Entry) -> bool:
+        """Whether it is this message, byte for byte."""
+        return (self.topic, self.body) == (entry.topic, entry.body)
 
 
-def checksum(topic: bytes, body: bytes) -> int:
-    """CRC-32 of topic, then body."""
-    return zlib.crc32(body, zlib.crc32(topic))
+_COVERS_ALL = 1 << 32
+"""Added to a checksum that covers the whole row: in format 1 it was that of topic and body alone."""
+
+
+_PRIME = 2**32 - 5
+"""The remainder by it is another one with each bit of a number that flips."""
+
+
+def checksum(seq: int, time: int, msg_id: str | None, topic: bytes, body: bytes) -> int:
+    """Make the checksum of a message's row.
+
+    Args:
+        seq: its number.
+        time: when it was journaled.
+        msg_id: its name, if it has one.
+        topic: first frame.
+        body: second frame.
+
+    Returns:
+        A CRC-32, and ``_COVERS_ALL``; it begins with the numbers.
+    """
+    start = (seq ^ time) % _PRIME
+    if msg_id is not None:
+        start = zlib.crc32(msg_id.encode(), start)
+    return zlib.crc32(body, zlib.crc32(topic, start)) | _COVERS_ALL
+
+
+def digest(topic: bytes, body: bytes) -> bytes:
+    """Make what stands for a message where its bytes are gone: nobody can make another message with the same one.
+
+    Args:
+        topic: first frame.
+        body: second frame.
+    """
+    made = hashlib.blake2b(len(topic).to_bytes(8, "big"), digest_size=16)
+    made.update(topic)
+    made.update(body)
+    return made.digest()
 
 
 def lenient_text(found: bytes) -> str:

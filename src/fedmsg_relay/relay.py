@@ -13,9 +13,10 @@ from typing import Any
 
 import zmq
 
-from fedmsg_relay import __version__, bind, directories, limits, zmtp
+from fedmsg_relay import __version__, bind, directories, limits, threads, zmtp
 from fedmsg_relay import log as logfile
 from fedmsg_relay.errors import ConfigError, RelayError
+from fedmsg_relay.health import Health
 from fedmsg_relay.keeper import Keeper
 from fedmsg_relay.log import log
 from fedmsg_relay.outbound import Outbound
@@ -94,12 +95,16 @@ class Relay:
         self._closed = False
         log.info("start version=%s pid=%d", __version__, os.getpid())
         self.addresses = {name: list(plan.bind) for name, plan in plans.endpoints().items()}
+        self.named = {name: [*plan.bind, *plan.covered] for name, plan in plans.endpoints().items()}
+        """Those that a wildcard covers as well: who uses which is told for each."""
         self.outbound = Outbound(linger=LINGER_SECONDS)
         self.inbound = Receiver("publisher", zmtp.SUB)
         self.submits = Receiver("submitter", zmtp.ROUTER)
         self.peers = (self.inbound, self.submits, self.outbound.listeners)
         self.passing: Passing | None = None
         """The stage of a relay that is chained."""
+        self.health: Health | None = None
+        """Looks at what is bound, once all is."""
         self._poller = zmq.Poller()
         self._waking: set[socket.socket] = set()
         self._next_look = 0.0
@@ -133,11 +138,13 @@ class Relay:
         self._bind(self.inbound.bind, "inbound", self._plans.inbound)
         for source in (self.inbound, self.submits, self.outbound.socket, self._wakeup):
             self._poller.register(source, zmq.POLLIN)
+        self.health = Health(self.addresses)
         self.notifier.tell(READY="1", STATUS="relaying")
         longest = min(TURN_MILLISECONDS, int(self.notifier.watchdog_interval * 1000) or TURN_MILLISECONDS)
         more = True
         while self._stop is None:
-            self.notifier.sign_of_life()
+            if self.health.well and not threads.dead():
+                self.notifier.sign_of_life()
             ready = dict(self._wait(0 if more else longest if self.pipeline.settled else UNSETTLED_MILLISECONDS))
             if self._wakeup.fileno() in ready:
                 self._wakeup.recv(4096)
@@ -201,6 +208,8 @@ class Relay:
         Let nobody new in first. Then half-close: a publisher that reads end of file closes in turn, and keeps for the
         next relay what it had not yet written; all that it had written is ours to publish.
         """
+        if self.health:
+            self.health.close()  # nobody new is let in from here on, not even a look
         self.notifier.tell(STOPPING="1", STATUS="draining")
         self._remember_listeners()
         started = heard = now = time.monotonic()
@@ -238,6 +247,8 @@ class Relay:
         if self._closed:
             return
         self._closed = True
+        if self.health:
+            self.health.close()
         if self.passing is not None:
             self.passing.close()
         self.inbound.close()

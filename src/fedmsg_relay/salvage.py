@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+from fedmsg_relay import schema
 from fedmsg_relay.records import Record, lenient_text, read_records
+from fedmsg_relay.state import Position, seal_listeners
 
 UNREADABLE = (sqlite3.Error, ValueError, TypeError, OverflowError)
 """What reading raises where the file does not hold what was written."""
@@ -49,22 +51,33 @@ class Remains:
     """
 
     def __init__(self, path: Path) -> None:
-        self._db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)
+        # Somebody may have removed it.
+        self._db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro" if path.exists() else ":memory:", uri=True)
         self._db.text_factory = lenient_text
+        self._position: Position | None = None
+        with contextlib.suppress(*UNREADABLE):
+            self._position = schema.find_position(self._db)
 
     def published(self) -> int | None:
-        """``seq`` of the last message that was noted as published; None where that can not be read any more."""
-        return self._number("SELECT published FROM state")
+        """``seq`` of the last message that was noted as published; None where that can not be told any more."""
+        return self._position.published if self._position else None
 
     def last(self) -> int | None:
-        """``seq`` of the last message, 0 where there is none; None where that can not be read."""
-        return self._number("SELECT coalesce(max(seq), 0) FROM message")
-
-    def listeners(self) -> list[str]:
-        """IP addresses of the listeners that were connected last, as far as they can be read."""
+        """``seq`` of the last message, 0 where there is none; None where that can not be told."""
+        if self._position:
+            return self._position.last
         with contextlib.suppress(*UNREADABLE):
-            return [str(address) for (address,) in self._db.execute("SELECT address FROM listener")]
-        return []
+            row = self._db.execute("SELECT coalesce(max(seq), 0) FROM message").fetchone()
+            return row[0] if isinstance(row[0], int) else None
+        return None
+
+    def listeners(self) -> list[str] | None:
+        """IP addresses of the listeners that were connected last; None where they can not be told any more."""
+        with contextlib.suppress(*UNREADABLE):
+            found = [str(address) for (address,) in self._db.execute("SELECT address FROM listener")]
+            if self._position and self._position.listeners == seal_listeners(found):
+                return found
+        return None
 
     def messages(self, after: int, last: int | None) -> Iterator[Record]:
         """Read what can be read, from both ends: what cannot is mostly a page or two in between.
@@ -77,19 +90,16 @@ class Remains:
             Each message once, in no order.
         """
         last = sys.maxsize if last is None else last
-        with contextlib.suppress(*UNREADABLE):
-            for record in read_records(self._db, "WHERE seq > ? AND seq <= ? ORDER BY seq", after, last):
-                after = record.seq
-                yield record
-        with contextlib.suppress(*UNREADABLE):
-            yield from read_records(self._db, "WHERE seq > ? AND seq <= ? ORDER BY seq DESC", after, last)
+        for direction in ("", "DESC"):
+            with contextlib.suppress(*UNREADABLE):
+                for record in read_records(
+                    self._db, f"WHERE seq > ? AND seq <= ? ORDER BY seq {direction}", after, last
+                ):
+                    if record.intact and after < record.seq <= last:
+                        if not direction:
+                            after = record.seq
+                        yield record
 
     def close(self) -> None:
         """Close the file."""
         self._db.close()
-
-    def _number(self, query: str) -> int | None:
-        with contextlib.suppress(*UNREADABLE):
-            row = self._db.execute(query).fetchone()
-            return row[0] if row and isinstance(row[0], int) else None
-        return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -45,7 +45,8 @@ class Journal(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     Attributes:
         keep_days: days a published message is kept.
-        keep_bytes: bytes the journal may reach; beyond it the oldest published messages go first.
+        keep_bytes: bytes the journal may reach, with a share for the quarantine; beyond it the oldest published
+            messages go first.
     """
 
     keep_days: Annotated[float, msgspec.Meta(gt=0, le=36500)] = 14.0
@@ -71,6 +72,22 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     limits: Limits = Limits()
     journal: Journal = Journal()
     upstream: Upstream | None = None
+
+
+RELOADED = ("limits", "journal")
+"""Tables that a running relay re-reads on SIGHUP; what else there is changes with a restart."""
+
+
+def reloaded(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Take what a reload can change.
+
+    Args:
+        settings: all of them.
+
+    Returns:
+        The tables of ``RELOADED``, each with every key.
+    """
+    return {table: msgspec.structs.asdict(getattr(settings, table)) for table in RELOADED}
 
 
 def load(path: Path | None = None) -> Settings:

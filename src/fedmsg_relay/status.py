@@ -16,13 +16,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedmsg_relay import __version__, directories, submit
+from fedmsg_relay import __version__, directories, settings, submit, threads
+from fedmsg_relay import log as logfile
 from fedmsg_relay.errors import ConfigError, NoRelayError
 from fedmsg_relay.log import log
 from fedmsg_relay.message import Reason
 
 if TYPE_CHECKING:
     from fedmsg_relay.passing import Passing
+    from fedmsg_relay.peers import Peers
+    from fedmsg_relay.receiver import Receiver
     from fedmsg_relay.relay import Relay
 
 STUCK_SECONDS = 15.0
@@ -48,6 +51,11 @@ def describe(relay: Relay) -> Status:
     pipeline, keeper = relay.pipeline, relay.keeper
     totals, dropped = pipeline.accounting.totals(), pipeline.accounting.dropped()
     journal = keeper.journal
+    endpoints: dict[str, Receiver | Peers] = {
+        "inbound": relay.inbound,
+        "outbound": relay.outbound.listeners,
+        "submit": relay.submits,
+    }
     return {
         "relay": {
             "version": __version__,
@@ -56,13 +64,23 @@ def describe(relay: Relay) -> Status:
             "uptime": round(time.monotonic() - relay.born, 3),
             "since_last_turn": round(time.monotonic() - relay.turned, 3),
         },
+        "dead_threads": threads.dead(),
+        "log": logfile.describe(),
         "endpoints": relay.addresses,
+        "addresses": [
+            {"endpoint": endpoint, **used._asdict()}
+            for endpoint, addresses in relay.named.items()
+            for used in endpoints[endpoint].use.of(addresses)
+        ],
+        "settings": settings.reloaded(relay.pipeline.settings),
+        "health": relay.health.describe() if relay.health else [],
         "messages": {
             **asdict(totals),
             "dropped": totals.quarantined + totals.refused,
             "balanced": totals.balanced,
         },
         "overloaded": pipeline.overloaded,
+        "reused_names": pipeline.reused_names,
         "dropped": {code: dropped[code] for code in (*Reason, *submit.Refusal)},
         "journal": {
             "fault": keeper.fault,
@@ -122,7 +140,7 @@ class StatusServer:
         self._closed = threading.Event()
         self._path.chmod(0o666)  # read-only, and any monitoring user may look
         self._socket.listen(16)
-        threading.Thread(target=self._serve, name="status", daemon=True).start()
+        threads.start("status", self._serve)
 
     def _serve(self) -> None:
         fault = ""
@@ -179,9 +197,11 @@ def ask(path: Path | None = None) -> Status:
             answer = b"".join(iter(lambda: reader.recv(65536), b""))
             status: Status = json.loads(answer)
         except OSError as error:
-            raise NoRelayError(f"no relay answers at {path}: {error.strerror or error}") from error
+            raise NoRelayError(
+                f"the relay of this host does not answer at {path}: {error.strerror or error}"
+            ) from error
         except (ValueError, RecursionError) as error:
-            raise NoRelayError(f"no relay answers at {path}: what came is no status") from error
+            raise NoRelayError(f"the relay of this host does not answer at {path}: what came is no status") from error
     return status
 
 
@@ -202,6 +222,11 @@ def judge(status: Status) -> tuple[int, str]:
         code, word, fact = 2, "CRITICAL", "the counters do not add up; "
     elif relay["since_last_turn"] > STUCK_SECONDS:
         code, word, fact = 2, "CRITICAL", f"the relay has been stuck for {relay['since_last_turn']:.0f} s; "
+    elif dead := status["dead_threads"]:
+        died = ", ".join(f"{name} of {cause}" for name, cause in dead.items())
+        code, word, fact = 2, "CRITICAL", f"a thread of the relay has died, it has to be restarted: {died}; "
+    elif faults := [door["fault"] for door in status["health"] if door["fault"]]:
+        code, word, fact = 2, "CRITICAL", f"{', '.join(faults)}; "
     elif journal["fault"]:
         code, word, fact = 2, "CRITICAL", f"journal can not be written, messages go unjournaled: {journal['fault']}; "
     elif upstream and upstream["state"] == "loop":
@@ -211,6 +236,8 @@ def judge(status: Status) -> tuple[int, str]:
         code, word, fact = 1, "WARNING", f"upstream is away: {', '.join(away)}; "
     elif journal["notices"]:
         code, word, fact = 1, "WARNING", f"{'; '.join(journal['notices'])}; "
+    elif log_fault := status["log"]["fault"]:
+        code, word, fact = 1, "WARNING", f"{status['log']['place']} cannot be written: {log_fault}; "
     elif behind:
         code, word, fact = 1, "WARNING", f"listeners do not keep up: {behind}; "
     else:
@@ -242,7 +269,9 @@ def details(status: Status) -> list[str]:
     upstream = status["upstream"] or {"submit": [], "outbound": [], "states": []}
     return [
         f"relay        version {relay['version']}, pid {relay['pid']}",
-        *(f"bound        {name} {address}" for name, found in status["endpoints"].items() for address in found),
+        *_bound(status),
+        "settings     "
+        + ", ".join(f"{key}={value}" for table in status["settings"].values() for key, value in table.items()),
         *(
             f"upstream     {state} {submit} {outbound}"
             for submit, outbound, state in zip(
@@ -253,3 +282,19 @@ def details(status: Status) -> list[str]:
         "connections  " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in connections.items()),
         *(f"{role[:-1]:12} {address}" for role in _ROLES for address in status["peers"][role]),
     ]
+
+
+def _bound(status: Status) -> list[str]:
+    """A line for each address; who uses it, where the endpoint has others."""
+    lines = []
+    for endpoint, bound in status["endpoints"].items():
+        several = [one for one in status.get("addresses", ()) if one["endpoint"] == endpoint]  # none in older releases
+        if len(several) > 1:
+            lines += [f"bound        {endpoint} {one['address']} {_said_use(one)}" for one in several]
+        else:
+            lines += [f"bound        {endpoint} {address}" for address in bound]
+    return lines
+
+
+def _said_use(one: Status) -> str:
+    return f"used by {', '.join(one['peers'])}" if one["peers"] else f"unused for {one['idle_seconds']:.0f} s"

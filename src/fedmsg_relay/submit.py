@@ -24,7 +24,8 @@ VERSION = b"FMR1"
 INQUIRY = b"FMR1?"
 PASSING = b"FMR1>"
 MAX_MESSAGES = 1000
-MAX_FRAMES = 2 + 2 * MAX_MESSAGES
+MAX_FRAMES = 2 + 2 * (MAX_MESSAGES + 1)
+"""Frames of a request that are kept; one that has more is not looked at."""
 
 
 class Refusal(StrEnum):
@@ -91,6 +92,8 @@ def parse(frames: list[bytes]) -> Request | Inquiry | Malformed:
         return Malformed(route, Refusal.BAD_VERSION, "this relay speaks FMR1")
     if not rest or len(rest) % 2:
         return Malformed(route, Refusal.BAD_REQUEST, "after FMR1 come topic and body of each message, at least one")
+    if len(rest) > 2 * MAX_MESSAGES:
+        return Malformed(route, Refusal.BATCH_TOO_LARGE, f"a batch has at most {MAX_MESSAGES} messages")
     return Request(route, list(zip(rest[::2], rest[1::2], strict=True)), version == PASSING)
 
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import socket
 import time
+from contextlib import suppress
+
+TELL_SECONDS = 1.0
+"""How long a systemd that does not listen may hold us up."""
 
 
 class Notifier:
@@ -14,6 +18,9 @@ class Notifier:
         self._address = os.environ.pop("NOTIFY_SOCKET", "")
         if self._address.startswith("@"):
             self._address = "\0" + self._address[1:]
+        # For good: also when no file descriptor is left it has to be said that we live.
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self._socket.settimeout(TELL_SECONDS)
         microseconds = int(os.environ.pop("WATCHDOG_USEC", "0") or 0)
         for_us = os.environ.pop("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         self.watchdog_interval = microseconds / 2e6 if for_us else 0.0
@@ -25,12 +32,9 @@ class Notifier:
         if not self._address:
             return
         lines = "\n".join(f"{key}={value}" for key, value in state.items())
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify:
-            try:
-                notify.sendto(lines.encode(), self._address)
-            except OSError:
-                # systemd is restarting; it sees that we live from the next sign.
-                return
+        # An error is a systemd that is restarting; it sees that we live from the next sign.
+        with suppress(OSError):
+            self._socket.sendto(lines.encode(), self._address)
 
     def sign_of_life(self) -> None:
         """Feed the watchdog when it is due; called once a turn of the relay's loop."""

@@ -131,32 +131,18 @@ def require_hops(connection: socket.socket, hops: int) -> None:
             connection.setsockopt(level, option, hops)
 
 
-def local_port(fd: int) -> int | None:
-    """Tell at which port of ours a connection ends.
-
-    Args:
-        fd: its file descriptor.
-
-    Returns:
-        The port; None where it is closed, or is not TCP.
-    """
-    try:
-        with borrowed(fd) as connection:
-            name = connection.getsockname()
-    except OSError:
-        return None
-    return int(name[1]) if isinstance(name, tuple) else None
-
-
 def format_address(name: Address) -> str:
     """Write a socket address as an operator would.
 
     Args:
-        name: from getpeername(2).
+        name: from getpeername(2) or getsockname(2).
 
     Returns:
-        ``10.5.126.12:41234`` (also when mapped into IPv6), ``[2001:db8::1]:41234``, or ``local`` for ipc.
+        ``10.5.126.12:41234`` (also when mapped into IPv6), ``[2001:db8::1]:41234``, ``local`` for ipc, and ``@name``
+        where a unix socket has a name in the abstract namespace.
     """
+    if isinstance(name, bytes) and name:
+        return "@" + name[1:].decode(errors="backslashreplace")
     if not isinstance(name, tuple):
         return "local"
     host = name[0].removeprefix("::ffff:")

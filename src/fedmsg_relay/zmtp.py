@@ -285,7 +285,6 @@ class Splitter:
 
     Attributes:
         held: bytes in memory of a message that is not finished.
-        wanted: bytes that are missing of a frame that is not finished; 0 where that is not known.
         work: frames and commands since somebody set it back.
         output: bytes that the peer has to get: what answers its PING.
         fault: why the peer has to be cut; empty while it need not be.
@@ -293,7 +292,6 @@ class Splitter:
 
     def __init__(self, version: int) -> None:
         self.held = 0
-        self.wanted = 0
         self.work = 0
         self.output = bytearray()
         self.fault = ""
@@ -323,7 +321,6 @@ class Splitter:
         self._chunks.append(data)
         if self._buffered < self._need:  # a long frame comes in pieces
             self.held += len(data)
-            self.wanted = self._need - self._buffered
             return []
         data = b"".join(self._chunks) if len(self._chunks) > 1 else data
         messages: list[Message] = []
@@ -337,7 +334,6 @@ class Splitter:
         rest = data[position:]
         self._chunks, self._buffered = [rest] if rest else [], len(rest)
         self.held = self._buffered + self._size
-        self.wanted = self._skip or max(0, self._need - self._buffered)
         return messages
 
     def _split(self, data: bytes, messages: list[Message], max_bytes: int, max_frames: int, cut_bytes: int) -> int:

@@ -55,7 +55,7 @@ class Traffic:
         ear.setsockopt(zmq.RECONNECT_IVL, 100)
         ear.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
         ear.subscribe(b"")
-        ear.connect(f"tcp://{host}:3999")
+        ear.connect(address(host, 3999))
         return ear
 
     def listen(self, seconds: float) -> int:
@@ -120,9 +120,14 @@ def said(message: dict[str, object], name: str) -> tuple[str, int | None] | None
     return (what[1], what[2]) if isinstance(what, list) and what[0] == name else None
 
 
+def address(host: str, port: int) -> str:
+    """Of a relay that may have a port of its own behind its name."""
+    return f"tcp://{host}" if ":" in host else f"tcp://{host}:{port}"
+
+
 def stock_publisher(traffic: Traffic, name: str, host: str) -> None:
     with traffic.context.socket(zmq.PUB) as publisher:
-        publisher.connect(f"tcp://{host}:9941")
+        publisher.connect(address(host, 9941))
 
         def publish(number: int | None) -> None:
             publisher.send_multipart(
@@ -185,9 +190,9 @@ def judge(sent: dict[str, int], heard: dict[str, dict[str, list[int]]], from_sta
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--publish", action="append", required=True, metavar="HOST", help="a publisher at this relay")
+    parser.add_argument("--publish", action="append", required=True, metavar="HOST[:PORT]", help="a publisher there")
     parser.add_argument(
-        "--listen", action="append", required=True, metavar="HOST", help="a listener; the first hears all"
+        "--listen", action="append", required=True, metavar="HOST[:PORT]", help="a listener; the first hears all"
     )
     parser.add_argument("--name", required=True, help="tells this traffic from another at the same relays")
     parser.add_argument("--rate", type=float, required=True, help="messages a second, of each publisher")

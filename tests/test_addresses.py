@@ -1,0 +1,145 @@
+"""Several addresses of one endpoint: each carries, and status tells who uses which, and since when nobody does."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from fedmsg_relay.use import UNKNOWN, Use
+from harness import Host, Relay, wait_until
+from wire import Sockets, join, numbered
+
+
+def port(address: str) -> str:
+    return address.rpartition(":")[2]
+
+
+def used(relay: Relay) -> dict[str, dict[str, Any]]:
+    """The use of each address."""
+    return {one["address"]: one for one in relay.status()["addresses"]}
+
+
+def bind(host: Host, **endpoints: list[str]) -> None:
+    host.settings_file.write_text(
+        "[bind]\n" + "".join(f"{name} = {json.dumps(addresses)}\n" for name, addresses in endpoints.items())
+    )
+
+
+def test_each_endpoint_carries_at_its_old_address_and_its_new_one(host: Host, relay: Relay, sockets: Sockets) -> None:
+    old = {"inbound": host.inbound, "outbound": host.outbound, "submit": host.submit}
+    new = {name: f"tcp://127.0.0.1:{host.port()}" for name in old}
+    host.configure(relay_submit=[host.submit])
+    relay.start()
+    publisher, listener, submitter = (
+        sockets.publisher(host.inbound),
+        sockets.listener(host.outbound),
+        sockets.submitter(host.submit),
+    )
+    join(publisher, listener)
+    relay.stop()
+
+    bind(host, **{name: [new[name], old[name]] for name in old})
+    relay.start()
+    late = sockets.publisher(new["inbound"]), sockets.listener(new["outbound"]), sockets.submitter(new["submit"])
+    join(publisher, listener, late[1])
+    messages = numbered(4)
+    publisher.send_all(messages[:1])
+    listener.wait_for(messages[0])
+    late[0].send_all(messages[1:2])
+    listener.wait_for(messages[1])
+    assert [asked.ask(message)["status"] for asked, message in ((submitter, messages[2]), (late[2], messages[3]))] == [
+        "accepted"
+    ] * 2
+    late[1].expect(messages)
+    wait_until(lambda: all(len(one["peers"]) == 1 for one in used(relay).values()), "each address has its user")
+
+
+def test_status_tells_for_each_address_who_uses_it_and_since_when_nobody_does(
+    host: Host, relay: Relay, sockets: Sockets
+) -> None:
+    other = f"tcp://127.0.0.1:{host.port()}"
+    bind(host, inbound=[host.inbound, other])
+    relay.start()
+    publisher = sockets.publisher(other)
+    wait_until(lambda: used(relay)[other]["peers"], "the publisher is seen")
+    status = relay.status()
+    assert [(one["endpoint"], one["address"]) for one in status["addresses"]] == [
+        ("inbound", host.inbound),
+        ("inbound", other),
+        ("outbound", host.outbound),
+    ]
+    assert used(relay)[other]["peers"] == status["peers"]["publishers"]
+    assert used(relay)[other]["idle_seconds"] == 0
+    assert used(relay)[host.inbound]["peers"] == []
+
+    began = used(relay)[host.inbound]["idle_seconds"]
+    publisher.close()
+    wait_until(lambda: used(relay)[other]["idle_seconds"] > 0, "the publisher has left")
+    now = used(relay)
+    assert now[other]["peers"] == []
+    assert 0 < now[other]["idle_seconds"] < now[host.inbound]["idle_seconds"]
+    assert now[host.inbound]["idle_seconds"] > began, "what nobody came to is unused since the start"
+
+
+def test_the_text_of_status_names_users_only_where_an_endpoint_has_several_addresses(
+    host: Host, relay: Relay, sockets: Sockets
+) -> None:
+    other = f"tcp://127.0.0.1:{host.port()}"
+    bind(host, inbound=[host.inbound, other])
+    relay.start()
+    sockets.publisher(other)
+    (peer,) = wait_until(lambda: used(relay)[other]["peers"], "the publisher is seen")
+    lines = host.run("fedmsg-relay", "status").stdout.splitlines()
+    assert f"bound        inbound {other} used by {peer}" in lines
+    assert any(line.startswith(f"bound        inbound {host.inbound} unused for ") for line in lines)
+    assert f"bound        outbound {host.outbound}" in lines
+
+
+def test_an_address_that_a_wildcard_covers_has_users_of_its_own(host: Host, relay: Relay, sockets: Sockets) -> None:
+    number = port(host.inbound)
+    bind(host, inbound=[f"tcp://127.0.0.2:{number}", f"tcp://*:{number}"])
+    relay.start()
+    assert relay.status()["endpoints"]["inbound"] == [f"tcp://*:{number}"]
+    sockets.publisher(f"tcp://127.0.0.2:{number}")
+    narrow = wait_until(lambda: used(relay)[f"tcp://127.0.0.2:{number}"]["peers"], "the publisher is seen")
+    assert used(relay)[f"tcp://*:{number}"]["peers"] == []
+    sockets.publisher(f"tcp://127.0.0.1:{number}")
+    wait_until(lambda: used(relay)[f"tcp://*:{number}"]["peers"], "the other publisher is seen")
+    assert used(relay)[f"tcp://127.0.0.2:{number}"]["peers"] == narrow
+
+
+def test_an_ipc_address_has_its_users(host: Host, relay: Relay, sockets: Sockets) -> None:
+    own = f"ipc://{host.directory}/inbound"
+    bind(host, inbound=[host.inbound, own])
+    relay.start()
+    sockets.publisher(own)
+    wait_until(lambda: used(relay)[own]["peers"] == ["local"], "the publisher is seen")
+    assert used(relay)[host.inbound]["peers"] == []
+
+
+@pytest.mark.parametrize(
+    ("own", "address"),
+    [
+        ("tcp://10.0.0.5:9941", "tcp://10.0.0.5:9941"),
+        ("tcp://10.0.0.6:9941", "tcp://*:9941"),
+        ("tcp://[fd00::17]:9951", "tcp://[fd00:0:0::17]:9951"),
+        ("tcp://[fd00::18]:9951", "tcp://[::]:9951"),
+        ("tcp://10.0.0.5:9961", None),
+        ("ipc:///run/x", "ipc:///run/x"),
+    ],
+)
+def test_a_connection_counts_for_the_address_that_says_most_of_it(own: str, address: str | None) -> None:
+    addresses = ["tcp://*:9941", "tcp://10.0.0.5:9941", "tcp://[::]:9951", "tcp://[fd00:0:0::17]:9951", "ipc:///run/x"]
+    use = Use()
+    use.came(7, "10.0.0.9:41234", own)
+    assert [one.address for one in use.of(addresses) if one.peers] == ([address] if address else [])
+
+
+def test_who_was_gone_before_anybody_could_look_may_have_used_any_address() -> None:
+    use = Use()
+    wait_until(lambda: use.of(["tcp://*:1"])[0].idle_seconds > 0.5, "time passes")
+    use.came(7, UNKNOWN, UNKNOWN)
+    use.went(7)
+    assert [one.idle_seconds < 0.5 for one in use.of(["tcp://*:1", "tcp://*:2"])] == [True, True]
