@@ -20,6 +20,7 @@ from fedmsg_relay import config as global_config
 from fedmsg_relay import spool
 from fedmsg_relay.connection import InboundConnection, Message
 from fedmsg_relay.errors import ConfigError, NoRelayError, NotWellFormedError, UsageError, say
+from fedmsg_relay.forks import setting_up
 
 if TYPE_CHECKING:
     from fedmsg_relay.submitter import SubmitConnection
@@ -195,7 +196,8 @@ def connection(config: Mapping[str, Any]) -> InboundConnection | SubmitConnectio
     io_threads = config.get("io_threads") or 1
     sources = global_config.sources(config)
     if config.get("relay_submit"):
-        from fedmsg_relay.submitter import SubmitConnection  # noqa: PLC0415 -- only where it is used
+        with setting_up:
+            from fedmsg_relay.submitter import SubmitConnection  # noqa: PLC0415 -- only where it is used
 
         addresses = global_config.addresses(config, "relay_submit")
         return SubmitConnection(addresses, f"relay_submit of {sources}", io_threads)
@@ -255,7 +257,8 @@ def encode(wrapped: Json) -> tuple[bytes, bytes]:
     Raises:
         NotWellFormedError: it can not be encoded, or a relay would drop it.
     """
-    from fedmsg_relay.message import fault  # noqa: PLC0415 -- after the connection has begun
+    with setting_up:
+        from fedmsg_relay.message import fault  # noqa: PLC0415 -- after the connection has begun
 
     try:
         body = json.dumps(wrapped, sort_keys=True, separators=(",", ":"), default=_plain).encode()
@@ -296,7 +299,8 @@ def _username() -> str:
     for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
         if name := os.environ.get(variable):
             return name
-    import pwd  # noqa: PLC0415 -- seldom needed
+    with setting_up:
+        import pwd  # noqa: PLC0415 -- seldom needed
 
     try:
         return pwd.getpwuid(os.getuid()).pw_name
@@ -305,7 +309,8 @@ def _username() -> str:
 
 
 _publisher: Publisher | None = None
-_publisher_lock = threading.RLock()
+_inherited: list[Publisher] = []
+"""What was set up before a fork: kept, for a child must not end what its parent uses."""
 
 
 def init(**config: Any) -> None:
@@ -320,9 +325,11 @@ def init(**config: Any) -> None:
         ConfigError: the config can not be used.
     """
     global _publisher  # noqa: PLW0603 -- stock's contract: one a process
-    with _publisher_lock:
+    with setting_up:
         if _publisher is not None and not _publisher.inherited:
             raise UsageError("fedmsg is already initialized")
+        if _publisher is not None:
+            _inherited.append(_publisher)
         # A forked child publishes as its parent was set up to.
         base = global_config.load_config() if _publisher is None else _publisher.config
         _publisher = Publisher({**base, **config})
@@ -356,7 +363,7 @@ def publish(
         NotWellFormedError: it can not be sent as JSON that every listener takes.
         ConfigError: the global config can not be used, or names no relay.
     """
-    with _publisher_lock:
+    with setting_up:
         if _publisher is None or _publisher.inherited:
             init(**config)
         publisher = _publisher
@@ -371,9 +378,12 @@ def destroy() -> None:
         NoRelayError: the relay left before it had everything.
     """
     global _publisher
-    with _publisher_lock:
+    with setting_up:
         closing, _publisher = _publisher, None
-    if closing is not None and not closing.inherited:
+        if closing is not None and closing.inherited:
+            _inherited.append(closing)
+            return
+    if closing is not None:
         closing.close()
 
 
