@@ -70,15 +70,24 @@ class Publisher:
     Args:
         config: the merged global config, with whatever the caller changed in it.
         timeout: seconds that closing may take, and each publish that names none.
+        reading: of the files that the config comes from; the last one where it is not given.
 
     Raises:
         ConfigError: the config names no relay, or wants messages signed, which this version can not do.
     """
 
-    def __init__(self, config: Mapping[str, Any], timeout: float = DEFAULT_TIMEOUT) -> None:
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        timeout: float = DEFAULT_TIMEOUT,
+        reading: global_config.Reading | None = None,
+    ) -> None:
         global_config.check(config)
         refuse_to_sign(config)
-        self.config = config
+        self.config = dict(config)
+        self.reading = reading or global_config.last_reading
+        # Whether the relay may have moved: only then are the files read again.
+        self._may_have_moved = reading is not None
         self._timeout = min(LONGEST_TIMEOUT, timeout)
         self._pid = os.getpid()
         self._numbers = itertools.count(1)
@@ -150,6 +159,7 @@ class Publisher:
             return self._send(messages, timeout)
         if self._others_wait():
             # What a script sends now must not overtake what it sent when no relay was there.
+            self._may_have_moved = True
             return _Taken(files=spool.add(self._spool, messages))
         try:
             return self._send(messages, min(timeout, SPOOL_AFTER))
@@ -169,10 +179,37 @@ class Publisher:
         if not self._lock.acquire(timeout=max(0.0, timeout)):
             raise NoRelayError(f"other threads of this script were sending for all of {timeout:.3g} s; not sent")
         try:
+            if self._may_have_moved:
+                self._may_have_moved = False  # before looking: another thread may spool meanwhile
+                self._look_again(deadline)
             seq = self._connection.send(messages, deadline - time.monotonic())
             return _Taken(self._connection.address, seq)
+        except NoRelayError:
+            self._may_have_moved = True
+            raise
         finally:
             self._lock.release()
+
+    def _look_again(self, deadline: float) -> None:
+        """Go where the global config says today that the relay is: there the spool is delivered to as well.
+
+        What a script sent when the old relay was gone must not be overtaken by way of that relay, once it is back.
+        """
+        try:
+            with setting_up:
+                config, reading = global_config.read_again(self.config, self.reading)
+            if config == self.config:
+                return
+            global_config.check(config)
+            moved = connection(config)
+        except ConfigError:
+            return  # somebody is writing it; where it was is still the best guess
+        old, self._connection = self._connection, moved
+        self.config, self.reading = config, reading
+        try:
+            old.close(max(0.1, min(SPOOL_AFTER / 2, (deadline - time.monotonic()) / 2)))
+        except NoRelayError as error:
+            say(f"fedmsg_relay: {error}")
 
     def _others_wait(self) -> bool:
         try:
@@ -331,8 +368,10 @@ def init(**config: Any) -> None:
         if _publisher is not None:
             _inherited.append(_publisher)
         # A forked child publishes as its parent was set up to.
-        base = global_config.load_config() if _publisher is None else _publisher.config
-        _publisher = Publisher({**base, **config})
+        if _publisher is None:
+            _publisher = Publisher({**global_config.load_config(), **config})
+        else:
+            _publisher = Publisher({**_publisher.config, **config}, reading=_publisher.reading)
 
 
 def publish(
