@@ -6,11 +6,12 @@ if the name is this host's: the config is the same everywhere and may name sever
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import ipaddress
 import itertools
 import re
 import socket
-import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,14 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from fedmsg_relay import config as global_config
+from fedmsg_relay import names
 from fedmsg_relay.errors import ConfigError
 from fedmsg_relay.settings import DEFAULT_PATH, Bind, Settings
 
+NAME_SECONDS = 8.0
+"""How long a start waits for name servers, all in all: one that is dead is passed over after 5 s."""
+
+UPSTREAM_SECONDS = 2.0
+"""The same, to learn whether a relay upstream is this one."""
+
 _TCP = re.compile(r"tcp://(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:/]+):(?P<port>\d{1,5})")
-
-
-RESOLVE_SECONDS = 2.0
-"""How long a start waits at most to learn whether a relay upstream is this one."""
 
 
 class NoAddressError(ConfigError):
@@ -76,6 +80,7 @@ def plan(config: Mapping[str, Any], settings: Settings, settings_path: Path | No
         NoAddressError: none is this host's.
     """
     chosen = {}
+    _begin_to_look_up(config, settings)
     for endpoint in ("inbound", "outbound", "submit"):
         own = getattr(settings.bind, endpoint)
         origin = f"{settings_path or DEFAULT_PATH}: bind.{endpoint}" if own else f"global config: relay_{endpoint}"
@@ -121,9 +126,9 @@ def upstream(
     named = {address: _to_connect(address, origin) for address in (*submits, *outbounds)}
     own = {address for plan in plans.endpoints().values() for address in plan.bind}
     ports = {_port(address) for address in own if not address.startswith("ipc://")}
-    hosts = _of_this_host({host for host, port in named.values() if str(port) in ports})
     for address, (host, port) in named.items():
-        if address in own or (host in hosts and str(port) in ports):
+        # A loop that a slow name server hides here shows when the relay runs.
+        if address in own or (str(port) in ports and is_this_host(host, UPSTREAM_SECONDS)):
             raise ConfigError(f"{origin}: {address} is this relay itself: a loop, in which no message would come out")
     return list(zip(submits, outbounds, strict=True))
 
@@ -140,24 +145,6 @@ def _to_connect(address: str, origin: str) -> tuple[str, int]:
     if not possible:
         raise ConfigError(f"{origin}: can not connect to {address}: no host can have this name")
     return host, port
-
-
-def _of_this_host(hosts: Iterable[str]) -> set[str]:
-    """Find the names of this host, as far as they resolve in time; a loop that is missed here shows when it runs."""
-    found: set[str] = set()
-
-    def look(host: str) -> None:
-        if is_this_host(host):
-            found.add(host)
-
-    # Threads, as nothing else puts a bound on a name server that stays silent.
-    looking = [threading.Thread(target=look, args=(host,), daemon=True) for host in hosts]
-    for thread in looking:
-        thread.start()
-    deadline = time.monotonic() + RESOLVE_SECONDS
-    for thread in looking:
-        thread.join(max(0.0, deadline - time.monotonic()))
-    return set(found)
 
 
 def _plan_one(addresses: Sequence[str], origin: str) -> Plan:
@@ -183,7 +170,8 @@ def _plan_one(addresses: Sequence[str], origin: str) -> Plan:
         else:
             foreign.append(address)
     if not bind:
-        raise NoAddressError(f"{origin} names no address of this host, there is nothing to bind: {', '.join(foreign)}")
+        why = f"{origin} names no address of this host, there is nothing to bind: {', '.join(foreign)}"
+        raise NoAddressError(f"{why}{_unresolved(foreign)}")
     bound = _without_covered(bind)
     return Plan(bound, tuple(foreign), tuple(address for address in bind if address not in bound))
 
@@ -209,22 +197,55 @@ def split(address: str, origin: str) -> tuple[str, int]:
     return match["host"].strip("[]"), int(match["port"])
 
 
-def is_this_host(name: str) -> bool:
+def is_this_host(name: str, seconds: float = NAME_SECONDS) -> bool:
     """Tell whether a host name is this host's: its own name, or one that resolves to an address it holds.
 
     Args:
         name: a host name.
+        seconds: how long name servers have for an answer, from when it was first asked for.
 
     Returns:
-        True if it is.
+        True if it is; not where a name server takes longer to say so.
     """
-    if name.lower() in {socket.gethostname().lower(), socket.getfqdn().lower()}:
+    if name.lower() == socket.gethostname().lower():
         return True
-    try:
-        found = socket.getaddrinfo(name, None, type=socket.SOCK_DGRAM)
-    except (OSError, UnicodeError):
-        return False
-    return any(_is_local(family, address) for family, _, _, _, address in found)
+    if any(_is_local(family, address) for family, address in _found(_search(name), seconds)):
+        return True
+    return not _literal(name) and name.lower() in [full.lower() for full in _found(_search(), seconds)]
+
+
+@functools.cache  # one start asks once
+def _search(name: str = "") -> names.Search:
+    """The search for a host's addresses, or without a name for this host's own."""
+    return names.search(name) if name else names.search_own()
+
+
+def _found(search: names.Search, seconds: float) -> list[Any]:
+    return search.found if search.ended(search.started + seconds - time.monotonic()) else []
+
+
+def _begin_to_look_up(config: Mapping[str, Any], settings: Settings) -> None:
+    """Look all names up at once, so that they take no longer than one of them."""
+    _search()
+    addresses = [*settings.bind.inbound, *settings.bind.outbound, *settings.bind.submit]
+    if settings.upstream is not None:
+        addresses += [*settings.upstream.submit, *settings.upstream.outbound]
+    for key in ("relay_inbound", "relay_outbound", "relay_submit"):
+        with contextlib.suppress(ConfigError):  # who needs it will say so
+            addresses += global_config.addresses(config, key)
+    for name in _names(addresses):
+        _search(name)
+
+
+def _unresolved(addresses: Iterable[str]) -> str:
+    """Say which names led nowhere, as the end of a sentence: they may be this host's."""
+    return "".join(f"; {fault}" for fault in dict.fromkeys(_search(name).fault for name in _names(addresses)) if fault)
+
+
+def _names(addresses: Iterable[str]) -> list[str]:
+    """The host names in addresses, as far as these are well-formed."""
+    hosts = [match["host"].strip("[]") for match in map(_TCP.fullmatch, addresses) if match]
+    return [host for host in hosts if host != "*" and not _literal(host)]
 
 
 def _is_local(family: int, address: Any) -> bool:

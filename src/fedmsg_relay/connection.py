@@ -7,16 +7,31 @@ it imports only what that needs.
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
-
-import zmq
+from typing import TYPE_CHECKING, NamedTuple
 
 from fedmsg_relay.errors import ConfigError, NoRelayError
+from fedmsg_relay.forks import is_forked, setting_up
+from fedmsg_relay.names import Candidates
+
+try:
+    import zmq
+except ImportError as fault:
+    raise ConfigError(
+        f"the Python package pyzmq, without which nothing can be sent, is not installed for {sys.executable}: {fault}"
+    ) from None
+
+if TYPE_CHECKING:
+    from fedmsg_relay.kernel import Written
 
 HEAD_START = 0.25
 """Seconds an address has to answer before the next one of the list is tried as well."""
+
+LOOK_SECONDS = 0.02
+"""How often to look whether a name has been resolved, while relays are being waited for."""
 
 PAUSE_SECONDS, SETTLE_MILLISECONDS = 0.01, 20
 """After a pause this long between two messages, how long to look whether the relay is still there."""
@@ -41,8 +56,12 @@ class InboundConnection:
         self._addresses = list(dict.fromkeys(addresses))
         self._where = where
         self._high_water_mark = high_water_mark
+        self._io_threads = io_threads
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads)
         self._socket: zmq.Socket[bytes] | None = None
+        self._forked = is_forked()
+        self._monitored = 0
+        self._written: Written | None = None
         self._last_sent = 0.0
         self.address = ""
 
@@ -57,11 +76,12 @@ class InboundConnection:
             None: inbound gives no receipt.
 
         Raises:
-            NoRelayError: no relay answered, or it took nothing, within the timeout. The message was not sent.
+            NoRelayError: no relay answered, or it took nothing, within the timeout. The message was not sent; where it
+                may have been, it says so.
             ConfigError: an address can not be connected to at all.
         """
         deadline = time.monotonic() + timeout
-        if self._socket is None or not self._still_subscribed(self._socket):
+        if self._socket is None or self._has_ended() or not self._still_subscribed(self._socket):
             self._connect(deadline, timeout)
         assert self._socket is not None  # noqa: S101 -- for the type checker: _connect raises otherwise
         for sent, (topic, body) in enumerate(messages):
@@ -72,6 +92,8 @@ class InboundConnection:
                 error = NoRelayError(f"the relay at {self.address} took nothing for {timeout:.3g} s; not sent")
                 error.sent = sent
                 raise error from None
+        if self._forked:
+            self._hand_over(messages, deadline, timeout)
         self._last_sent = time.monotonic()
         return None
 
@@ -88,7 +110,7 @@ class InboundConnection:
         lost = connection is not None and not self._still_subscribed(connection)
         started = time.monotonic()
         if connection is not None:
-            connection.close(linger=max(1, int(timeout * 1000)))
+            self._close(connection, linger=max(1, int(timeout * 1000)))
         self._context.term()
         if lost or time.monotonic() - started >= timeout:
             raise NoRelayError(
@@ -98,12 +120,46 @@ class InboundConnection:
     def _connect(self, deadline: float, timeout: float) -> None:
         old, self._socket = self._socket, None
         if old is not None:
-            old.close(linger=0)
-        kind = Kind(zmq.XPUB, {zmq.XPUB_NODROP: 1, zmq.SNDHWM: self._high_water_mark or 1000})
-        self.address, self._socket = first_ready(self._context, kind, self._addresses, self._where, deadline)
+            self._close(old)
+        if self._forked:
+            with setting_up:
+                from fedmsg_relay import kernel  # noqa: PLC0415 -- only where it is used
+            self._monitored = kernel.EVENTS
+        options: dict[int, int] = {zmq.XPUB_NODROP: 1, zmq.SNDHWM: self._high_water_mark or 1000}
+        kind = Kind(zmq.XPUB, options, self._monitored)
+        self.address, self._socket, unresolved = first_ready(
+            self._context, kind, self._addresses, self._where, deadline
+        )
         if self._socket is None:
             found = ", ".join(self._addresses)
-            raise NoRelayError(f"no relay answered within {timeout:.3g} s at {found} ({self._where}); not sent")
+            why = f"no relay answered within {timeout:.3g} s at {found} ({self._where})"
+            raise NoRelayError(f"{why}{unresolved}; not sent")
+        if self._forked:
+            with contextlib.suppress(OSError):
+                self._written = kernel.Written(self._socket.get_monitor_socket(self._monitored))
+
+    def _hand_over(self, messages: Sequence[Message], deadline: float, timeout: float) -> None:
+        """Wait until the kernel has the messages: a forked child may end at any moment without Python's knowing."""
+        assert self._socket is not None  # noqa: S101 -- for the type checker: they have just been sent over it
+        if self._written is None:  # what became of them shows only when the connection is closed
+            try:
+                self.close(max(0.001, deadline - time.monotonic()))
+            finally:
+                self._context = zmq.Context(self._io_threads)
+        elif not self._written.wait([frame for message in messages for frame in message], deadline):
+            self._close(self._socket)
+            self._socket = None
+            why = f"the relay at {self.address} did not take everything within {timeout:.3g} s"
+            raise NoRelayError(f"{why}; it may have it all the same")
+
+    def _has_ended(self) -> bool:
+        return self._written is not None and self._written.ended
+
+    def _close(self, connection: zmq.Socket[bytes], linger: int = 0) -> None:
+        if self._written is not None:
+            self._written.close()
+            self._written = None
+        close(connection, self._monitored, linger)
 
     def _still_subscribed(self, connection: zmq.Socket[bytes]) -> bool:
         """Take in what the relay's side has said since: False once its subscription went with its connection."""
@@ -116,16 +172,54 @@ class InboundConnection:
 
 
 class Kind(NamedTuple):
-    """A kind of socket to connect: XPUB is ready with the relay's subscription, DEALER with the handshake."""
+    """A kind of socket to connect: XPUB is ready with the relay's subscription, DEALER with the handshake.
+
+    Attributes:
+        type: ZeroMQ's.
+        options: ZeroMQ's.
+        monitored: events that its monitor tells.
+    """
 
     type: int
     options: dict[int, int]
+    monitored: int = 0
+
+
+def close(connection: zmq.Socket[bytes], monitored: int, linger: int = 0) -> None:
+    """Close a socket and, or its context would wait for that for ever, its monitor.
+
+    Args:
+        connection: the socket.
+        monitored: as in its kind.
+        linger: milliseconds in which what is queued may still go out.
+    """
+    if monitored:
+        monitor = connection.get_monitor_socket(monitored)
+        connection.disable_monitor()
+        monitor.close(linger=0)
+    connection.close(linger=linger)
+
+
+class Reached(NamedTuple):
+    """What became of connecting to the first relay that answers.
+
+    Attributes:
+        address: the relay's, as it was given; empty if none answered.
+        socket: connected to it.
+        unresolved: of addresses whose name led nowhere, why; as the end of a sentence.
+    """
+
+    address: str
+    socket: zmq.Socket[bytes] | None
+    unresolved: str = ""
 
 
 def first_ready(
     context: zmq.Context[zmq.Socket[bytes]], kind: Kind, addresses: Sequence[str], where: str, deadline: float
-) -> tuple[str, zmq.Socket[bytes] | None]:
+) -> Reached:
     """Connect to addresses one after the other, without giving up on the earlier ones, until a relay answers at one.
+
+    Their names are looked up all at once, and one that does not resolve holds up none of the others.
 
     Args:
         context: to open sockets in.
@@ -140,23 +234,27 @@ def first_ready(
     Raises:
         ConfigError: an address can not be connected to at all.
     """
-    waiting = list(addresses)
+    candidates = Candidates(addresses)
+    candidates.wait_for_first(min(HEAD_START, deadline - time.monotonic()))
     poller = zmq.Poller()
     tried: dict[zmq.Socket[bytes], str] = {}
+    next_try = 0.0
     try:
         while (now := time.monotonic()) < deadline:
-            if waiting:
-                opened = _open(context, kind, waiting[0], where)
-                tried[opened] = waiting.pop(0)
+            if now >= next_try and (candidate := candidates.take()):
+                address, numeric = candidate
+                opened = _open(context, kind, numeric, where)
+                tried[opened] = address
                 poller.register(opened, zmq.POLLIN if kind.type == zmq.XPUB else zmq.POLLOUT)
-            patience = min(deadline - now, HEAD_START) if waiting else deadline - now
+                next_try = now + HEAD_START
+            patience = min(deadline - now, max(LOOK_SECONDS, next_try - now)) if candidates.left else deadline - now
             for answered, _ in poller.poll(max(1, int(patience * 1000))):
                 if kind.type != zmq.XPUB or answered.recv()[:1] == _SUBSCRIBED:
-                    return tried.pop(answered), answered
+                    return Reached(tried.pop(answered), answered)
     finally:
         for other in tried:
-            other.close(linger=0)
-    return "", None
+            close(other, kind.monitored)
+    return Reached("", None, candidates.unresolved())
 
 
 def _open(context: zmq.Context[zmq.Socket[bytes]], kind: Kind, address: str, where: str) -> zmq.Socket[bytes]:
@@ -164,9 +262,11 @@ def _open(context: zmq.Context[zmq.Socket[bytes]], kind: Kind, address: str, whe
     # IMMEDIATE: queue for a live connection only, so that a relay's going shows.
     for option, value in {zmq.IPV6: 1, zmq.LINGER: 0, zmq.IMMEDIATE: 1, **kind.options}.items():
         opened.setsockopt(option, value)
+    if kind.monitored:
+        opened.get_monitor_socket(kind.monitored)
     try:
         opened.connect(address)
     except zmq.ZMQError as error:
-        opened.close()
+        close(opened, kind.monitored)
         raise ConfigError(f"{where}: can not connect to {address!r}: {error.strerror}") from None
     return opened

@@ -14,6 +14,7 @@ import zmq
 from fedmsg_relay import client
 from fedmsg_relay.connection import InboundConnection
 from fedmsg_relay.errors import ConfigError, NoRelayError
+from fedmsg_relay.names import Lookup
 
 RETRY_SECONDS = 0.25
 """After how long without an answer the probe is sent again: a subscription may have been on its way still."""
@@ -41,10 +42,17 @@ class Leg:
 
 @dataclass(frozen=True)
 class Result:
-    """A probe's outcome."""
+    """A probe's outcome.
+
+    Attributes:
+        legs: of each inbound.
+        seconds: it took.
+        unresolved: outbounds whose name led nowhere, and why.
+    """
 
     legs: list[Leg]
     seconds: float
+    unresolved: dict[str, str]
 
     def judge(self) -> tuple[int, str]:
         """Judge as a Nagios plugin does.
@@ -59,7 +67,7 @@ class Result:
             routes = ", ".join(f"{leg.inbound} -> {address}" for leg in self.legs for address in leg.heard)
             return 0, f"OK - {routes} in {max(times):.1f} ms | time={max(times):.1f}ms"
         faults = [f"{leg.inbound}: {leg.error or 'taken, but it did not come out at outbound'}" for leg in deaf]
-        faults += [f"{address}: nothing came out" for address in sorted(mute)]
+        faults += [f"{address}: {self.unresolved.get(address, 'nothing came out')}" for address in sorted(mute)]
         return 2, f"CRITICAL - {'; '.join(faults)}"
 
     def describe(self) -> dict[str, Any]:
@@ -91,31 +99,38 @@ def probe(config: Mapping[str, Any], inbound: Sequence[str], outbound: Sequence[
     started = time.monotonic()
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     ears: dict[str, zmq.Socket[bytes]] = {}
+    lookups = [Lookup(address) for address in outbound]
+    unresolved = {}
     try:
-        for address in outbound:
-            ears[address] = _listen(context, address, _topic(config))
-        for ear in ears.values():
-            _wait_until_connected(ear, started + timeout)
+        for lookup in lookups:
+            numeric = lookup.result(started + timeout - time.monotonic())
+            if lookup.fault:
+                unresolved[lookup.address] = lookup.fault
+            ears[lookup.address] = _listen(context, numeric, _topic(config))
+        for address, ear in ears.items():
+            if address not in unresolved:
+                _wait_until_connected(ear, started + timeout)
         legs = [_leg(config, address, ears, timeout) for address in inbound]
     finally:
         context.destroy(linger=0)  # with the monitors, or it waits for them for ever
-    return Result(legs, round(time.monotonic() - started, 3))
+    return Result(legs, round(time.monotonic() - started, 3), unresolved)
 
 
 def _topic(config: Mapping[str, Any]) -> str:
     return str(client.envelope(config, 0, TOPIC, {}, MODNAME)["topic"])
 
 
-def _listen(context: zmq.Context[zmq.Socket[bytes]], address: str, topic: str) -> zmq.Socket[bytes]:
+def _listen(context: zmq.Context[zmq.Socket[bytes]], addresses: Sequence[str], topic: str) -> zmq.Socket[bytes]:
     ear = context.socket(zmq.SUB)
     ear.setsockopt(zmq.IPV6, 1)
     ear.setsockopt(zmq.SUBSCRIBE, topic.encode())
     ear.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
-    try:
-        ear.connect(address)
-    except zmq.ZMQError as error:
-        ear.close(linger=0)
-        raise ConfigError(f"can not connect to {address!r}: {error.strerror}") from None
+    for address in addresses:
+        try:
+            ear.connect(address)
+        except zmq.ZMQError as error:
+            ear.close(linger=0)
+            raise ConfigError(f"can not connect to {address!r}: {error.strerror}") from None
     return ear
 
 

@@ -40,6 +40,7 @@ class SubmitConnection:
         self._where = where
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads)
         self._socket: zmq.Socket[bytes] | None = None
+        self._unresolved = ""
         self._monitor: zmq.Socket[bytes]  # says when the connection of that socket ends
         self.address = ""
 
@@ -107,12 +108,14 @@ class SubmitConnection:
                 # The next relay first, this one again after it.
                 preferred = [a for a in preferred if a != self.address] + [self.address]
                 self._disconnect()
-        found = ", ".join(self._addresses)
-        raise NoRelayError(f"{why} within {timeout:.3g} s at {found} ({self._where}); not acknowledged")
+        why = f"{why} within {timeout:.3g} s at {', '.join(self._addresses)} ({self._where}){self._unresolved}"
+        raise NoRelayError(f"{why}; not acknowledged")
 
     def _connect(self, preferred: Sequence[str], deadline: float) -> bool:
         """Connect to the first relay that answers; return whether one did."""
-        self.address, self._socket = first_ready(self._context, Kind(zmq.DEALER, {}), preferred, self._where, deadline)
+        self.address, self._socket, self._unresolved = first_ready(
+            self._context, Kind(zmq.DEALER, {}), preferred, self._where, deadline
+        )
         if self._socket is None:
             return False
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
