@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
 
 from harness import Host, Relay
+from sites import Site
 from submitted import last_seq
 from wire import Bus, Sockets, StartBus, Submitter, join
 
@@ -38,6 +39,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--down-seconds", type=float, default=60, help="how long test_relay_down has no relay (default: 60)"
     )
+    parser.addoption("--cut-rounds", type=int, default=12, help="faults of test_chained_echo (default: 12)")
+    parser.addoption("--stops", type=int, default=2, help="how often test_chained_stops stops a relay (default: 2)")
     parser.addoption("--seed", type=int, default=None, help="of what tests draw at random (default: another each time)")
 
 
@@ -129,3 +132,23 @@ def shared_bus(module_bus: Bus) -> Bus:
     """One bus for all tests of a module that leave the relay as they found it."""
     join(module_bus.publisher, module_bus.listener)
     return module_bus
+
+
+@pytest.fixture
+def site() -> Iterator[Callable[[], Site]]:
+    with contextlib.ExitStack() as stack:
+
+        def make() -> Site:
+            return stack.enter_context(contextlib.closing(Site()))
+
+        yield make
+
+
+@pytest.fixture
+def old(site: Callable[[], Site]) -> Site:
+    return site()
+
+
+@pytest.fixture
+def new(site: Callable[[], Site]) -> Site:
+    return site()

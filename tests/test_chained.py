@@ -5,81 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
 
 from disk import Disk
-from harness import Host, Relay, wait_until
+from harness import Host, wait_until
+from sites import Site, chained
 from wire import Listener, Message, Publisher, Sockets, Submitter, compare, envelope, join, numbered
-
-
-class Site:
-    """A host with a relay that others can be chained to."""
-
-    def __init__(self) -> None:
-        self.host = Host()
-        self.host.configure_submit()
-        self.relay = Relay(self.host)
-
-    def stand_alone(self) -> Site:
-        """It publishes what it takes by itself."""
-        self.host.settings_file.unlink(missing_ok=True)
-        return self
-
-    def chain_to(self, *others: Site) -> Site:
-        """It hands everything to another one, from its next start on."""
-        self.host.write(
-            "relay.toml",
-            f"[upstream]\nsubmit = {[other.host.submit for other in others]}\n"
-            f"outbound = {[other.host.outbound for other in others]}\n",
-        )
-        return self
-
-    def upstream(self) -> str:
-        return str(self.relay.status()["upstream"]["state"])
-
-    def wait_for_upstream(self, state: str) -> None:
-        wait_until(lambda: self.upstream() == state, f"upstream is {state}")
-
-    def join(self) -> None:
-        self.relay.start()
-        self.wait_for_upstream("joined")
-
-    def journaled(self) -> list[Message]:
-        with contextlib.closing(sqlite3.connect(self.host.journal_file)) as db:
-            return list(db.execute("SELECT topic, body FROM message ORDER BY seq"))
-
-    def restart(self) -> None:
-        assert self.relay.stop() == 0
-        self.relay.start()
-
-    def close(self) -> None:
-        self.relay.close()
-        self.host.close()
-
-
-@pytest.fixture
-def site() -> Iterator[Callable[[], Site]]:
-    with contextlib.ExitStack() as stack:
-
-        def make() -> Site:
-            return stack.enter_context(contextlib.closing(Site()))
-
-        yield make
-
-
-@pytest.fixture
-def old(site: Callable[[], Site]) -> Site:
-    return site()
-
-
-@pytest.fixture
-def new(site: Callable[[], Site]) -> Site:
-    return site()
 
 
 def subscribed(sockets: Sockets, site: Site, publisher: Publisher) -> Listener:
@@ -87,11 +22,6 @@ def subscribed(sockets: Sockets, site: Site, publisher: Publisher) -> Listener:
     listener = sockets.stock_listener(site.host.outbound)
     join(publisher, listener)
     return listener
-
-
-def chained(old: Site, new: Site) -> None:
-    new.relay.start()
-    old.chain_to(new).join()
 
 
 def test_each_message_is_at_both_outbounds_once_wherever_it_came_in(old: Site, new: Site, sockets: Sockets) -> None:

@@ -24,6 +24,9 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module  # noqa: PLC0415 -- a script that only reads the config shall not load ZeroMQ
 
-    if name == "config":
-        return import_module("fedmsg_relay.config")
-    return getattr(import_module("fedmsg_relay.client"), name)
+    from fedmsg_relay.forks import setting_up  # noqa: PLC0415 -- as above
+
+    with setting_up:
+        if name == "config":
+            return import_module("fedmsg_relay.config")
+        return getattr(import_module("fedmsg_relay.client"), name)

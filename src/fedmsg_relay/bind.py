@@ -26,6 +26,9 @@ from fedmsg_relay.settings import DEFAULT_PATH, Bind, Settings
 NAME_SECONDS = 8.0
 """How long a start waits for name servers, all in all: one that is dead is passed over after 5 s."""
 
+UPSTREAM_SECONDS = 2.0
+"""The same, to learn whether a relay upstream is this one."""
+
 _TCP = re.compile(r"tcp://(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:/]+):(?P<port>\d{1,5})")
 
 
@@ -123,9 +126,9 @@ def upstream(
     named = {address: _to_connect(address, origin) for address in (*submits, *outbounds)}
     own = {address for plan in plans.endpoints().values() for address in plan.bind}
     ports = {_port(address) for address in own if not address.startswith("ipc://")}
-    hosts = {host for host, port in named.values() if str(port) in ports and is_this_host(host)}
     for address, (host, port) in named.items():
-        if address in own or (host in hosts and str(port) in ports):
+        # A loop that a slow name server hides here shows when the relay runs.
+        if address in own or (str(port) in ports and is_this_host(host, UPSTREAM_SECONDS)):
             raise ConfigError(f"{origin}: {address} is this relay itself: a loop, in which no message would come out")
     return list(zip(submits, outbounds, strict=True))
 
@@ -194,20 +197,21 @@ def split(address: str, origin: str) -> tuple[str, int]:
     return match["host"].strip("[]"), int(match["port"])
 
 
-def is_this_host(name: str) -> bool:
+def is_this_host(name: str, seconds: float = NAME_SECONDS) -> bool:
     """Tell whether a host name is this host's: its own name, or one that resolves to an address it holds.
 
     Args:
         name: a host name.
+        seconds: how long name servers have for an answer, from when it was first asked for.
 
     Returns:
-        True if it is; not where a name server takes longer than :data:`NAME_SECONDS` to say so.
+        True if it is; not where a name server takes longer to say so.
     """
     if name.lower() == socket.gethostname().lower():
         return True
-    if any(_is_local(family, address) for family, address in _found(_search(name))):
+    if any(_is_local(family, address) for family, address in _found(_search(name), seconds)):
         return True
-    return not _literal(name) and name.lower() in [full.lower() for full in _found(_search())]
+    return not _literal(name) and name.lower() in [full.lower() for full in _found(_search(), seconds)]
 
 
 @functools.cache  # one start asks once
@@ -216,8 +220,8 @@ def _search(name: str = "") -> names.Search:
     return names.search(name) if name else names.search_own()
 
 
-def _found(search: names.Search) -> list[Any]:
-    return search.found if search.ended(search.started + NAME_SECONDS - time.monotonic()) else []
+def _found(search: names.Search, seconds: float) -> list[Any]:
+    return search.found if search.ended(search.started + seconds - time.monotonic()) else []
 
 
 def _begin_to_look_up(config: Mapping[str, Any], settings: Settings) -> None:

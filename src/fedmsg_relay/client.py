@@ -20,6 +20,7 @@ from fedmsg_relay import config as global_config
 from fedmsg_relay import spool
 from fedmsg_relay.connection import InboundConnection, Message
 from fedmsg_relay.errors import ConfigError, NoRelayError, NotWellFormedError, UsageError, say
+from fedmsg_relay.forks import setting_up
 
 if TYPE_CHECKING:
     from fedmsg_relay.submitter import SubmitConnection
@@ -69,15 +70,24 @@ class Publisher:
     Args:
         config: the merged global config, with whatever the caller changed in it.
         timeout: seconds that closing may take, and each publish that names none.
+        reading: of the files that the config comes from; the last one where it is not given.
 
     Raises:
         ConfigError: the config names no relay, or wants messages signed, which this version can not do.
     """
 
-    def __init__(self, config: Mapping[str, Any], timeout: float = DEFAULT_TIMEOUT) -> None:
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        timeout: float = DEFAULT_TIMEOUT,
+        reading: global_config.Reading | None = None,
+    ) -> None:
         global_config.check(config)
         refuse_to_sign(config)
-        self.config = config
+        self.config = dict(config)
+        self.reading = reading or global_config.last_reading
+        # Whether the relay may have moved: only then are the files read again.
+        self._may_have_moved = reading is not None
         self._timeout = min(LONGEST_TIMEOUT, timeout)
         self._pid = os.getpid()
         self._numbers = itertools.count(1)
@@ -149,6 +159,7 @@ class Publisher:
             return self._send(messages, timeout)
         if self._others_wait():
             # What a script sends now must not overtake what it sent when no relay was there.
+            self._may_have_moved = True
             return _Taken(files=spool.add(self._spool, messages))
         try:
             return self._send(messages, min(timeout, SPOOL_AFTER))
@@ -168,10 +179,37 @@ class Publisher:
         if not self._lock.acquire(timeout=max(0.0, timeout)):
             raise NoRelayError(f"other threads of this script were sending for all of {timeout:.3g} s; not sent")
         try:
+            if self._may_have_moved:
+                self._may_have_moved = False  # before looking: another thread may spool meanwhile
+                self._look_again(deadline)
             seq = self._connection.send(messages, deadline - time.monotonic())
             return _Taken(self._connection.address, seq)
+        except NoRelayError:
+            self._may_have_moved = True
+            raise
         finally:
             self._lock.release()
+
+    def _look_again(self, deadline: float) -> None:
+        """Go where the global config says today that the relay is: there the spool is delivered to as well.
+
+        What a script sent when the old relay was gone must not be overtaken by way of that relay, once it is back.
+        """
+        try:
+            with setting_up:
+                config, reading = global_config.read_again(self.config, self.reading)
+            if config == self.config:
+                return
+            global_config.check(config)
+            moved = connection(config)
+        except ConfigError:
+            return  # somebody is writing it; where it was is still the best guess
+        old, self._connection = self._connection, moved
+        self.config, self.reading = config, reading
+        try:
+            old.close(max(0.1, min(SPOOL_AFTER / 2, (deadline - time.monotonic()) / 2)))
+        except NoRelayError as error:
+            say(f"fedmsg_relay: {error}")
 
     def _others_wait(self) -> bool:
         try:
@@ -195,7 +233,8 @@ def connection(config: Mapping[str, Any]) -> InboundConnection | SubmitConnectio
     io_threads = config.get("io_threads") or 1
     sources = global_config.sources(config)
     if config.get("relay_submit"):
-        from fedmsg_relay.submitter import SubmitConnection  # noqa: PLC0415 -- only where it is used
+        with setting_up:
+            from fedmsg_relay.submitter import SubmitConnection  # noqa: PLC0415 -- only where it is used
 
         addresses = global_config.addresses(config, "relay_submit")
         return SubmitConnection(addresses, f"relay_submit of {sources}", io_threads)
@@ -255,7 +294,8 @@ def encode(wrapped: Json) -> tuple[bytes, bytes]:
     Raises:
         NotWellFormedError: it can not be encoded, or a relay would drop it.
     """
-    from fedmsg_relay.message import fault  # noqa: PLC0415 -- after the connection has begun
+    with setting_up:
+        from fedmsg_relay.message import fault  # noqa: PLC0415 -- after the connection has begun
 
     try:
         body = json.dumps(wrapped, sort_keys=True, separators=(",", ":"), default=_plain).encode()
@@ -296,7 +336,8 @@ def _username() -> str:
     for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
         if name := os.environ.get(variable):
             return name
-    import pwd  # noqa: PLC0415 -- seldom needed
+    with setting_up:
+        import pwd  # noqa: PLC0415 -- seldom needed
 
     try:
         return pwd.getpwuid(os.getuid()).pw_name
@@ -305,7 +346,8 @@ def _username() -> str:
 
 
 _publisher: Publisher | None = None
-_publisher_lock = threading.RLock()
+_inherited: list[Publisher] = []
+"""What was set up before a fork: kept, for a child must not end what its parent uses."""
 
 
 def init(**config: Any) -> None:
@@ -320,12 +362,16 @@ def init(**config: Any) -> None:
         ConfigError: the config can not be used.
     """
     global _publisher  # noqa: PLW0603 -- stock's contract: one a process
-    with _publisher_lock:
+    with setting_up:
         if _publisher is not None and not _publisher.inherited:
             raise UsageError("fedmsg is already initialized")
+        if _publisher is not None:
+            _inherited.append(_publisher)
         # A forked child publishes as its parent was set up to.
-        base = global_config.load_config() if _publisher is None else _publisher.config
-        _publisher = Publisher({**base, **config})
+        if _publisher is None:
+            _publisher = Publisher({**global_config.load_config(), **config})
+        else:
+            _publisher = Publisher({**_publisher.config, **config}, reading=_publisher.reading)
 
 
 def publish(
@@ -356,7 +402,7 @@ def publish(
         NotWellFormedError: it can not be sent as JSON that every listener takes.
         ConfigError: the global config can not be used, or names no relay.
     """
-    with _publisher_lock:
+    with setting_up:
         if _publisher is None or _publisher.inherited:
             init(**config)
         publisher = _publisher
@@ -371,9 +417,12 @@ def destroy() -> None:
         NoRelayError: the relay left before it had everything.
     """
     global _publisher
-    with _publisher_lock:
+    with setting_up:
         closing, _publisher = _publisher, None
-    if closing is not None and not closing.inherited:
+        if closing is not None and closing.inherited:
+            _inherited.append(closing)
+            return
+    if closing is not None:
         closing.close()
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from fedmsg_relay.errors import ConfigError, say
 
@@ -55,7 +55,28 @@ DEFAULTS: Mapping[str, Any] = {
 NUMBERS: Mapping[str, range] = {"io_threads": range(1, 101), "high_water_mark": range(2**31)}
 """What these may be: each thread takes two of the file descriptors, of which a process seldom has more than 1024."""
 
+PLACES = ("relay_submit", "relay_inbound")
+"""Where scripts find the relay."""
+
 _cache: Config = {}
+
+
+class Reading(NamedTuple):
+    """A reading of the config files, to look again where the relay is.
+
+    Attributes:
+        filenames: that were named explicitly.
+        here: the directory that was the current one.
+        places: the addresses that the files held; scripts change what they got.
+    """
+
+    filenames: Sequence[str]
+    here: str
+    places: Config
+
+
+last_reading = Reading((), "", {})
+"""Of this process."""
 
 
 def load_config(
@@ -100,9 +121,17 @@ def read(filenames: Sequence[str] | None = None, stand_in: Mapping[str, str] | N
     Raises:
         ConfigError: as for :func:`load_config`.
     """
-    stand_in = stand_in or {}
+    global last_reading  # noqa: PLW0603 -- scripts get a dict, as from stock
+    here = _here()
+    config = _read(filenames, stand_in or {}, here)
+    named = [os.path.join(here, path) for path in filenames or ()]
+    last_reading = Reading(named, here, {key: listed(config.get(key)) for key in PLACES})
+    return config
+
+
+def _read(filenames: Sequence[str] | None, stand_in: Mapping[str, str], here: str) -> Config:
     merged: Config = {}
-    for path in files(filenames, stand_in):
+    for path in files(filenames, stand_in, here):
         _merge(merged, _execute(path, stand_in.get(path, path)))
     config: Config = {**DEFAULTS, **merged}
     if filenames:
@@ -113,6 +142,32 @@ def read(filenames: Sequence[str] | None = None, stand_in: Mapping[str, str] | N
     config.setdefault("topic_prefix_re", config["topic_prefix"].replace(".", r"\.") + r"\.[^\W\d_]+")
     config["endpoints"] = {name: listed(value) for name, value in config["endpoints"].items()}
     return config
+
+
+def read_again(config: Config, reading: Reading) -> tuple[Config, Reading]:
+    """Look again where the relay is: somebody may have moved it since the files were read.
+
+    Args:
+        config: a merged config, or what a script made of it.
+        reading: that the config comes from.
+
+    Returns:
+        The config, with today's addresses of the relay in place of those that came from the files; what the script
+        itself has chosen stays. And the reading that this comes from.
+
+    Raises:
+        ConfigError: as for :func:`load_config`.
+    """
+    if not reading.places:
+        return config, reading  # it comes from no files
+    fresh = _read(reading.filenames, {}, reading.here)
+    places = {key: listed(fresh.get(key)) for key in PLACES}
+    moved = {
+        key: fresh.get(key)
+        for key in PLACES
+        if listed(config.get(key)) == reading.places[key] and places[key] != reading.places[key]
+    }
+    return {**config, **moved}, reading._replace(places=places)
 
 
 def check(config: Mapping[str, Any], stand_in: Mapping[str, str] | None = None) -> None:
@@ -138,12 +193,15 @@ def check(config: Mapping[str, Any], stand_in: Mapping[str, str] | None = None) 
             )
 
 
-def files(filenames: Sequence[str] | None = None, stand_in: Mapping[str, str] | None = None) -> list[str]:
+def files(
+    filenames: Sequence[str] | None = None, stand_in: Mapping[str, str] | None = None, here: str | None = None
+) -> list[str]:
     """List the config files that are read, in order.
 
     Args:
         filenames: files named explicitly, which replace the usual places.
         stand_in: installed paths that count as present because another file stands in for them.
+        here: the directory to look in instead of the current one.
 
     Returns:
         Paths of files that exist (or are stood in for).
@@ -157,7 +215,7 @@ def files(filenames: Sequence[str] | None = None, stand_in: Mapping[str, str] | 
             if not os.path.isfile(path) and path not in stand_in:
                 raise ConfigError(f"{path} is not a file")
         return list(filenames)
-    home, here = os.path.expanduser("~"), _here()
+    home, here = os.path.expanduser("~"), here or _here()
     folders = ["/etc/fedmsg.d", f"{home}/.fedmsg.d", f"{here}/fedmsg.d"]
     if "VIRTUAL_ENV" in os.environ:
         folders.append(os.path.join(os.environ["VIRTUAL_ENV"], "etc/fedmsg.d"))

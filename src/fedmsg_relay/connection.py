@@ -7,14 +7,25 @@ it imports only what that needs.
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
-
-import zmq
+from typing import TYPE_CHECKING, NamedTuple
 
 from fedmsg_relay.errors import ConfigError, NoRelayError
+from fedmsg_relay.forks import is_forked, setting_up
 from fedmsg_relay.names import Candidates
+
+try:
+    import zmq
+except ImportError as fault:
+    raise ConfigError(
+        f"the Python package pyzmq, without which nothing can be sent, is not installed for {sys.executable}: {fault}"
+    ) from None
+
+if TYPE_CHECKING:
+    from fedmsg_relay.kernel import Written
 
 HEAD_START = 0.25
 """Seconds an address has to answer before the next one of the list is tried as well."""
@@ -45,8 +56,12 @@ class InboundConnection:
         self._addresses = list(dict.fromkeys(addresses))
         self._where = where
         self._high_water_mark = high_water_mark
+        self._io_threads = io_threads
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads)
         self._socket: zmq.Socket[bytes] | None = None
+        self._forked = is_forked()
+        self._monitored = 0
+        self._written: Written | None = None
         self._last_sent = 0.0
         self.address = ""
 
@@ -61,11 +76,12 @@ class InboundConnection:
             None: inbound gives no receipt.
 
         Raises:
-            NoRelayError: no relay answered, or it took nothing, within the timeout. The message was not sent.
+            NoRelayError: no relay answered, or it took nothing, within the timeout. The message was not sent; where it
+                may have been, it says so.
             ConfigError: an address can not be connected to at all.
         """
         deadline = time.monotonic() + timeout
-        if self._socket is None or not self._still_subscribed(self._socket):
+        if self._socket is None or self._has_ended() or not self._still_subscribed(self._socket):
             self._connect(deadline, timeout)
         assert self._socket is not None  # noqa: S101 -- for the type checker: _connect raises otherwise
         for sent, (topic, body) in enumerate(messages):
@@ -76,6 +92,8 @@ class InboundConnection:
                 error = NoRelayError(f"the relay at {self.address} took nothing for {timeout:.3g} s; not sent")
                 error.sent = sent
                 raise error from None
+        if self._forked:
+            self._hand_over(messages, deadline, timeout)
         self._last_sent = time.monotonic()
         return None
 
@@ -92,7 +110,7 @@ class InboundConnection:
         lost = connection is not None and not self._still_subscribed(connection)
         started = time.monotonic()
         if connection is not None:
-            connection.close(linger=max(1, int(timeout * 1000)))
+            self._close(connection, linger=max(1, int(timeout * 1000)))
         self._context.term()
         if lost or time.monotonic() - started >= timeout:
             raise NoRelayError(
@@ -102,8 +120,13 @@ class InboundConnection:
     def _connect(self, deadline: float, timeout: float) -> None:
         old, self._socket = self._socket, None
         if old is not None:
-            old.close(linger=0)
-        kind = Kind(zmq.XPUB, {zmq.XPUB_NODROP: 1, zmq.SNDHWM: self._high_water_mark or 1000})
+            self._close(old)
+        if self._forked:
+            with setting_up:
+                from fedmsg_relay import kernel  # noqa: PLC0415 -- only where it is used
+            self._monitored = kernel.EVENTS
+        options: dict[int, int] = {zmq.XPUB_NODROP: 1, zmq.SNDHWM: self._high_water_mark or 1000}
+        kind = Kind(zmq.XPUB, options, self._monitored)
         self.address, self._socket, unresolved = first_ready(
             self._context, kind, self._addresses, self._where, deadline
         )
@@ -111,6 +134,32 @@ class InboundConnection:
             found = ", ".join(self._addresses)
             why = f"no relay answered within {timeout:.3g} s at {found} ({self._where})"
             raise NoRelayError(f"{why}{unresolved}; not sent")
+        if self._forked:
+            with contextlib.suppress(OSError):
+                self._written = kernel.Written(self._socket.get_monitor_socket(self._monitored))
+
+    def _hand_over(self, messages: Sequence[Message], deadline: float, timeout: float) -> None:
+        """Wait until the kernel has the messages: a forked child may end at any moment without Python's knowing."""
+        assert self._socket is not None  # noqa: S101 -- for the type checker: they have just been sent over it
+        if self._written is None:  # what became of them shows only when the connection is closed
+            try:
+                self.close(max(0.001, deadline - time.monotonic()))
+            finally:
+                self._context = zmq.Context(self._io_threads)
+        elif not self._written.wait([frame for message in messages for frame in message], deadline):
+            self._close(self._socket)
+            self._socket = None
+            why = f"the relay at {self.address} did not take everything within {timeout:.3g} s"
+            raise NoRelayError(f"{why}; it may have it all the same")
+
+    def _has_ended(self) -> bool:
+        return self._written is not None and self._written.ended
+
+    def _close(self, connection: zmq.Socket[bytes], linger: int = 0) -> None:
+        if self._written is not None:
+            self._written.close()
+            self._written = None
+        close(connection, self._monitored, linger)
 
     def _still_subscribed(self, connection: zmq.Socket[bytes]) -> bool:
         """Take in what the relay's side has said since: False once its subscription went with its connection."""
@@ -123,10 +172,32 @@ class InboundConnection:
 
 
 class Kind(NamedTuple):
-    """A kind of socket to connect: XPUB is ready with the relay's subscription, DEALER with the handshake."""
+    """A kind of socket to connect: XPUB is ready with the relay's subscription, DEALER with the handshake.
+
+    Attributes:
+        type: ZeroMQ's.
+        options: ZeroMQ's.
+        monitored: events that its monitor tells.
+    """
 
     type: int
     options: dict[int, int]
+    monitored: int = 0
+
+
+def close(connection: zmq.Socket[bytes], monitored: int, linger: int = 0) -> None:
+    """Close a socket and, or its context would wait for that for ever, its monitor.
+
+    Args:
+        connection: the socket.
+        monitored: as in its kind.
+        linger: milliseconds in which what is queued may still go out.
+    """
+    if monitored:
+        monitor = connection.get_monitor_socket(monitored)
+        connection.disable_monitor()
+        monitor.close(linger=0)
+    connection.close(linger=linger)
 
 
 class Reached(NamedTuple):
@@ -182,7 +253,7 @@ def first_ready(
                     return Reached(tried.pop(answered), answered)
     finally:
         for other in tried:
-            other.close(linger=0)
+            close(other, kind.monitored)
     return Reached("", None, candidates.unresolved())
 
 
@@ -191,9 +262,11 @@ def _open(context: zmq.Context[zmq.Socket[bytes]], kind: Kind, address: str, whe
     # IMMEDIATE: queue for a live connection only, so that a relay's going shows.
     for option, value in {zmq.IPV6: 1, zmq.LINGER: 0, zmq.IMMEDIATE: 1, **kind.options}.items():
         opened.setsockopt(option, value)
+    if kind.monitored:
+        opened.get_monitor_socket(kind.monitored)
     try:
         opened.connect(address)
     except zmq.ZMQError as error:
-        opened.close()
+        close(opened, kind.monitored)
         raise ConfigError(f"{where}: can not connect to {address!r}: {error.strerror}") from None
     return opened

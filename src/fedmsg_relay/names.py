@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from fedmsg_relay.forks import setting_up
+
 ADDRESSES_OF_A_NAME = 8
 """How many of a name's addresses are used at most."""
 
@@ -116,14 +118,17 @@ def search_own() -> Search:
 
 
 def _addresses(name: str) -> list[tuple[int, Any]]:
-    import socket  # noqa: PLC0415 -- a script that names its relay by its IP shall not load it
+    with setting_up:
+        import socket  # noqa: PLC0415 -- a script that names its relay by its IP shall not load it
 
-    found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    # Python need load no codec for bytes.
+    found = socket.getaddrinfo(name.encode() if name.isascii() else name, None, type=socket.SOCK_STREAM)
     return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
 
 
 def _full_name(name: str) -> list[str]:
-    import socket  # noqa: PLC0415 -- as above
+    with setting_up:
+        import socket  # noqa: PLC0415 -- as above
 
     return [socket.getfqdn(name)]
 
@@ -247,7 +252,8 @@ def _is_numeric(host: str) -> bool:
         return True
     if ":" not in host:
         return False
-    import socket  # noqa: PLC0415 -- seldom needed
+    with setting_up:
+        import socket  # noqa: PLC0415 -- seldom needed
 
     try:
         socket.inet_pton(socket.AF_INET6, host)

@@ -25,7 +25,7 @@ FRESH_SECONDS = 1.0
 """How long a connection that is not up yet is looked after soon; then with every turn of the relay's loop."""
 
 _CHUNK_BYTES = 256 * 1024
-_TURN_BYTES = 4 * 1024 * 1024
+_TURN_BYTES = 1024 * 1024
 """Bytes read in one turn."""
 
 
@@ -231,7 +231,7 @@ class Outgoing:
         taken = 0
         while self._socket is not None and taken < _TURN_BYTES and self._wants_more:
             try:
-                data = self._socket.recv(min(max(_CHUNK_BYTES, self._splitter.wanted), _TURN_BYTES))
+                data = self._socket.recv(_CHUNK_BYTES)
             except BlockingIOError:
                 break
             if not data:

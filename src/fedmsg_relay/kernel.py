@@ -1,0 +1,94 @@
+"""What the kernel has of the messages that were given to libzmq: that goes out whatever becomes of this process.
+
+libzmq sends in a thread of its own and does not say when. But it tells which TCP connection it made, and the kernel
+counts the bytes that were written to that.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import struct
+import termios
+import time
+from collections.abc import Sequence
+
+import zmq
+
+EVENTS = zmq.EVENT_CONNECTED | zmq.EVENT_DISCONNECTED
+"""What a socket's monitor has to tell, from before it is connected."""
+
+PAUSE_SECONDS, LONGEST_PAUSE = 0.0001, 0.01
+"""Between two looks: libzmq's thread mostly takes less than the first, which is doubled each time."""
+
+_BYTES_ACKED = struct.Struct("120xQ")
+"""Where ``struct tcp_info`` has the bytes that the other side's kernel has acknowledged."""
+
+
+class Written:
+    """What has been written to the connection that a ZeroMQ socket of ours has just made.
+
+    Args:
+        monitor: the socket's.
+
+    Raises:
+        OSError: that can not be known: it is no TCP connection, or it has ended.
+    """
+
+    def __init__(self, monitor: zmq.Socket[bytes]) -> None:
+        self._monitor = monitor
+        event = descriptor = 0
+        while monitor.poll(0):
+            event, descriptor = struct.unpack("=Hi", monitor.recv_multipart()[0])
+        if event != zmq.EVENT_CONNECTED:
+            raise OSError("the connection has ended")
+        # A copy, as libzmq may close its own at any time.
+        self._tcp = socket.socket(fileno=os.dup(descriptor))
+        try:
+            self._expected = self._count()
+        except OSError:
+            self._tcp.close()
+            raise
+
+    @property
+    def ended(self) -> bool:
+        """Whether the connection has ended; there may be another one by now."""
+        return bool(self._monitor.poll(0))
+
+    def wait(self, frames: Sequence[bytes], deadline: float) -> bool:
+        """Wait until the kernel has messages that were given to libzmq.
+
+        Args:
+            frames: of the messages.
+            deadline: ``time.monotonic`` at which to give up.
+
+        Returns:
+            Whether it has.
+        """
+        self._expected += sum(len(frame) + (2 if len(frame) < 256 else 9) for frame in frames)
+        pause = PAUSE_SECONDS
+        while not self.ended and time.monotonic() < deadline:
+            if self._count() >= self._expected:
+                return True
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+        return False
+
+    def close(self) -> None:
+        """Let the connection go; it ends when libzmq does the same."""
+        self._tcp.close()
+
+    def _count(self) -> int:
+        """Bytes written: those that were acknowledged, and those that still are to be."""
+        while True:
+            acknowledged = self._acknowledged()
+            outstanding = int.from_bytes(fcntl.ioctl(self._tcp, termios.TIOCOUTQ, bytes(4)), "little")
+            if acknowledged == self._acknowledged():  # or between the two looks some became the others
+                return acknowledged + outstanding
+
+    def _acknowledged(self) -> int:
+        info = self._tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192)
+        if len(info) < _BYTES_ACKED.size:
+            raise OSError("this kernel does not count what was acknowledged")
+        return int(_BYTES_ACKED.unpack_from(info)[0])

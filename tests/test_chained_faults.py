@@ -1,0 +1,276 @@
+"""A chained relay whose upstream is hostile, or whose host is out of file descriptors or has no name server."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import resource
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+import zmq
+
+from harness import PATIENCE, Host, wait_until
+from resolver import Resolver
+from sites import Site, chained
+from wire import Message, Sockets, envelope, frame, join, numbered
+
+Answer = bytes | dict[str, Any]
+"""Of the upstream: as it is, or to be made JSON of."""
+
+CHAIN = {"status": "relay", "chain": ["hostile"], "complete": True, "heard": True}
+
+
+class Hostile:
+    """An upstream that says what the test wants."""
+
+    def __init__(self, host: Host) -> None:
+        self.submit, self.outbound = (f"tcp://127.0.0.1:{host.port()}" for _ in range(2))
+        self.introduce: Callable[[], list[Answer]] = lambda: [CHAIN]
+        self.take: Callable[[list[Message]], list[Answer]] = self.accept
+        self.asked = 0
+        self._seq = 0
+        self._closing = False
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def accept(self, messages: list[Message]) -> list[Answer]:
+        """As a relay does."""
+        for message in messages:
+            self._publisher.send_multipart(message)
+        self._seq += len(messages)
+        return [{"status": "accepted", "seq": [self._seq - len(messages) + 1, self._seq], "duplicates": 0}]
+
+    def behave(self) -> None:
+        self.introduce, self.take = lambda: [CHAIN], self.accept
+
+    def close(self) -> None:
+        self._closing = True
+        self._thread.join(PATIENCE)
+
+    def _serve(self) -> None:
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        with context, context.socket(zmq.ROUTER) as router, context.socket(zmq.XPUB) as self._publisher:
+            for bound, address in ((router, self.submit), (self._publisher, self.outbound)):
+                bound.linger = 0
+                bound.bind(address)
+            while not self._closing:
+                if not router.poll(50):
+                    continue
+                peer, _, kind, *frames = router.recv_multipart()
+                self.asked += kind == b"FMR1?"
+                batch = list(zip(frames[::2], frames[1::2], strict=False))
+                for answer in self.introduce() if kind == b"FMR1?" else self.take(batch):
+                    said = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+                    router.send_multipart([peer, b"", b"FMR1", said])
+
+
+@pytest.fixture
+def hostile(old: Site) -> Iterator[Hostile]:
+    with contextlib.closing(Hostile(old.host)) as hostile:
+        old.host.write("relay.toml", f'[upstream]\nsubmit = ["{hostile.submit}"]\noutbound = ["{hostile.outbound}"]\n')
+        yield hostile
+
+
+def upstream_lines(site: Site) -> list[str]:
+    return site.relay.log_lines("] upstream ")
+
+
+NESTED = b"[" * 30_000 + b"]" * 30_000
+
+TO_A_BATCH: dict[str, list[Answer]] = {
+    "pause-nan": [b'{"status": "busy", "retry_after": NaN}'],
+    "pause-infinite": [b'{"status": "busy", "retry_after": 1e999}'],
+    "pause-negative": [{"status": "busy", "retry_after": -1}],
+    "pause-bool": [{"status": "busy", "retry_after": True}],
+    "pause-text": [{"status": "busy", "retry_after": "1"}],
+    "pause-missing": [{"status": "busy"}],
+    "nested": [NESTED],
+    "nested-in-an-answer": [b'{"status": "busy", "retry_after": 1, "x": ' + NESTED + b"}"],
+    "huge": [b" " * 3_000_000],
+    "seq-a-number": [{"status": "accepted", "seq": 5, "duplicates": 0}],
+    "seq-text": [{"status": "accepted", "seq": ["1", "1"], "duplicates": 0}],
+    "of-another-batch": [{"status": "accepted", "seq": [1, 7], "duplicates": 0}],
+    "more-duplicates-than-messages": [{"status": "accepted", "seq": [1, 1], "duplicates": 2}],
+    "twice": [{"status": "refused", "reason": "\n"}, {"status": "busy", "retry_after": 0}],
+    "not-json": [b"\xff\xfe"],
+    "a-list": [b"[1]"],
+    "an-introduction": [CHAIN],
+}
+
+TO_AN_INQUIRY: dict[str, list[Answer]] = {
+    "chain-a-number": [CHAIN | {"chain": 5}],
+    "chain-of-numbers": [CHAIN | {"chain": [1]}],
+    "chain-of-lines": [CHAIN | {"chain": ["a\nb"]}],
+    "chain-long": [CHAIN | {"chain": ["x"] * 10_000}],
+    "complete-text": [CHAIN | {"complete": "yes"}],
+    "nested": [NESTED],
+    "huge": [b" " * 3_000_000],
+    "a-receipt": [{"status": "accepted", "seq": [1, 1], "duplicates": 0}],
+    "a-thousand-times": [CHAIN] * 1000,
+}
+
+
+def survives(old: Site, hostile: Hostile, sockets: Sockets) -> None:
+    """The relay says in a few lines that upstream is away, tries again and again, and goes on when it behaves."""
+    old.relay.start()
+    client = sockets.submitter(old.host.submit)
+    listener = sockets.listener(old.host.outbound)
+    assert client.ask(envelope("org.example.test.hostile", 0))["status"] == "accepted"
+    line = old.relay.wait_for_log("upstream", "away: ")
+    asked = hostile.asked
+    wait_until(lambda: hostile.asked >= asked + 4, "it is tried again and again")
+    assert len(upstream_lines(old)) <= 8, upstream_lines(old)
+    assert len(line) < 300
+    hostile.behave()
+    listener.wait_for(envelope("org.example.test.hostile", 0))
+    assert old.relay.settled()["published"] == 1
+    assert "Traceback" not in old.relay.running.stderr() + old.relay.log()
+    assert old.relay.stop() == 0
+
+
+@pytest.mark.parametrize("name", TO_A_BATCH)
+def test_whatever_upstream_answers_to_a_batch_the_link_is_away_and_tried_again(
+    old: Site, hostile: Hostile, sockets: Sockets, name: str
+) -> None:
+    hostile.take = lambda _: TO_A_BATCH[name]
+    survives(old, hostile, sockets)
+
+
+@pytest.mark.parametrize("name", TO_AN_INQUIRY)
+def test_whatever_upstream_says_it_is_the_link_is_away_and_tried_again(
+    old: Site, hostile: Hostile, sockets: Sockets, name: str
+) -> None:
+    hostile.introduce = lambda: TO_AN_INQUIRY[name]
+    survives(old, hostile, sockets)
+
+
+def test_upstream_may_put_off_a_batch_for_years_it_is_asked_again_soon(
+    old: Site, hostile: Hostile, sockets: Sockets
+) -> None:
+    hostile.take = lambda _: [{"status": "busy", "retry_after": 1e12}]
+    old.relay.start()
+    client = sockets.submitter(old.host.submit)
+    listener = sockets.listener(old.host.outbound)
+    assert client.ask(*numbered(1))["status"] == "accepted"
+    old.wait_for_upstream("joined")
+    wait_until(lambda: hostile.asked > 2, "it is asked who it is")
+    hostile.behave()
+    listener.wait_for(numbered(1)[0])
+
+
+FEW_FILES = 12
+"""Fewer than a relay has open, so that it gets no further one; more than it polls at once, which has the same limit."""
+
+
+def test_without_file_descriptors_the_link_is_away_until_there_are_some(old: Site, new: Site, sockets: Sockets) -> None:
+    chained(old, new)
+    client = sockets.submitter(old.host.submit)
+    listener = sockets.listener(old.host.outbound)
+    join(sockets.publisher(old.host.inbound), listener)
+    wait_until(lambda: client.ask(*numbered(1))["status"] == "accepted", "a receipt")
+    listener.expect(numbered(1))
+    before = resource.prlimit(old.relay.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(old.relay.pid, resource.RLIMIT_NOFILE, (FEW_FILES, before[1]))
+    new.relay.kill()
+    new.relay.start()
+    old.relay.wait_for_log("upstream", "away: Too many open files")
+    lines = len(upstream_lines(old))
+    assert client.ask(*numbered(1, 1))["status"] == "accepted"
+    resource.prlimit(old.relay.pid, resource.RLIMIT_NOFILE, before)
+    listener.expect(numbered(1, 1))
+    assert len(upstream_lines(old)) <= lines + 2
+    assert "Traceback" not in old.relay.running.stderr() + old.relay.log()
+    old.wait_for_upstream("joined")
+
+
+@pytest.fixture
+def resolver(old: Site) -> Iterator[Resolver]:
+    with contextlib.closing(Resolver(old.host)) as resolver:
+        old.relay.program = resolver.wrap("fedmsg-relay")
+        yield resolver
+
+
+UPSTREAM_BY_NAME = '[upstream]\nsubmit = ["tcp://up.example.org:9942"]\noutbound = ["tcp://up.example.org:3999"]\n'
+
+
+def test_a_silent_name_server_holds_up_neither_start_nor_receipts_of_a_chained_relay(
+    old: Site, resolver: Resolver, sockets: Sockets
+) -> None:
+    old.host.write("relay.toml", UPSTREAM_BY_NAME.replace("9942", old.host.submit.rpartition(":")[2]))
+    started = time.monotonic()
+    old.relay.start()
+    assert time.monotonic() - started < 5
+    assert resolver.asked()
+    client = sockets.submitter(old.host.submit)
+    slowest = 0.0
+    for number in range(20):
+        asked = time.monotonic()
+        assert client.ask(*numbered(1, number))["status"] == "accepted"
+        slowest = max(slowest, time.monotonic() - asked)
+    assert slowest < 1
+    old.relay.wait_for_log("upstream", "away: the name up.example.org did not resolve in time")
+    started = time.monotonic()
+    assert old.relay.stop() == 0
+    assert time.monotonic() - started < 5
+
+
+def test_check_config_does_not_wait_for_the_name_of_an_upstream(old: Site, resolver: Resolver) -> None:
+    old.host.write("relay.toml", UPSTREAM_BY_NAME.replace("9942", old.host.submit.rpartition(":")[2]))
+    ran = resolver.run("fedmsg-relay", "check-config", "--settings", old.host.settings_file)
+    assert ran.code == 0, ran.stderr
+    assert "would be chained to submit tcp://up.example.org" in ran.stdout
+    assert resolver.asked()
+    assert ran.seconds < 5
+
+
+def test_the_name_of_an_upstream_is_looked_up_anew_for_each_connection(
+    old: Site, new: Site, resolver: Resolver, sockets: Sockets
+) -> None:
+    """As after a move: a name leads to another address, and the relay has not been restarted."""
+    resolver.know(**{"up.example.org": "127.0.0.9"})
+    new.relay.start()
+    by_name = [address.replace("127.0.0.1", "up.example.org") for address in (new.host.submit, new.host.outbound)]
+    old.host.write("relay.toml", '[upstream]\nsubmit = ["{}"]\noutbound = ["{}"]\n'.format(*by_name))
+    old.relay.start()
+    old.relay.wait_for_log("upstream", "away: Connection refused")
+    resolver.know(**{"up.example.org": "127.0.0.1"})
+    old.wait_for_upstream("joined")
+    listener = sockets.listener(new.host.outbound)
+    assert sockets.submitter(old.host.submit).ask(*numbered(1))["status"] == "accepted"
+    listener.wait_for(numbered(1)[0])
+
+
+def test_a_link_sends_no_ping(old: Site) -> None:
+    """A libzmq at a full queue ends its process when it answers one after the connection was reset."""
+    port = old.host.port()
+    with socket.socket() as door:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        door.bind(("127.0.0.1", port))
+        door.listen()
+        door.settimeout(PATIENCE)
+        address = f"tcp://127.0.0.1:{port}"
+        old.host.write("relay.toml", f'[upstream]\nsubmit = ["{address}"]\noutbound = ["{address}"]\n')
+        old.relay.start()
+        with accept(door, b"ROUTER") as submit, accept(door, b"XPUB") as outbound:
+            # They say nothing, and the link ends when it has had enough of that.
+            said = [b"".join(iter(partial(each.recv, 65536), b"")) for each in (submit, outbound)]
+    assert b"FMR1?" in said[0]
+    assert b"fedmsg-relay-mirror." in said[1]
+    assert b"PING" not in b"".join(said)
+
+
+def accept(door: socket.socket, kind: bytes) -> socket.socket:
+    """Shake hands with the next one that connects."""
+    connection, _ = door.accept()
+    connection.settimeout(PATIENCE)
+    ready = b"\x05READY\x0bSocket-Type" + struct.pack(">I", len(kind)) + kind
+    greeting = b"\xff" + bytes(8) + b"\x7f\x03\x01" + b"NULL".ljust(20, b"\0") + bytes(32)
+    connection.sendall(greeting + b"\x04" + frame(ready)[1:])
+    return connection

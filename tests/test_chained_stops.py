@@ -1,0 +1,65 @@
+"""An upstream that stands still for longer than its link has patience, again and again, as on a swapping host."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from sites import Site, chained
+from wire import Message, Sockets, envelope, join
+
+
+class Stream:
+    """Submits messages, one after the other, until ended; each has got its receipt."""
+
+    def __init__(self, sockets: Sockets, address: str) -> None:
+        self.sent: list[Message] = []
+        self._client = sockets.submitter(address)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._flow)
+
+    @contextmanager
+    def flowing(self) -> Iterator[None]:
+        self._thread.start()
+        try:
+            yield
+        finally:
+            self._ended.set()
+            self._thread.join()
+
+    def _flow(self) -> None:
+        while not self._ended.wait(0.005):
+            message = envelope("org.example.test.stops", len(self.sent))
+            assert self._client.ask(message)["status"] == "accepted"
+            self.sent.append(message)
+
+
+@pytest.mark.timeout(900)
+def test_an_upstream_stopped_and_continued_again_and_again_ends_neither_relay(
+    old: Site, new: Site, sockets: Sockets, request: pytest.FixtureRequest
+) -> None:
+    stops: int = request.config.getoption("--stops")
+    chained(old, new)
+    listeners = [sockets.listener(site.host.outbound) for site in (old, new)]
+    join(sockets.publisher(old.host.inbound), *listeners)
+    stream = Stream(sockets, old.host.submit)
+    processes = [site.relay.running for site in (old, new)]
+
+    def stop_and_continue() -> None:
+        for _ in range(stops):
+            before = len(stream.sent)
+            processes[1].send_signal(signal.SIGSTOP)
+            old.wait_for_upstream("away")
+            assert len(stream.sent) > before + 100, "receipts all through"
+            processes[1].send_signal(signal.SIGCONT)
+            old.wait_for_upstream("joined")
+
+    with stream.flowing():
+        listeners[0].hear_while(stop_and_continue)
+    for listener in listeners:
+        listener.expect(stream.sent)
+    assert [process.alive() for process in processes] == [True, True]

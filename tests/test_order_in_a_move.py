@@ -1,0 +1,135 @@
+"""A long-running script while its relay moves: what it sends and what it spooled come out in order."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from harness import Host, Process, Relay, wait_until
+from spooled import deliver, waiting
+from wire import Sockets
+
+SCRIPT = """
+import os, time
+import fedmsg_relay as fedmsg
+INIT
+n = 0
+while True:
+    while not os.path.exists(f'go-{n}'):
+        time.sleep(0.01)
+    receipt = fedmsg.publish(topic='t', modname='test', msg={'n': n})
+    print(receipt.address or 'spooled', flush=True)
+    n += 1
+"""
+
+# In the manner of hooks, which hand everything they read back; by itself; and with an address of its own.
+HOOKS = """
+config = fedmsg.config.load_config([], None)
+config['active'] = True
+fedmsg.init(name='relay_inbound', **config)
+os.chdir('fedmsg.d/..')
+"""
+OWN = "fedmsg.init(relay_submit=fedmsg.config.load_config()['relay_submit'] + ['tcp://127.0.0.1:9'])"
+
+
+@dataclass
+class Mover:
+    """A script's host, its relay before and after the move, and what the script has been told."""
+
+    host: Host
+    old: Relay
+    new: Relay
+    listener: Sockets
+    script: Process | None = None
+    sent: int = 0
+
+    def start(self, init: str = "") -> None:
+        self.script = self.host.start("python", "-c", SCRIPT.replace("INIT", init))
+
+    def publish(self) -> str:
+        """Let the script publish one more; return who took it."""
+        assert self.script is not None
+        script = self.script
+        self.host.write(f"go-{self.sent}", "")
+        self.sent += 1
+        wait_until(lambda: script.stdout().count("\n") == self.sent or not script.alive(), "it has published")
+        assert script.alive(), script.stderr()
+        return script.stdout().splitlines()[-1]
+
+
+def point(mover: Mover, relay: Relay, inbound: bool) -> None:
+    mover.host.configure_submit()
+    values = {} if inbound else {"relay_submit": [relay.host.submit]}
+    mover.host.configure(inbound=relay.host.inbound, relay_spool=str(mover.host.spool), **values)
+
+
+@pytest.fixture
+def mover(host: Host, sockets: Sockets) -> Iterator[Mover]:
+    with contextlib.ExitStack() as stack:
+        hosts = [stack.enter_context(contextlib.closing(Host())) for _ in range(2)]
+        relays = [stack.enter_context(contextlib.closing(Relay(one))) for one in hosts]
+        for relay in relays:
+            relay.host.configure_submit()
+            relay.start()
+        yield Mover(host, relays[0], relays[1], sockets)
+
+
+@pytest.mark.parametrize("inbound", [False, True], ids=["submit", "inbound"])
+@pytest.mark.parametrize("back", ["gone", "back", "chained"])
+@pytest.mark.parametrize("init", ["", HOOKS], ids=["publish", "init"])
+def test_what_a_script_spooled_in_a_move_keeps_its_place(mover: Mover, init: str, back: str, inbound: bool) -> None:
+    point(mover, mover.old, inbound)
+    ear = mover.listener.listener(mover.new.host.outbound)
+    mover.start(init)
+    assert mover.publish().startswith("tcp://")
+    mover.old.stop()
+    assert [mover.publish(), mover.publish()] == ["spooled", "spooled"]
+    point(mover, mover.new, inbound)
+    if back == "chained":
+        new = mover.new.host
+        chain = f'[upstream]\nsubmit = ["{new.submit}"]\noutbound = ["{new.outbound}"]\n'
+        mover.old.host.settings_file.write_text(chain)
+    if back != "gone":
+        mover.old.start()
+    assert mover.publish() == "spooled", "the others still wait"
+    assert deliver(mover.host).code == 0
+    started = time.monotonic()
+    taken = [mover.publish(), mover.publish()]
+    assert taken == [mover.new.host.inbound if inbound else mover.new.host.submit] * 2
+    assert time.monotonic() - started < 2, "it does not look for the old relay first"
+    assert waiting(mover.host) == []
+
+    def heard() -> list[int]:
+        return [json.loads(body)["msg"]["n"] for _, body in ear.hear(0.1)]
+
+    wait_until(lambda: len(heard()) >= 5, "all that came after the old relay had stopped")
+    assert heard() == [1, 2, 3, 4, 5]
+
+
+def test_an_address_that_a_script_has_chosen_itself_stays(mover: Mover) -> None:
+    point(mover, mover.old, inbound=False)
+    mover.start(OWN)
+    mover.publish()
+    mover.old.stop()
+    assert mover.publish() == "spooled"
+    point(mover, mover.new, inbound=False)
+    assert deliver(mover.host).code == 0
+    mover.old.start()
+    assert mover.publish() == mover.old.host.submit
+
+
+def test_a_script_goes_on_as_before_while_somebody_is_writing_the_config(mover: Mover) -> None:
+    point(mover, mover.old, inbound=False)
+    mover.start()
+    mover.publish()
+    mover.old.stop()
+    assert mover.publish() == "spooled"
+    mover.old.start()
+    assert deliver(mover.host).code == 0
+    (mover.host.directory / "fedmsg.d" / "relay.py").write_text("config = dict(")
+    assert mover.publish() == mover.old.host.submit
