@@ -249,11 +249,22 @@ def test_what_was_set_aside_first_makes_room_for_what_comes_after_it(lonely: Hos
 
 
 def test_what_is_set_aside_is_bounded_in_bytes_too(lonely: Host) -> None:
-    for n in range(3):
-        os.truncate(put(lonely, b"", f"{n:020d}-1-1.msg"), 100 * 1024 * 1024)
-        assert deliver(lonely).stdout == "delivered 0, refused 1\n"
+    for n in range(10):
+        os.truncate(put(lonely, b"", f"{n:020d}-1-1.msg"), 30 * 1024 * 1024)
+    assert deliver(lonely).stdout == "delivered 0, refused 10\n"
     kept = [path.name for path in (lonely.spool / "refused").iterdir() if path.name[0] != "."]
-    assert sorted(kept) == [f"{n:020d}-1-1.msg" for n in (1, 2)]
+    assert sorted(kept) == [f"{n:020d}-1-1.msg" for n in range(2, 10)]
+
+
+def test_what_is_far_too_large_is_removed_and_takes_nobodys_place(lonely: Host) -> None:
+    put(lonely, b"garbage", f"{1:020d}-1-1.msg")
+    os.truncate(put(lonely, b"", f"{2:020d}-1-1.msg"), 2 * 1024**3)
+    assert deliver(lonely).stdout == "delivered 0, refused 2\n"
+    assert [path.name for path in (lonely.spool / "refused").iterdir() if path.name[0] != "."] == [f"{1:020d}-1-1.msg"]
+    put(lonely, b"other garbage", f"{1:020d}-1-1.msg")
+    assert deliver(lonely).stdout == "delivered 0, refused 1\n"
+    aside = {path.read_bytes() for path in (lonely.spool / "refused").iterdir() if path.name[0] != "."}
+    assert aside == {b"garbage", b"other garbage"}, "of one name, and both are there"
 
 
 def test_what_the_relays_own_limit_refuses_is_set_aside_too(host: Host, start_bus: StartBus) -> None:
@@ -268,14 +279,41 @@ def test_what_the_relays_own_limit_refuses_is_set_aside_too(host: Host, start_bu
     expect_texts(bus, ["one", "two"])
 
 
-@pytest.mark.parametrize("name", [".00000000000000000001-1-1.msg", "README", "1.msg.tmp", "one\nline\x1b.msg"])
-def test_other_names_are_ignored(submit_bus: Bus, name: str) -> None:
-    path = put(submit_bus.host, message("ignored"), name)
+@pytest.mark.parametrize("name", ["README", "1.msg.tmp", "one\nline\x1b.msg"])
+def test_what_has_another_name_is_set_aside_and_never_delivered(submit_bus: Bus, name: str) -> None:
+    path = put(submit_bus.host, message("no message"), name)
     assert shell(submit_bus.host, "good").code == 0
     ran = deliver(submit_bus.host)
-    assert (ran.code, ran.stdout, ran.stderr) == (0, "delivered 1, refused 0\n", "")
-    assert path.read_bytes() == message("ignored")
+    assert (ran.code, ran.stdout) == (0, "delivered 1, refused 0\n")
+    assert ran.one_error_line() == f"fedmsg-relay: {path.parent}: of what is no message 1 set aside"
+    assert (path.parent / "refused" / name).read_bytes() == message("no message")
     expect_texts(submit_bus, ["good"])
+
+
+def test_what_a_script_has_begun_is_left_alone_until_it_is_too_much(submit_bus: Bus) -> None:
+    host = submit_bus.host
+    begun = put(host, message("begun"), ".00000000000000000001-1-1.msg")
+    assert (deliver(host).stdout, deliver(host).stderr) == ("delivered 0, refused 0\n", "")
+    assert begun.read_bytes() == message("begun")
+    os.utime(begun, (2**32, 2**32))  # its owner may say that it is of the year 2106
+    for number in range(1500):
+        (host.spool / f".{number:020d}-2-1.msg").touch()
+    assert deliver(host).code == 0
+    assert len([path for path in host.spool.iterdir() if path.name[0] == "."]) == 1000
+
+
+def test_links_fifos_sparse_files_and_folders_are_put_away_and_the_line_says_how_many(lonely: Host) -> None:
+    for number in range(1100):
+        (lonely.spool / f"{number}.junk").symlink_to("/nowhere")
+    (lonely.spool / "empty").mkdir()
+    (lonely.spool / "full" / "within").mkdir(parents=True)
+    os.truncate(put(lonely, b"", "large"), 2 * 1024**3)
+    os.mkfifo(lonely.spool / "fifo.msg")
+    ran = deliver(lonely)
+    assert (ran.code, ran.stdout) == (0, "delivered 0, refused 0\n")
+    assert "1000 set aside, " in ran.one_error_line()
+    assert ran.one_error_line().endswith(" removed, 1 left as folders that are not empty")
+    assert sorted(path.name for path in lonely.spool.iterdir()) == ["full", "refused"]
 
 
 def test_a_name_that_is_not_utf8_breaks_no_listing(lonely: Host) -> None:

@@ -13,8 +13,10 @@ import pytest
 
 from fedmsg_relay import (
     accounting,
+    aside,
     body,
     client,
+    deliver,
     errors,
     health,
     limits,
@@ -172,7 +174,10 @@ def test_the_limits_of_journal_and_spool() -> None:
     assert f"The format is {state.FORMAT}." in told
     assert f"Of one `msg_id` the newest {window.NAMESAKES} messages" in page("docs/submit.md")
     assert f"queue of {outbound.SEND_QUEUE:,} messages" in told
-    assert f"A spool holds {spool.MAX_FILES:,} messages or {spool.MAX_BYTES // 2**30} GiB" in told
+    assert f"Each user may have {spool.MAX_FILES:,} messages or {spool.MAX_BYTES // 2**30} GiB waiting" in told
+    assert f"holds {aside.ASIDE_FILES} files and {aside.ASIDE_BYTES >> 20} MiB at most" in told
+    assert f"file of more than {aside.ASIDE_FILE_BYTES >> 20} MiB" in told
+    assert f"turns with {deliver.LOT} messages each" in told
     assert f"takes a message within {client.SPOOL_AFTER:g} s" in told
     for name in ("docs/journal.md", "docs/settings.md", "docs/commands.md"):
         assert f"`{spool.DIRECTORY}" in page(name)

@@ -195,6 +195,46 @@ def test_bytes_are_limited_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert [str(path) for path in tmp_path.iterdir()] == [first]
 
 
+@pytest.mark.parametrize(("entries", "expected"), [(9, False), (10, True), (1000, True)])
+def test_where_too_much_lies_about_to_look_at_a_message_of_ones_own_may_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entries: int, expected: bool
+) -> None:
+    monkeypatch.setattr(spool, "LOOK_ENTRIES", 10)
+    for number in range(entries):
+        (tmp_path / f"{number}.junk").touch()
+    assert spool.others_before(str(tmp_path)) == expected
+    assert len(spool.add(str(tmp_path), [(b"t", b"{}")])) == 1
+
+
+NOT_TEXT = {"NUL": b'{"a": 1}\0', "NUL within": b'{"a": "\0b"}', "beyond the limit": b'"' + b"x" * 2**24 + b'"'}
+
+
+@pytest.mark.parametrize("stdin", NOT_TEXT.values(), ids=NOT_TEXT.keys())
+@pytest.mark.parametrize("sh", ["sh", "bash"])
+def test_fedmsg_spool_refuses_what_it_could_not_spool_as_it_is(lonely: Host, sh: str, stdin: bytes) -> None:
+    options = ["--topic=a", "--modname=b"]
+    ran = lonely.run(
+        f"/bin/{sh}", locate("fedmsg-spool"), *options, stdin=stdin, env={"FEDMSG_SPOOL": str(lonely.spool)}
+    )
+    assert ran.code == EX_DATAERR
+    assert ran.one_error_line().endswith("; not sent")
+    assert list(lonely.spool.iterdir()) == []
+
+
+@pytest.mark.parametrize("sh", ["sh", "bash"])
+def test_fedmsg_spool_takes_no_more_of_stdin_than_a_message_may_have(lonely: Host, sh: str) -> None:
+    command = f"yes | {{ ulimit -v 300000; exec {sh} {locate('fedmsg-spool')} --topic=a --modname=b; }}"
+    ran = lonely.run("/bin/sh", "-c", command, env={"FEDMSG_SPOOL": str(lonely.spool)})
+    assert (ran.code, ran.one_error_line()) == (65, "fedmsg-spool: the message is larger than 16 MiB; not sent")
+
+
+def test_what_stdin_has_is_spooled_byte_for_byte(lonely: Host) -> None:
+    message = '{"a":\t"é\\u0000",\n\n"b": [1 ]}\n\n'.encode()
+    options = ["--topic=a", "--modname=b"]
+    assert lonely.run("fedmsg-spool", *options, stdin=message, env={"FEDMSG_SPOOL": str(lonely.spool)}).code == 0
+    assert waiting(lonely)[0].read_bytes().split(b"\n", 6)[6] == message
+
+
 def test_a_batch_that_does_not_fit_is_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spool, "MAX_FILES", 3)
     with pytest.raises(spool.SpoolError, match="is full"):

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import zmq
 
 from fedmsg_relay import client, spool
 from fedmsg_relay.errors import EX_DATAERR, EX_UNAVAILABLE
 from harness import Host, Process, Ran, Relay, locate, wait_until
-from spooled import BOUND, WAYS, deliver, expect_texts, log, message, put, put_first, waiting
-from wire import Bus, StartBus
+from spooled import BOUND, WAYS, deliver, expect_texts, log, message, put, put_first, shell, waiting
+from wire import Bus, StartBus, accepted
 
 WRITER, DELIVERER = 65534, 64321
 """Users of the tests that need two."""
@@ -85,6 +89,144 @@ def test_what_who_delivers_can_not_read_is_set_aside_and_holds_up_nothing(lonely
     assert f"{closed} is set aside: it can not be read" in ran.one_error_line()
     assert (lonely.spool / "refused" / closed.name).exists()
     assert log(lonely, "straight to the relay").stderr == ""
+
+
+JUNK: dict[str, Callable[[Host], list[Path]]] = {
+    "messages beyond any quota": lambda host: [put(host, b"", f"{n:020d}-1-1.msg") for n in range(10_001)],
+    "a sparse file": lambda host: [sparse(host, f"{0:020d}-1-1.msg")],
+    "a sparse file of another name": lambda host: [sparse(host, "large")],
+    "files of other names": lambda host: [put(host, b"", f"{n}.junk") for n in range(10_001)],
+    "files that were begun": lambda host: [put(host, b"", f".{n:020d}-1-1.msg") for n in range(10_001)],
+}
+
+
+def sparse(host: Host, name: str) -> Path:
+    path = put(host, b"", name)
+    os.truncate(path, 2 * 1024**3)
+    return path
+
+
+@as_root
+@pytest.mark.parametrize("junk", JUNK)
+def test_whatever_a_user_puts_there_others_can_spool(lonely: Host, junk: str) -> None:
+    for number in range(61):  # so many that sizes are added up
+        put(lonely, message("mine"), f"{number:020d}-2-1.msg")
+    for path in JUNK[junk](lonely):
+        os.chown(path, WRITER, WRITER)
+    before = len(waiting(lonely))
+    for number, way in enumerate(WAYS.values(), 1):
+        ran = way(lonely, "hello")
+        assert ran.code == 0, ran.stderr
+        assert ran.seconds < BOUND
+        assert len(waiting(lonely)) == before + number
+
+
+@as_root
+@pytest.mark.parametrize("way", WAYS)
+def test_a_user_has_a_quota_of_bytes_that_counts_what_a_file_says(lonely: Host, way: str) -> None:
+    for number in range(61):
+        put(lonely, message("mine"), f"{number:020d}-2-1.msg")
+    sparse(lonely, f"{0:020d}-1-1.msg")
+    assert "is full for this user" in WAYS[way](lonely, "too much").stderr
+
+
+@as_root
+def test_where_only_others_messages_wait_a_script_sends_at_once(host: Host, start_bus: StartBus) -> None:
+    host.configure_submit()
+    start_bus()
+    os.chown(put_first(host), WRITER, WRITER)
+    assert log(host, "at once").stderr == ""
+    assert shell(host, "mine").code == 0
+    assert "1 spooled" in log(host, "behind mine").stderr
+
+
+@contextlib.contextmanager
+def picky_relay(host: Host, answer: Callable[[bytes], dict[str, Any] | None]) -> Iterator[list[str]]:
+    """A submit that answers a batch as its last body that is answered otherwise says; the texts that it took."""
+    taken: list[str] = []
+    done = threading.Event()
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    router = context.socket(zmq.ROUTER)
+    address = f"tcp://127.0.0.1:{host.port()}"
+    host.configure_submit([address])
+    router.bind(address)
+
+    def serve() -> None:
+        while not done.is_set():
+            if not router.poll(50):
+                continue
+            identity, empty, version, *rest = router.recv_multipart()
+            answers = [answer(body) for body in rest[1::2]]
+            if None in answers:
+                continue
+            reply = next((a for a in answers if a and a["status"] != "accepted"), accepted(1, len(answers)))
+            if reply["status"] == "accepted":
+                taken.extend(json.loads(body)["msg"]["log"] for body in rest[1::2])
+            router.send_multipart([identity, empty, version, json.dumps(reply).encode()])
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield taken
+    finally:
+        done.set()
+        thread.join()
+        context.destroy(linger=0)
+
+
+POISON: dict[str, dict[str, Any] | None] = {
+    "no answer": None,
+    "busy": {"status": "busy", "retry_after": 0.1},
+}
+
+
+@as_root
+@pytest.mark.parametrize("poison", POISON)
+def test_a_message_that_no_relay_takes_holds_up_its_own_user_alone_and_in_order(lonely: Host, poison: str) -> None:
+    with picky_relay(lonely, lambda body: POISON[poison] if b"poison" in body else accepted(1, 1)) as taken:
+        for number, text in enumerate(["first", "second", "poison", "third"]):
+            os.chown(put(lonely, message(text), f"{number:020d}-1-1.msg"), WRITER, WRITER)
+        for number in range(250):
+            put(lonely, message(str(number)), f"{number:020d}-2-1.msg")
+        delivery = lonely.start("fedmsg-relay", "spool", "deliver", "--patience", "12")
+        wait_until(lambda: len(taken) == 252, "all but the poison and what is behind it")
+        assert delivery.wait(60) == EX_UNAVAILABLE
+        assert "252 delivered, 0 refused, 2 stay" in delivery.stderr()
+    assert [text for text in taken if not text.isdecimal()] == ["first", "second"]
+    assert [text for text in taken if text.isdecimal()] == [str(number) for number in range(250)]
+    assert [json.loads(path.read_bytes().split(b"\n", 2)[2])["msg"]["log"] for path in waiting(lonely)] == [
+        "poison",
+        "third",
+    ]
+
+
+@as_root
+def test_users_take_turns_so_that_who_has_much_holds_up_nobody(lonely: Host) -> None:
+    with picky_relay(lonely, lambda _: accepted(1, 1)) as taken:
+        for number in range(1000):
+            os.chown(put(lonely, message(f"{number}"), f"{number:020d}-1-1.msg"), WRITER, WRITER)
+        put(lonely, message("one of mine"), f"{2000:020d}-1-1.msg")
+        assert deliver(lonely).stdout == "delivered 1001, refused 0\n"
+    assert taken.index("one of mine") <= 100
+    assert [text for text in taken if text.isdecimal()] == [str(number) for number in range(1000)]
+
+
+def test_tries_in_vain_leave_nothing_open(lonely: Host) -> None:
+    with picky_relay(lonely, lambda _: {"status": "busy", "retry_after": 0.1}):
+        for number in range(30):
+            put(lonely, message(str(number)), f"{number:020d}-1-1.msg")
+        script = (
+            "import os, sys, fedmsg_relay.deliver as d, fedmsg_relay.client as c, fedmsg_relay.config as g\n"
+            "d.FIRST_PAUSE = d.LONGEST_PAUSE = 0.01; c.DEFAULT_TIMEOUT = 0.2; opened = []\n"
+            "def again(self, waiting, real=d._Run._round):\n"
+            "    opened.append((len(os.listdir('/proc/self/fd')), len(os.listdir('/proc/self/task'))))\n"
+            "    return real(self, waiting)\n"
+            "d._Run._round = again\n"
+            "try: d.deliver(g.load_config(), sys.argv[1], 8.0)\n"
+            "except c.NoRelayError: print(len(opened) > 2 and max(opened[1:]) <= max(opened[:2]), opened)\n"
+        )
+        ran = lonely.run("python", "-c", script, lonely.spool)
+    assert ran.stdout.startswith("True"), ran.stdout + ran.stderr
 
 
 def test_what_twenty_scripts_spool_at_once_arrives_complete_and_once(host: Host, start_bus: StartBus) -> None:

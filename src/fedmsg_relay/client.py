@@ -213,7 +213,7 @@ class Publisher:
 
     def _others_wait(self) -> bool:
         try:
-            return bool(spool.pending(self._spool))
+            return spool.others_before(self._spool)
         except OSError as error:
             raise spool.SpoolError(f"the spool {self._spool} can not be read: {error.strerror}; not sent") from error
 

@@ -1,35 +1,36 @@
-"""Delivers the spool to a relay: in order, each message once, with patience."""
+"""Delivers the spool to a relay: each user's messages in order, each once, with patience; no user waits for another."""
 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import stat
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from fedmsg_relay import client, spool
+from fedmsg_relay.aside import SET_ASIDE, Aside
+from fedmsg_relay.connection import InboundConnection, Message
 from fedmsg_relay.errors import NoRelayError, NotWellFormedError, RefusedError, RelayError, say
 from fedmsg_relay.message import DEFAULT_MAX_MESSAGE_SIZE, fault
 
 LOT = 100
 LOT_BYTES = 1024 * 1024
-"""Files, and bytes, that go together."""
-
-LEFTOVER_SECONDS = 3600.0
-"""Age at which a file that was never finished is removed."""
+"""Files of one user, and bytes, that go together."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 15.0
-"""Seconds between two tries while no relay answers: doubled each time."""
+"""Seconds between two rounds while no relay answers: doubled each time."""
 
-SET_ASIDE = "refused"
-"""Folder within the spool for what no relay will ever take; an operator looks at it, nothing else does."""
 
-ASIDE_FILES, ASIDE_BYTES = 1000, 256 * 1024 * 1024
-"""What that folder holds at most, once a lot is delivered: what was set aside first makes room."""
+SHORTEST_CLOSE = 0.01
+"""Seconds for closing after a fault: nothing is to be waited for."""
+
+
+class NobodyAnswersError(NoRelayError):
+    """There is no relay at all, so there is none for anybody."""
 
 
 class Delivered(NamedTuple):
@@ -62,123 +63,161 @@ def deliver(config: Mapping[str, Any], path: str, patience: float) -> Delivered:
     client.refuse_to_sign(config)
     run = _Run(config, path, time.monotonic() + patience)
     with _alone(path):
-        run.remove_leftovers()
-        while names := [name for name in spool.pending(path) if name not in run.left]:
-            run.deliver(names[:LOT])
-            run.make_room_aside()
-    return Delivered(run.delivered, run.refused + len(run.left))
+        run.aside.tidy()
+        run.deliver()
+    return Delivered(run.delivered, run.refused)
 
 
 class _Run:
-    """One run over the spool; ``left`` is what it could neither deliver nor set aside, and must not try again."""
+    """One run over the spool."""
 
     def __init__(self, config: Mapping[str, Any], path: str, deadline: float) -> None:
-        self.delivered = self.refused = 0
-        self.left: set[str] = set()
+        self.delivered = 0
+        self.aside = Aside(path)
+        self._left: set[str] = set()
+        """What can neither be delivered nor set aside, and must not be tried again."""
         self._config = config
         self._path = path
-        self._aside = os.path.join(path, SET_ASIDE)
         self._deadline = deadline
 
-    def deliver(self, names: list[str]) -> None:
-        """Deliver some files as one batch; where it is refused, one by one, to find which."""
-        readable: dict[str, tuple[bytes, bytes]] = {}
-        size = 0
+    @property
+    def refused(self) -> int:
+        """Messages that no relay will take."""
+        return self.aside.messages + len(self._left)
+
+    def deliver(self) -> None:
+        """Deliver everything, in rounds: while no relay takes it, after a pause that becomes longer."""
+        pause = FIRST_PAUSE
+        while waiting := _waiting(self._path, self._left):
+            before = self.delivered
+            fault = self._round(waiting)
+            self.aside.make_room()
+            if fault is None:
+                continue
+            if self.delivered > before:
+                pause = FIRST_PAUSE
+            if time.monotonic() + pause > self._deadline:
+                stay = len(spool.pending(self._path))
+                summary = f"{self.delivered} delivered, {self.refused} refused, {stay} stay in {self._path}"
+                raise NoRelayError(f"{summary}: {fault}") from fault
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _round(self, waiting: list[list[str]]) -> NoRelayError | None:
+        """Let users take turns with a lot each. Of whom one is not taken, the others wait for the next round.
+
+        Returns:
+            Why something was not taken.
+        """
+        fault = None
+        turns = deque(waiting)
+        while turns:
+            names = turns.popleft()
+            try:
+                done = self._deliver_lot(names[:LOT])
+            except NobodyAnswersError as error:
+                return error
+            except NoRelayError as error:
+                fault = error
+            else:
+                if rest := names[done:]:
+                    turns.append(rest)
+        return fault
+
+    def _deliver_lot(self, names: list[str]) -> int:
+        """Deliver the first of some files; return how many these were."""
+        lot: dict[str, Message] = {}
+        size = done = 0
         for name in names:
+            done += 1
             try:
                 content = spool.read(self._path, name, DEFAULT_MAX_MESSAGE_SIZE + 4096)
-                readable[name] = _message(self._config, content)
+                lot[name] = _message(self._config, content)
             except FileNotFoundError:
                 continue  # its owner took it back
             except OSError as error:
                 self._set_aside(name, f"it can not be read: {error.strerror}")
             except ValueError as error:
                 self._set_aside(name, str(error))
+            except MemoryError:
+                self._hand_over(lot)
+                raise NoRelayError(f"there is not enough memory for {name}") from None
             else:
                 size += len(content)
             if size > LOT_BYTES:
                 break
-        if not readable:
+        self._hand_over(lot)
+        return done
+
+    def _hand_over(self, lot: dict[str, Message]) -> None:
+        """Hand over a lot; where it is refused, or not taken, what is left of it one by one, to find which it is."""
+        if not lot:
             return
         try:
-            self._send(list(readable.values()))
-        except (NotWellFormedError, RefusedError) as error:
-            if len(readable) == 1:
-                self._set_aside(next(iter(readable)), str(error))
-                return
-            for name in readable:
-                self.deliver([name])
-            return
-        for name in readable:
+            self._send(list(lot.values()))
+        except (NotWellFormedError, RefusedError, NoRelayError) as error:
+            rest = self._remove(lot, error.sent)
+            if isinstance(error, NobodyAnswersError):
+                raise
+            if len(lot) > 1:
+                for name, message in rest.items():
+                    self._hand_over({name: message})
+            elif isinstance(error, NoRelayError):
+                raise
+            else:
+                self._set_aside(next(iter(rest)), str(error))
+        else:
+            self._remove(lot, len(lot))
+
+    def _remove(self, lot: dict[str, Message], number: int) -> dict[str, Message]:
+        """Remove the first of a lot, which a relay has taken; return the others."""
+        for name in list(lot)[:number]:
             with suppress(FileNotFoundError):
                 os.unlink(os.path.join(self._path, name))
-        self.delivered += len(readable)
+        self.delivered += number
+        return dict(list(lot.items())[number:])
 
-    def remove_leftovers(self) -> None:
-        """Remove what scripts that were killed had begun to write, long ago."""
-        begun = [e for e in os.scandir(self._path) if e.name.startswith(".") and e.name.endswith(spool.SUFFIX)]
-        for entry in begun:
-            with suppress(OSError):
-                if time.time() - entry.stat(follow_symlinks=False).st_mtime > LEFTOVER_SECONDS:
-                    os.unlink(entry.path)
-
-    def make_room_aside(self) -> None:
-        """Remove what was set aside first, as far as it is too much."""
-        aside = []
-        for entry in _files(self._aside):
-            with suppress(FileNotFoundError):  # an operator is removing it
-                found = entry.stat(follow_symlinks=False)
-                # The change time is that of the renaming; names are anybody's choice.
-                aside.append((found.st_ctime_ns, entry.path, found.st_size))
-        kept = removed = 0
-        for number, (_, path, size) in enumerate(sorted(aside, reverse=True)):
-            kept += size
-            if number >= ASIDE_FILES or kept > ASIDE_BYTES:
-                with suppress(FileNotFoundError):
-                    os.unlink(path)
-                removed += 1
-        if removed:
-            limit = f"{ASIDE_FILES} files and {ASIDE_BYTES >> 20} MiB"
-            say(f"fedmsg-relay: {self._aside}: removed the {removed} oldest: it holds at most {limit}")
-
-    def _send(self, messages: list[tuple[bytes, bytes]]) -> None:
-        """Hand messages to a relay, trying again while there is time."""
-        pause = FIRST_PAUSE
-        while True:
-            connection = client.connection(self._config)
-            try:
-                left = self._deadline - time.monotonic()
-                connection.send(messages, max(1.0, min(client.DEFAULT_TIMEOUT, left)))
-                # Over inbound only now it is known that the connection has taken them.
-                connection.close(client.DEFAULT_TIMEOUT)
-            except NoRelayError as error:
-                if time.monotonic() + pause > self._deadline:
-                    waiting = len(spool.pending(self._path))
-                    summary = f"{self.delivered} delivered, {self.refused} refused, {waiting} stay in {self._path}"
-                    raise NoRelayError(f"{summary}: {error}") from error
-            else:
-                return
-            time.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+    def _send(self, messages: list[Message]) -> None:
+        """Hand messages to a relay, and leave nothing open of the try."""
+        connection = client.connection(self._config)
+        try:
+            left = self._deadline - time.monotonic()
+            connection.send(messages, max(1.0, min(client.DEFAULT_TIMEOUT, left)))
+        except BaseException as error:
+            with suppress(NoRelayError):
+                connection.close(SHORTEST_CLOSE)
+            if isinstance(error, NoRelayError) and not connection.address:
+                raise NobodyAnswersError(str(error)) from error
+            if isinstance(error, RelayError) and isinstance(connection, InboundConnection):
+                error.sent = 0  # it was for the connection, which is closed
+            raise
+        # Over inbound only now it is known that the connection has taken them.
+        connection.close(client.DEFAULT_TIMEOUT)
 
     def _set_aside(self, name: str, why: str) -> None:
         try:
-            os.rename(os.path.join(self._path, name), os.path.join(self._aside, name))
+            self.aside.put_message(name)
         except OSError as error:
-            self._leave(name, f"{why}; it can not be set aside: {error.strerror}")
+            self._left.add(name)
+            say(f"fedmsg-relay: {self._path}/{name} stays: {why}; it can not be set aside: {error.strerror}")
         else:
-            self.refused += 1
             say(f"fedmsg-relay: {self._path}/{name} is set aside: {why}")
 
-    def _leave(self, name: str, why: str) -> None:
-        self.left.add(name)
-        say(f"fedmsg-relay: {self._path}/{name} stays: {why}")
 
-
-def _files(folder: str) -> Iterator[os.DirEntry[str]]:
-    """What is in a folder, but no folders and nothing hidden."""
-    with os.scandir(folder) as entries:
-        yield from (e for e in entries if e.name[0] != "." and not e.is_dir(follow_symlinks=False))
+def _waiting(path: str, left: set[str]) -> list[list[str]]:
+    """List what waits, oldest first, for each user apart; of one user no more than a quota holds."""
+    users: dict[int, list[str]] = {}
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if not spool.is_message(entry) or entry.name in left:
+                continue
+            with suppress(FileNotFoundError):  # its owner took it back
+                names = users.setdefault(entry.stat(follow_symlinks=False).st_uid, [])
+                names.append(entry.name)
+                if len(names) > 2 * spool.MAX_FILES:
+                    names.sort()
+                    del names[spool.MAX_FILES :]
+    return sorted(sorted(names)[: spool.MAX_FILES] for names in users.values() if names)
 
 
 def _message(config: Mapping[str, Any], content: bytes) -> tuple[bytes, bytes]:
@@ -199,13 +238,16 @@ def _message(config: Mapping[str, Any], content: bytes) -> tuple[bytes, bytes]:
     if len(fields) != 6:
         raise ValueError("lines are missing")
     modname, name, timestamp, msg_id, username = (field.decode() for field in fields[:5])
-    try:
-        msg = json.loads(fields[5])
-    except RecursionError as error:
-        raise ValueError("nested too deep") from error
-    wrapped = client.envelope(config, 1, name, msg, modname)
+    if reason := fault(b"", fields[5]):
+        raise ValueError(f"msg: {reason}")
+    wrapped = client.envelope(config, 1, name, None, modname)
     wrapped.update(timestamp=int(timestamp), msg_id=msg_id, username=username)
-    return client.encode(wrapped)
+    topic, body = client.encode(wrapped)
+    # As it is: to make objects of it may take 60 times its size.
+    body = body.replace(b'"msg":null', b'"msg":' + fields[5].strip(), 1)
+    if reason := fault(topic, body):
+        raise ValueError(reason)
+    return topic, body
 
 
 @contextmanager

@@ -11,16 +11,20 @@ The first line is ``fedmsg-spool 1 message``, then a line with the topic, then t
 config can not be read, ``fedmsg-spool 1 msg``, then lines with modname, topic, timestamp, msg_id and user name, then
 the JSON that becomes ``msg`` when it is delivered.
 
+A message is a regular file whose name ends in ``.msg``; it belongs to the user whose file it is. Each user has a quota,
+and the promise of order, of their own: nobody's files count for anybody else, or are waited for. What is no message is
+put away by the delivery.
+
 This module is on the path of one-off scripts: it imports only what that needs.
 """
 
 from __future__ import annotations
 
-import itertools
 import os
 import stat
 import time
 from collections.abc import Mapping, Sequence
+from itertools import count, islice
 from typing import Any
 
 from fedmsg_relay.errors import NoRelayError
@@ -29,14 +33,17 @@ DIRECTORY = "/var/spool/fedmsg-relay"
 SUFFIX = ".msg"
 MAX_FILES = 10_000
 MAX_BYTES = 1024 * 1024 * 1024
-"""Files and bytes a spool holds at most; a message beyond that is not spooled, and its script fails and says so."""
+"""Messages, and bytes of them, that a user may have waiting; beyond that a script fails and says so."""
+
+LOOK_ENTRIES = 4 * MAX_FILES
+"""Entries of the directory that a script looks at at most: there may be any number of somebody else's."""
 
 AHEAD = 2 * 86_400_000_000_000
 """Nanoseconds that the name of a waiting message may be ahead of the clock, which has then been stepped back."""
 
 HEADER = b"fedmsg-spool 1 "
 
-_numbers = itertools.count(1)
+_numbers = count(1)
 _newest = 0
 
 
@@ -64,16 +71,46 @@ def pending(path: str) -> list[str]:
         path: of the spool.
 
     Returns:
-        File names, in order of delivery.
+        File names, oldest first.
     """
     with os.scandir(path) as entries:
-        return sorted(entry.name for entry in entries if _is_message(entry))
+        return sorted(entry.name for entry in entries if is_message(entry))
 
 
-def _is_message(entry: os.DirEntry[str]) -> bool:
-    """Anybody may have put there anything else, under names that no terminal should show; that is nobody's message."""
+def others_before(path: str) -> bool:
+    """Look whether messages of this user wait, which one that is sent now would overtake.
+
+    Args:
+        path: of the spool.
+
+    Returns:
+        Whether any waits; where there is so much that it can not be seen, one may.
+    """
+    seen = 0
+    with os.scandir(path) as entries:
+        for seen, entry in enumerate(islice(entries, LOOK_ENTRIES), 1):  # noqa: B007 -- how many it were
+            if is_message(entry) and _own(entry) is not None:
+                return True
+    return seen == LOOK_ENTRIES
+
+
+def is_message(entry: os.DirEntry[str]) -> bool:
+    """Say whether it may be a message: anybody may put there anything else, under names that no terminal should show.
+
+    Args:
+        entry: of the spool.
+    """
     name = entry.name
     return name.endswith(SUFFIX) and name[0] != "." and name.isprintable() and entry.is_file(follow_symlinks=False)
+
+
+def _own(entry: os.DirEntry[str]) -> os.stat_result | None:
+    """What is known of a file of this user."""
+    try:
+        found = entry.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return None  # delivered in this very moment
+    return found if found.st_uid == os.geteuid() else None
 
 
 def add(path: str, messages: Sequence[tuple[bytes, bytes]]) -> list[str]:
@@ -108,19 +145,21 @@ def add(path: str, messages: Sequence[tuple[bytes, bytes]]) -> list[str]:
 
 
 def _refuse_when_full(path: str, files: int, size: int) -> int:
-    """Look what is there; return the time in the name of the newest message."""
+    """Look what this user has there; return the time in the name of their newest message."""
     present = newest = 0
     latest = time.time_ns() + AHEAD
-    for entry in os.scandir(path):
-        if entry.name[20:21] == "-" and entry.name[:20].isdecimal() and newest < int(entry.name[:20]) < latest:
-            newest = int(entry.name[:20])
-        try:
-            size += entry.stat(follow_symlinks=False).st_size
-        except FileNotFoundError:
-            continue  # delivered, or renamed, in this very moment
-        present += 1
+    with os.scandir(path) as entries:
+        for entry in islice(entries, LOOK_ENTRIES):
+            if not is_message(entry) or (found := _own(entry)) is None:
+                continue
+            present += 1
+            size += found.st_size
+            if entry.name[20:21] == "-" and entry.name[:20].isdecimal() and newest < int(entry.name[:20]) < latest:
+                newest = int(entry.name[:20])
     if present + files > MAX_FILES or size > MAX_BYTES:
-        raise SpoolError(f"the spool {path} is full ({present} files, no room for {files} more); not sent")
+        raise SpoolError(
+            f"the spool {path} is full for this user ({present} messages wait, no room for {files} more); not sent"
+        )
     return newest
 
 

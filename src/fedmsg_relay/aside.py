@@ -1,0 +1,129 @@
+"""Where the delivery puts what it can not deliver: a folder within the spool that only who delivers can enter.
+
+An operator looks at it, nothing else does. Who delivers owns the spool, so any file of anybody can be moved there or
+removed, and any empty folder; what is in somebody's folder can not be, and such a folder stays, uncounted.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections import Counter
+from contextlib import suppress
+
+from fedmsg_relay import spool
+from fedmsg_relay.errors import say
+from fedmsg_relay.message import DEFAULT_MAX_MESSAGE_SIZE
+
+SET_ASIDE = "refused"
+
+ASIDE_FILES, ASIDE_BYTES = 1000, 256 * 1024 * 1024
+"""What that folder holds at most, once a lot is delivered: what was set aside first makes room."""
+
+ASIDE_FILE_BYTES = 2 * DEFAULT_MAX_MESSAGE_SIZE
+"""What is larger is removed: it is no message, and would take the place of all others."""
+
+LEFTOVER_SECONDS = 3600.0
+"""Age at which a file that was never finished is removed."""
+
+LEFTOVER_FILES = 1000
+"""Files a user may have begun; what is beyond that is removed at any age."""
+
+
+class Aside:
+    """The folder of what can not be delivered.
+
+    Args:
+        path: of the spool.
+
+    Attributes:
+        messages: files of messages that were set aside.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.messages = 0
+        self._path = path
+        self._folder = os.path.join(path, SET_ASIDE)
+
+    def tidy(self) -> None:
+        """Put away what is no message, and remove what scripts that were killed had begun to write, long ago."""
+        begun: Counter[int] = Counter()
+        moved = removed = stay = 0
+        with os.scandir(self._path) as entries:
+            for entry in entries:
+                if entry.name == SET_ASIDE or spool.is_message(entry):
+                    continue
+                with suppress(FileNotFoundError):
+                    found = entry.stat(follow_symlinks=False)
+                    begun[found.st_uid] += entry.name[0] == "."
+                    if entry.name[0] == "." and not _is_leftover(found, begun[found.st_uid]):
+                        continue
+                    if stat.S_ISDIR(found.st_mode):
+                        stay += not _remove_folder(entry.path)
+                    elif entry.name[0] == "." or moved == ASIDE_FILES:
+                        os.unlink(entry.path)
+                        removed += entry.name[0] != "."
+                    else:
+                        moved += self._put(entry.name, found)
+        counts = {"set aside": moved, "removed": removed, "left as folders that are not empty": stay}
+        if told := ", ".join(f"{number} {what}" for what, number in counts.items() if number):
+            say(f"fedmsg-relay: {self._path}: of what is no message {told}")
+
+    def put_message(self, name: str) -> None:
+        """Set one file aside.
+
+        Args:
+            name: the file's, in the spool.
+
+        Raises:
+            OSError: it can not be moved.
+        """
+        self._put(name, os.lstat(os.path.join(self._path, name)))
+        self.messages += 1
+
+    def make_room(self) -> None:
+        """Remove what was set aside first, as far as it is too much."""
+        aside = []
+        with os.scandir(self._folder) as entries:
+            for entry in entries:
+                if entry.name[0] == "." or entry.is_dir(follow_symlinks=False):
+                    continue
+                with suppress(FileNotFoundError):  # an operator is removing it
+                    found = entry.stat(follow_symlinks=False)
+                    # The change time is that of the renaming; names are anybody's choice.
+                    aside.append((found.st_ctime_ns, entry.path, found.st_size))
+        kept = removed = 0
+        for number, (_, path, size) in enumerate(sorted(aside, reverse=True)):
+            kept += size
+            if number >= ASIDE_FILES or kept > ASIDE_BYTES:
+                with suppress(FileNotFoundError):
+                    os.unlink(path)
+                removed += 1
+        if removed:
+            limit = f"{ASIDE_FILES} files and {ASIDE_BYTES >> 20} MiB"
+            say(f"fedmsg-relay: {self._folder}: removed the {removed} oldest: it holds at most {limit}")
+
+    def _put(self, name: str, found: os.stat_result) -> bool:
+        """Move a file into the folder, or remove it where it is too large; return whether it was moved."""
+        source, target = os.path.join(self._path, name), os.path.join(self._folder, name)
+        if found.st_size > ASIDE_FILE_BYTES:
+            os.unlink(source)
+            return False
+        if os.path.lexists(target):  # of somebody who chose the same name
+            target = os.path.join(self._folder, f"{time.time_ns()}{spool.SUFFIX}")
+        os.rename(source, target)
+        return True
+
+
+def _is_leftover(found: os.stat_result, number: int) -> bool:
+    # The change time: anybody may set the other one to the year 2100.
+    return number > LEFTOVER_FILES or time.time() - found.st_ctime > LEFTOVER_SECONDS
+
+
+def _remove_folder(path: str) -> bool:
+    try:
+        os.rmdir(path)
+    except OSError:
+        return False
+    return True
