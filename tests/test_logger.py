@@ -14,8 +14,9 @@ from typing import IO, Any
 import pytest
 
 import stock
+from fedmsg_relay.errors import EX_UNAVAILABLE
 from fedmsg_relay.submit import MAX_MESSAGES
-from harness import Host, locate, wait_until
+from harness import Host, Ran, locate, wait_until
 from logged import bodies, expect_logged, log
 from spooled import waiting
 from wire import Bus, Sockets, StartBus
@@ -252,6 +253,34 @@ def test_a_faulty_line_is_named_and_how_many_were_spooled_before_it(lonely: Host
     assert ran.code == 65
     assert ran.one_error_line().endswith("stopped at line 3 of stdin, before it 0 were sent and 2 spooled")
     assert len(waiting(lonely)) == 2
+
+
+def without_end(host: Host, *options: str) -> Ran:
+    """What fedmsg-logger makes of input that never ends, after two lines, with 400 MB of memory."""
+    logger = " ".join([locate("fedmsg-logger"), *options])
+    command = f"{{ echo 1; echo 2; cat /dev/zero; }} | {{ ulimit -v 400000; exec {logger}; }}"
+    return host.run("/bin/sh", "-c", command)
+
+
+def test_a_line_without_end_stops_at_the_limit_and_what_came_before_is_sent(shared_bus: Bus) -> None:
+    ran = without_end(shared_bus.host)
+    assert ran.code == 65
+    said = "the line is larger than 16 MiB, not sent; stopped at line 3 of stdin, before it 2 were sent and 0 spooled"
+    assert ran.one_error_line() == f"fedmsg-logger: {said}"
+    expect_logged(shared_bus, [{"log": "1"}, {"log": "2"}])
+
+
+def test_json_without_end_stops_at_the_limit_and_nothing_is_sent(shared_bus: Bus) -> None:
+    ran = without_end(shared_bus.host, "--json-input")
+    assert (ran.code, ran.one_error_line()) == (65, "fedmsg-logger: the input is larger than 16 MiB, not sent")
+    expect_logged(shared_bus, [])
+
+
+def test_without_memory_for_a_message_it_says_so_in_one_line(lonely: Host) -> None:
+    command = f"ulimit -v 400000; exec {locate('fedmsg-logger')} --json-input"
+    ran = lonely.run("/bin/sh", "-c", command, stdin=b"[" + b"[]," * 5_000_000 + b"[]]")
+    assert (ran.code, ran.one_error_line()) == (EX_UNAVAILABLE, "fedmsg-logger: there is not enough memory")
+    assert waiting(lonely) == []
 
 
 def test_where_a_relay_refuses_a_line_the_batches_before_it_count_as_sent(host: Host, start_bus: StartBus) -> None:

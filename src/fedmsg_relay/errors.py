@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 from typing import TextIO
 
 EX_OK = 0
@@ -83,6 +84,7 @@ def run(name: str, command: Callable[[], int]) -> int:
         The exit code: the command's own, or that of the fault.
     """
     _open_closed_standard_files()
+    _print_in_any_locale()
     try:
         code = _run(name, command)
         sys.stdout.flush()
@@ -107,6 +109,9 @@ def _run(name: str, command: Callable[[], int]) -> int:
         return int(ended.code or EX_OK)
     except KeyboardInterrupt:
         return 130
+    except MemoryError:
+        say(f"{name}: there is not enough memory")
+        return EX_UNAVAILABLE
 
 
 def say(line: str) -> None:
@@ -116,14 +121,35 @@ def say(line: str) -> None:
         line: the command's name, and what is wrong.
     """
     try:
-        print(line, file=sys.stderr)
+        print(printable(line), file=sys.stderr)
     except OSError:
         _discard(sys.stderr)
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Escape what could steer a terminal, or show another text than there is: peers' words shall do neither.
+
+    Args:
+        text: with anything in it.
+        keep: characters that are not escaped.
+
+    Returns:
+        The text in characters that are printed as they are.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
 
 
 def _discard(stream: TextIO) -> None:
     """Let go what a stream can not write, or the interpreter tries it once more when it ends, and complains."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _print_in_any_locale() -> None:
+    """What the locale has no character for is escaped, as stderr does by itself; it is no reason to stop."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _open_closed_standard_files() -> None:

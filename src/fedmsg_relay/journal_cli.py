@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from fedmsg_relay import broken, directories, schema, state
-from fedmsg_relay.errors import JournalError, RelayError, UsageError, say
+from fedmsg_relay.errors import JournalError, RelayError, UsageError, printable, say
 from fedmsg_relay.records import Record, Rejected, lenient_text, read_records
 
 OK, CRITICAL = 0, 2
@@ -46,7 +46,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     listing = add("ls", _ls, "list messages: seq, time, topic, bytes, msg_id")
     _add_range(listing)
     _add_json(listing)
-    show = add("show", _show, "print one message's body, byte for byte")
+    show = add("show", _show, "print one message's body, byte for byte; on a terminal with control characters escaped")
     show.add_argument("message", metavar="SEQ|MSG_ID", help="which")
     _add_json(show)
     tail = add("tail", _tail, "list the newest messages")
@@ -173,12 +173,16 @@ def _show(db: sqlite3.Connection, options: argparse.Namespace) -> int:
     if options.message.isdecimal() and len(options.message) < 19:
         found = list(read_records(db, "WHERE seq = ?", int(options.message)))
     else:
-        found = list(read_records(db, "WHERE msg_id = ? ORDER BY seq LIMIT 1", options.message))
+        # As the shell gave it, whatever the locale makes of it.
+        name = os.fsencode(options.message).decode(errors="replace")
+        found = list(read_records(db, "WHERE msg_id = ? ORDER BY seq LIMIT 1", name))
     if not found:
         raise UsageError(f"the journal has no message {options.message}")
     record = found[0]
     if options.json:
         print(json.dumps(_describe(record)))
+    elif sys.stdout.isatty():
+        print(printable(_text(record.body), keep="\n\t"))
     else:
         sys.stdout.buffer.write(record.body + b"\n")
     return _warn_of_damage(record)
@@ -209,8 +213,9 @@ def _quarantine(db: sqlite3.Connection, options: argparse.Namespace) -> int:
             facts = {"reason": rejected.reason, "source": rejected.source, "size": rejected.size}
             print(json.dumps({"time": stamp / 1e6, **facts, "topic": topic, "body": body}))
         else:
-            start = _printable(rejected.body[:60].decode(errors="backslashreplace"))
-            print(_time(stamp), rejected.reason, rejected.source, rejected.size, _printable(topic) or "-", start)
+            start = printable(rejected.body[:60].decode(errors="backslashreplace"))
+            reason, source = printable(rejected.reason), printable(rejected.source)
+            print(_time(stamp), reason, source, rejected.size, printable(topic) or "-", start)
     return OK
 
 
@@ -276,8 +281,8 @@ def _print_line(record: Record, as_json: bool) -> None:
         facts = {"seq": record.seq, "time": record.time / 1e6, "msg_id": record.msg_id}
         print(json.dumps({**facts, "topic": _text(record.topic), "bytes": len(record.body)}))
     else:
-        msg_id = "-" if record.msg_id is None else _printable(record.msg_id)
-        print(record.seq, _time(record.time), _printable(_text(record.topic)) or "-", len(record.body), msg_id)
+        msg_id = "-" if record.msg_id is None else printable(record.msg_id)
+        print(record.seq, _time(record.time), printable(_text(record.topic)) or "-", len(record.body), msg_id)
 
 
 def _time(microseconds: int) -> str:
@@ -290,8 +295,3 @@ def _time(microseconds: int) -> str:
 def _text(data: bytes | str) -> str:
     """What is damaged is shown as it is, as far as it can be."""
     return data if isinstance(data, str) else data.decode(errors="backslashreplace")
-
-
-def _printable(text: str) -> str:
-    """Peers' bytes shall not steer a terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -94,7 +94,7 @@ def _close_after_fault(publisher: Any) -> None:
 def _messages(message: str | None, json_input: bool) -> Iterator[list[Any]]:
     """Yield what to publish, from the command line or stdin, as it comes."""
     if json_input:
-        yield [_parse(b"".join(_stdin()) if message is None else message.encode(errors="surrogateescape"))]
+        yield [_parse(_all_of_stdin() if message is None else message.encode(errors="surrogateescape"))]
     elif message is not None:
         yield [{"log": _decode(message.encode(errors="surrogateescape"), "--message")}]
     else:
@@ -112,16 +112,35 @@ def _messages(message: str | None, json_input: bool) -> Iterator[list[Any]]:
 
 def _lines_as_they_come() -> Iterator[list[bytes]]:
     """Yield the lines of stdin, together with those that are there already: each lot makes one round trip."""
-    unfinished: list[bytes] = []
+    unfinished = bytearray()
     for chunk in _stdin():
+        unfinished += chunk
         if b"\n" in chunk:
-            *lines, rest = (b"".join(unfinished) + chunk).split(b"\n")
+            *lines, rest = bytes(unfinished).split(b"\n")
             yield lines
-            unfinished = [rest]
+            unfinished = bytearray(rest)
         else:
-            unfinished.append(chunk)
-    if rest := b"".join(unfinished):
-        yield [rest]
+            _refuse_too_much(unfinished, "the line")
+    if unfinished:
+        yield [bytes(unfinished)]
+
+
+def _all_of_stdin() -> bytes:
+    data = bytearray()
+    for chunk in _stdin():
+        data += chunk
+        _refuse_too_much(data, "the input")
+    return bytes(data)
+
+
+def _refuse_too_much(data: bytearray, what: str) -> None:
+    """Stop at what no relay would take: it may have no end."""
+    if len(data) <= READ_BYTES:
+        return
+    from fedmsg_relay.message import DEFAULT_MAX_MESSAGE_SIZE  # noqa: PLC0415 -- after the connection has begun
+
+    if len(data) > DEFAULT_MAX_MESSAGE_SIZE:
+        raise errors.NotWellFormedError(f"{what} is larger than {DEFAULT_MAX_MESSAGE_SIZE >> 20} MiB, not sent")
 
 
 def _stdin() -> Iterator[bytes]:

@@ -101,7 +101,8 @@ def is_message(entry: os.DirEntry[str]) -> bool:
         entry: of the spool.
     """
     name = entry.name
-    return name.endswith(SUFFIX) and name[0] != "." and name.isprintable() and entry.is_file(follow_symlinks=False)
+    printable = name.isascii() and name.isprintable()  # the same in every locale
+    return printable and name.endswith(SUFFIX) and name[0] != "." and entry.is_file(follow_symlinks=False)
 
 
 def _own(entry: os.DirEntry[str]) -> os.stat_result | None:
