@@ -165,6 +165,31 @@ def test_upstream_may_put_off_a_batch_for_years_it_is_asked_again_soon(
     listener.wait_for(numbered(1)[0])
 
 
+def test_large_messages_that_wait_are_passed_on_without_all_of_them_in_memory(
+    old: Site, new: Site, sockets: Sockets
+) -> None:
+    old.chain_to(new).relay.start()
+    client = sockets.submitter(old.host.submit)
+    large = [envelope("org.example.test.large", number, filler="x" * LARGE) for number in range(30)]
+    for message in large:
+        assert client.ask(message)["status"] == "accepted"
+    before = old.relay.memory()
+    most = 0
+    listener = sockets.listener(new.host.outbound)
+    new.relay.start()
+
+    def out() -> bool:
+        nonlocal most
+        most = max(most, old.relay.memory())
+        return len(listener.hear(0.01)) == len(large)
+
+    wait_until(out, "all of it is upstream")
+    listener.expect(large)
+    assert most - before < 12 * LARGE
+
+
+LARGE = 8 * 1024 * 1024
+
 FEW_FILES = 12
 """Fewer than a relay has open, so that it gets no further one; more than it polls at once, which has the same limit."""
 
