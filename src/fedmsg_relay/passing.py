@@ -197,7 +197,7 @@ class Passing:
         if self._on_its_way is not None and not self._on_its_way.link.passing:
             self._on_its_way = None  # the link was reset
         link = self.using
-        if self._on_its_way is not None or link is None or self._echo.full or time.monotonic() < self._not_before:
+        if self._on_its_way is not None or link is None or self._enough or time.monotonic() < self._not_before:
             return
         if not self._keeper.waiting:
             self._pass_unjournaled(link)
@@ -268,6 +268,11 @@ class Passing:
             messages.append((topic, body))
         if messages:
             self._submit(link, messages)
+
+    @property
+    def _enough(self) -> bool:
+        """Whether so much is under way that a kill may bring out twice that it must not become more."""
+        return self._echo.full or self._keeper.handed - self._written.upto >= limits.ECHO_MESSAGES
 
     @property
     def _at_most(self) -> int:
