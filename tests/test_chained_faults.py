@@ -34,7 +34,7 @@ class Hostile:
         self.submit, self.outbound = (f"tcp://127.0.0.1:{host.port()}" for _ in range(2))
         self.introduce: Callable[[], list[Answer]] = lambda: [CHAIN]
         self.take: Callable[[list[Message]], list[Answer]] = self.accept
-        self.asked = 0
+        self.asked = self.published = 0
         self._seq = 0
         self._closing = False
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -46,6 +46,14 @@ class Hostile:
             self._publisher.send_multipart(message)
         self._seq += len(messages)
         return [{"status": "accepted", "seq": [self._seq - len(messages) + 1, self._seq], "duplicates": 0}]
+
+    def flood(self) -> list[Answer]:
+        """Publish at each inquiry what a link that is not joined may not forward."""
+        for _ in range(20):
+            with contextlib.suppress(zmq.Again):
+                self._publisher.send_multipart([b"org.example.test.flood", bytes(2**20)], zmq.DONTWAIT)
+                self.published += 1
+        return [CHAIN | {"complete": False}]
 
     def behave(self) -> None:
         self.introduce, self.take = lambda: [CHAIN], self.accept
@@ -59,6 +67,9 @@ class Hostile:
         with context, context.socket(zmq.ROUTER) as router, context.socket(zmq.XPUB) as self._publisher:
             for bound, address in ((router, self.submit), (self._publisher, self.outbound)):
                 bound.linger = 0
+                bound.setsockopt(zmq.SNDHWM, 20)
+                if bound.type == zmq.XPUB:
+                    bound.setsockopt(zmq.XPUB_NODROP, 1)
                 bound.bind(address)
             while not self._closing:
                 if not router.poll(50):
@@ -165,6 +176,52 @@ def test_upstream_may_put_off_a_batch_for_years_it_is_asked_again_soon(
     listener.wait_for(numbered(1)[0])
 
 
+def test_what_may_not_be_forwarded_is_held_within_bounds(old: Site, hostile: Hostile, sockets: Sockets) -> None:
+    hostile.introduce = hostile.flood
+    old.relay.start()
+    client = sockets.submitter(old.host.submit)
+    assert client.ask(*numbered(1))["status"] == "accepted"
+    before, asked = old.relay.memory(), 0
+
+    def full() -> bool:
+        """TCP holds it back: it has asked, and nothing more could be published."""
+        nonlocal asked
+        asked, published = hostile.asked, hostile.published
+        wait_until(lambda: hostile.asked > asked + 10, "it goes on asking")
+        return hostile.published == published
+
+    wait_until(full, "no more is taken")
+    assert hostile.published > 32
+    assert client.ask(*numbered(1, 1))["status"] == "accepted"
+    assert old.relay.memory() - before < 100 * 2**20
+
+
+LARGE = 8 * 1024 * 1024
+
+
+def test_large_messages_that_wait_are_passed_on_without_all_of_them_in_memory(
+    old: Site, new: Site, sockets: Sockets
+) -> None:
+    old.chain_to(new).relay.start()
+    client = sockets.submitter(old.host.submit)
+    large = [envelope("org.example.test.large", number, filler="x" * LARGE) for number in range(30)]
+    for message in large:
+        assert client.ask(message)["status"] == "accepted"
+    before = old.relay.memory()
+    most = 0
+    listener = sockets.listener(new.host.outbound)
+    new.relay.start()
+
+    def out() -> bool:
+        nonlocal most
+        most = max(most, old.relay.memory())
+        return len(listener.hear(0.01)) == len(large)
+
+    wait_until(out, "all of it is upstream")
+    listener.expect(large)
+    assert most - before < 12 * LARGE
+
+
 FEW_FILES = 12
 """Fewer than a relay has open, so that it gets no further one; more than it polls at once, which has the same limit."""
 
@@ -200,7 +257,7 @@ def resolver(old: Site) -> Iterator[Resolver]:
 UPSTREAM_BY_NAME = '[upstream]\nsubmit = ["tcp://up.example.org:9942"]\noutbound = ["tcp://up.example.org:3999"]\n'
 
 
-def test_a_silent_name_server_holds_up_neither_start_nor_receipts_of_a_chained_relay(
+def test_a_silent_name_server_holds_up_neither_start_nor_receipts(
     old: Site, resolver: Resolver, sockets: Sockets
 ) -> None:
     old.host.write("relay.toml", UPSTREAM_BY_NAME.replace("9942", old.host.submit.rpartition(":")[2]))

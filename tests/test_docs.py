@@ -23,6 +23,7 @@ from fedmsg_relay import (
     log,
     message,
     outbound,
+    passing,
     pipeline,
     publishing,
     quarantine,
@@ -32,6 +33,7 @@ from fedmsg_relay import (
     spool,
     state,
     submit,
+    upstream,
     window,
 )
 from wire import Bus, accepted
@@ -181,6 +183,15 @@ def test_the_limits_of_journal_and_spool() -> None:
     assert f"takes a message within {client.SPOOL_AFTER:g} s" in told
     for name in ("docs/journal.md", "docs/settings.md", "docs/commands.md"):
         assert f"`{spool.DIRECTORY}" in page(name)
+
+
+def test_what_may_come_out_twice_of_a_chained_relay() -> None:
+    told = page("docs/chained.md")
+    assert f"{limits.ECHO_MESSAGES + limits.PASSING_MESSAGES:,} messages at most" in told
+    assert f"{publishing.PORTION} messages at most" in told
+    assert f"or else {passing.ECHO_SECONDS:g} s" in told
+    assert f"up to {limits.UNJOURNALED_MESSAGES:,}\n" in told
+    assert f"within {upstream.ANSWER_SECONDS:g} s" in told
 
 
 def test_the_example_in_submit_md_gets_its_receipt_or_gives_up(submit_bus: Bus) -> None:

@@ -48,7 +48,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from fedmsg_relay import broken, quarantine, retention, schema, state
+from fedmsg_relay import broken, limits, quarantine, retention, schema, state
 from fedmsg_relay.errors import JournalCorruptError, JournalError, RelayError
 from fedmsg_relay.quarantine import Quarantine
 from fedmsg_relay.records import Entry, Record, Rejected, checksum, digest, read_records
@@ -234,12 +234,13 @@ class Journal:
         with self._faults():
             return self._addresses() + ([] if self._all_listeners_known else [UNKNOWN])
 
-    def waiting(self, after: int, limit: int) -> list[Record]:
+    def waiting(self, after: int, limit: int, max_bytes: int = limits.TURN_BYTES) -> list[Record]:
         """Get messages that were not published yet, oldest first.
 
         Args:
             after: ``seq`` after which to begin.
             limit: messages at most.
+            max_bytes: bytes of them at most; one of more comes alone.
 
         Returns:
             The next messages.
@@ -249,7 +250,13 @@ class Journal:
             JournalError: they can not be read.
         """
         with self._faults(reading=True):
-            records = list(read_records(self._db, "WHERE seq > ? ORDER BY seq LIMIT ?", after, limit))
+            records: list[Record] = []
+            size = 0
+            for record in read_records(self._db, "WHERE seq > ? ORDER BY seq LIMIT ?", after, limit):
+                size += record.size
+                if records and size > max_bytes:
+                    break
+                records.append(record)
             seqs = [after, *(record.seq for record in records), self.last + 1]
             if any(seq >= following for seq, following in itertools.pairwise(seqs)):
                 raise state.UntrustedError(f"messages after seq {after} are not in their order")

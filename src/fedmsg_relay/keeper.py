@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from fedmsg_relay import limits
 from fedmsg_relay.accounting import Counts
 from fedmsg_relay.batch import Batch
 from fedmsg_relay.errors import JournalCorruptError, JournalError
@@ -155,11 +156,12 @@ class Keeper:
             self._failed(error)
             return False
 
-    def next_waiting(self, limit: int) -> Waiting:
+    def next_waiting(self, limit: int, max_bytes: int = limits.TURN_BYTES) -> Waiting:
         """Look at the next messages that were not handed over yet.
 
         Args:
             limit: messages at most.
+            max_bytes: bytes of them at most; one of more comes alone.
 
         Returns:
             The messages; none where the journal can not be read.
@@ -168,7 +170,7 @@ class Keeper:
         if journal is None or journal.last == self.handed:
             return Waiting([], self.handed, 0)
         try:
-            records = journal.waiting(self.handed, limit)
+            records = journal.waiting(self.handed, limit, max_bytes)
         except JournalError as error:
             self._failed(error)
             return Waiting([], self.handed, 0)

@@ -76,7 +76,7 @@ PASSING_MESSAGES, PASSING_BYTES = 1000, 1024 * 1024
 """Messages and bytes of a batch that is passed on to it."""
 
 ECHO_MESSAGES, ECHO_BYTES = 2000, 16 * 1024 * 1024
-"""Of what was passed on and was not heard back; beyond it no further batch is passed on."""
+"""Of what was passed on and did not come out here yet; beyond it no further batch is passed on."""
 
 UNJOURNALED_MESSAGES = 10_000
 """Messages kept in memory where they could neither be journaled nor passed on."""

@@ -19,7 +19,6 @@ from __future__ import annotations
 import socket
 import time
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 
@@ -30,7 +29,7 @@ from fedmsg_relay.keeper import Keeper
 from fedmsg_relay.log import log
 from fedmsg_relay.outbound import Outbound
 from fedmsg_relay.publishing import Hold, Written
-from fedmsg_relay.records import Entry, Record
+from fedmsg_relay.records import Entry
 from fedmsg_relay.upstream import Link, State
 
 FORWARD_MESSAGES = 1000
@@ -198,20 +197,17 @@ class Passing:
         if self._on_its_way is not None and not self._on_its_way.link.passing:
             self._on_its_way = None  # the link was reset
         link = self.using
-        if self._on_its_way is not None or link is None or self._echo.full or time.monotonic() < self._not_before:
+        if self._on_its_way is not None or link is None or self._enough or time.monotonic() < self._not_before:
             return
         if not self._keeper.waiting:
             self._pass_unjournaled(link)
             return
-        waiting = self._keeper.next_waiting(self._at_most)
-        messages = _first_of(waiting.records)
-        whole = len(messages) == len(waiting.records)
-        upto = waiting.upto if whole else waiting.records[len(messages) - 1].seq
-        damaged = upto - self._keeper.handed - len(messages)
-        if not messages:
-            self._hand_over(upto, batch, 0, damaged)
+        waiting = self._keeper.next_waiting(self._at_most, limits.PASSING_BYTES)
+        messages = [(record.topic, record.body) for record in waiting.records]
+        if messages:
+            self._submit(link, messages, waiting.upto, waiting.damaged)
         else:
-            self._submit(link, messages, upto, damaged)
+            self._hand_over(waiting.upto, batch, 0, waiting.damaged)
 
     def _submit(self, link: Link, messages: list[Message], upto: int | None = None, damaged: int = 0) -> None:
         if link.pass_on([frame for message in messages for frame in message]):
@@ -263,22 +259,22 @@ class Passing:
 
     def _pass_unjournaled(self, link: Link) -> None:
         """Submit what could not be journaled; it is kept in memory until upstream has it."""
-        if messages := _first_of(islice(self._unjournaled, self._at_most)):
+        messages: list[Message] = []
+        size = 0
+        for topic, body, _ in islice(self._unjournaled, self._at_most):
+            size += len(topic) + len(body)
+            if messages and size > limits.PASSING_BYTES:
+                break
+            messages.append((topic, body))
+        if messages:
             self._submit(link, messages)
+
+    @property
+    def _enough(self) -> bool:
+        """Whether so much is under way that a kill may bring out twice that it must not become more."""
+        return self._echo.full or self._keeper.handed - self._written.upto >= limits.ECHO_MESSAGES
 
     @property
     def _at_most(self) -> int:
         """How many messages the next batch may have."""
         return 1 if self._one_by_one else limits.PASSING_MESSAGES
-
-
-def _first_of(found: Iterable[Record] | Iterable[Entry]) -> list[Message]:
-    """Topic and body of as many as make a batch; one at least, if there is one."""
-    batch: list[Message] = []
-    size = 0
-    for each in found:
-        size += len(each.topic) + len(each.body)
-        if batch and size > limits.PASSING_BYTES:
-            break
-        batch.append((each.topic, each.body))
-    return batch

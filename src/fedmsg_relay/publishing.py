@@ -66,9 +66,13 @@ class Written:
     Args:
         keeper: of the journal.
         outbound: where it was published.
+
+    Attributes:
+        upto: ``seq`` of the last message that listeners have.
     """
 
     def __init__(self, keeper: Keeper, outbound: Outbound) -> None:
+        self.upto = keeper.handed
         self._keeper = keeper
         self._outbound = outbound
         self._unwritten: deque[tuple[float, int]] = deque()
@@ -86,17 +90,22 @@ class Written:
         """
         journal, now = self._keeper.journal, time.monotonic()
         if journal is None or journal.published >= upto:
+            self.upto = upto
             return
         # Where the last try was in vain this one does not wait: the queue is long, and work goes on.
         if self._outbound.written(0 if self._unwritten else WRITE_SECONDS):
             self._unwritten.clear()
-            self._keeper.mark_published(upto)
+            self._mark(upto)
             return
         if self._unwritten and self._unwritten[-1][1] > upto:
             self._unwritten.clear()  # of a journal that was set aside
         self._unwritten.append((now, upto))
         while self._unwritten[0][0] < now - WRITTEN_SECONDS:
-            self._keeper.mark_published(self._unwritten.popleft()[1])
+            self._mark(self._unwritten.popleft()[1])
+
+    def _mark(self, upto: int) -> None:
+        self.upto = upto
+        self._keeper.mark_published(upto)
 
 
 class Publishing:

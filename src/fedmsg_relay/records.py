@@ -38,6 +38,11 @@ class Record(NamedTuple):
     crc: int
 
     @property
+    def size(self) -> int:
+        """Bytes of topic and body."""
+        return sum(len(part) for part in (self.topic, self.body) if isinstance(part, bytes))
+
+    @property
     def intact(self) -> bool:
         """Whether all of it is as it was journaled; a flipped bit may even have made numbers of texts."""
         try:

@@ -111,6 +111,7 @@ def _upstream(passing: Passing | None) -> dict[str, Any] | None:
         "submit": [link.submit_address for link in passing.links],
         "outbound": [link.outbound_address for link in passing.links],
         "states": [link.state for link in passing.links],
+        "reasons": [link.why for link in passing.links],
     }
 
 
@@ -232,7 +233,8 @@ def judge(status: Status) -> tuple[int, str]:
     elif upstream and upstream["state"] == "loop":
         code, word, fact = 2, "CRITICAL", "the relay upstream is chained back to this one, nothing comes out; "
     elif upstream and set(upstream["states"]) != {"joined"}:
-        away = [at for at, state in zip(upstream["submit"], upstream["states"], strict=True) if state != "joined"]
+        links = zip(upstream["submit"], upstream["states"], upstream["reasons"], strict=True)
+        away = [f"{at} ({why or 'it is being connected to'})" for at, state, why in links if state != "joined"]
         code, word, fact = 1, "WARNING", f"upstream is away: {', '.join(away)}; "
     elif journal["notices"]:
         code, word, fact = 1, "WARNING", f"{'; '.join(journal['notices'])}; "

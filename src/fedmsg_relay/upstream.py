@@ -199,12 +199,10 @@ class Link:
         connection.update()
         if self._mirror is not None:
             self._mirror.update()
-        answered = None
-        for frames in connection.take(ANSWERS_AT_ONCE):
-            answered = self._judge(frames) or answered
-        if answered is not None:  # what it said before it left counts
+        answered = [found for frames in connection.take(ANSWERS_AT_ONCE) if (found := self._judge(frames))]
+        if answered:  # what it said before it left counts
             self._inquire(connection, now)  # before the next batch, or under load it would never be asked
-            return answered
+            return answered[0]
         if connection.fault:
             raise _BrokenError(connection.fault)
         if self._mirror is not None and self._mirror.connection.fault:
