@@ -18,7 +18,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import packages
@@ -171,7 +171,7 @@ def captured(*command: str) -> str:
 
 def main(release: str) -> None:
     machine = FreshMachine(release)
-    actions = (
+    actions: tuple[Callable[[], None], ...] = (
         machine.make,
         lambda: machine.run("script/demo", user=USER, directory=machine.clone(USER)),
         lambda: machine.run("script/test", "unit", *TESTS, directory=machine.clone("root"), variables={"CI": "true"}),

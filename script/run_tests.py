@@ -279,6 +279,11 @@ def set_up(what: str, action: Callable[[], object]) -> Result | None:
     return None
 
 
+def start(engine: containers.Engine) -> None:
+    containers.look_at_python(sys.version_info[:2])
+    engine.start()
+
+
 def run_all(what: str, names: list[str]) -> Iterator[Result]:
     apt_log = LOGS / "apt.log"
     if what != "fresh" and (failure := set_up("the tools", lambda: environment.make_venv(dev=True))):
@@ -295,7 +300,7 @@ def run_all(what: str, names: list[str]) -> Iterator[Result]:
         groups = {
             "unit": ("packages", lambda: packages.install(packages.UNIT, "the tests", apt_log), unit_parts),
             "fresh": ("fresh machines", lambda: fresh.can_be_made(apt_log), fresh_parts),
-            "molecule": ("containers", engine.start, molecule_parts),
+            "molecule": ("containers", lambda: start(engine), molecule_parts),
         }
         parts: list[Part] = []
         for group, (needed, prepare, parts_of) in groups.items():
