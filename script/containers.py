@@ -14,9 +14,28 @@ from environment import ROOT, SetupError
 
 START_DOCKER = ROOT / "molecule" / "shared" / "start-docker"
 DOCKERD_PID = Path("/run/docker.pid")
+HOSTS_PYTHON = (3, 11)
+"""Stock fedmsg's wheels for the hosts are made by a Python like theirs."""
 INFO_SECONDS = 30
 START_SECONDS = 90
 STOP_SECONDS = 60
+
+
+def look_at_python(version: tuple[int, int]) -> None:
+    """Look that the wheels for the test hosts can be made here.
+
+    Args:
+        version: of the Python that makes them.
+
+    Raises:
+        SetupError: they cannot.
+    """
+    if version != HOSTS_PYTHON:
+        here, there = (".".join(map(str, python)) for python in (version, HOSTS_PYTHON))
+        raise SetupError(
+            f"the molecule scenarios need Python {there}, as on Debian 12, and this is {here}: "
+            "run script/test molecule on Debian 12; the other parts run here"
+        )
 
 
 class Engine:

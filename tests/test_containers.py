@@ -64,3 +64,9 @@ def test_an_engine_elsewhere_that_does_not_answer_is_named(machine: Path, monkey
     monkeypatch.setenv("DOCKER_HOST", "tcp://builder:2375")
     with pytest.raises(SetupError, match="DOCKER_HOST=tcp://builder:2375"):
         start(machine)
+
+
+def test_where_the_scenarios_can_not_run_one_line_says_what_to_do() -> None:
+    containers.look_at_python((3, 11))
+    with pytest.raises(SetupError, match=r"need Python 3\.11, as on Debian 12, and this is 3\.13: run .* on Debian 12"):
+        containers.look_at_python((3, 13))

@@ -9,8 +9,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import fresh
 import pytest
 import run_tests
+from environment import SetupError
 
 from harness import PATIENCE, wait_until
 
@@ -152,8 +154,43 @@ def test_a_skipped_test_is_reported_and_fails_in_ci(
     assert run_tests.judge_pytest(summary).passed == passed_in_ci
 
 
+FRESH = "".join(f"== bookworm: {step}\n...\n{fresh.DONE} {step} (12 s)\n" for step in fresh.STEPS)
+
+
+def test_a_fresh_machine_where_every_step_was_done_has_passed() -> None:
+    assert run_tests.judge_fresh(FRESH) == run_tests.Verdict(
+        passed=True, note="make it (12 s), script/demo as an ordinary user (12 s), script/test unit as root (12 s)"
+    )
+
+
+@pytest.mark.parametrize("step", fresh.STEPS)
+def test_a_fresh_machine_where_a_step_was_not_done_has_failed(step: str) -> None:
+    assert not run_tests.judge_fresh(FRESH.replace(f"{fresh.DONE} {step}", "")).passed
+
+
+def test_who_can_not_make_a_fresh_machine_is_told_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(SetupError, match="run `sudo script/test fresh`"):
+        fresh.can_be_made(tmp_path / "log")
+
+
+def test_of_pytest_a_file_or_one_test_can_be_run_alone() -> None:
+    (part,) = run_tests.unit_parts(["tests/test_log.py", "tests/test_relay.py::test_x"])
+    assert part.command[-2:] == ["tests/test_log.py", "tests/test_relay.py::test_x"]
+    (part,) = run_tests.unit_parts([])
+    assert part.command[-1] == "tests"
+
+
 @pytest.mark.parametrize(
-    "arguments", [["everything"], ["lint", "default"], ["molecule", "no-such-scenario"]], ids=" ".join
+    "arguments",
+    [
+        ["everything"],
+        ["lint", "default"],
+        ["molecule", "no-such-scenario"],
+        ["unit", "tests/no_such_file.py"],
+        ["fresh", "woody"],
+    ],
+    ids=" ".join,
 )
 def test_what_can_not_be_run_is_a_usage_error(arguments: list[str]) -> None:
     assert run_tests.main(arguments) == 64
