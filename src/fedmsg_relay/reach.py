@@ -21,6 +21,9 @@ from typing import Any
 from fedmsg_relay import bind, client, zmtp
 from fedmsg_relay.errors import ConfigError
 
+RESOLVE_SECONDS = 2.0
+"""How long a name server has to say whether an address is this host's."""
+
 _ROLES = {
     "relay_inbound": zmtp.Role(b"PUB", 1, frozenset({b"SUB", b"XSUB"}), subscribes=False),
     "relay_outbound": zmtp.Role(b"SUB", 2, frozenset({b"PUB", b"XPUB"}), subscribes=False),
@@ -160,7 +163,7 @@ def is_here(addresses: Sequence[str]) -> bool:
     """
     for address in addresses:
         with suppress(ConfigError):
-            if address.startswith("ipc://") or bind.is_this_host(bind.split(address, "")[0]):
+            if address.startswith("ipc://") or bind.is_this_host(bind.split(address, "")[0], RESOLVE_SECONDS):
                 return True
     return False
 
