@@ -122,6 +122,7 @@ def test_what_one_peer_may_cost() -> None:
         f"| bytes of a submitted batch | {limits.MIN_REQUEST_BYTES >> 20} MiB, or the size limit |",
         f"| unfinished messages at an endpoint | {limits.HELD_BYTES >> 20} MiB together |",
         f"| a handshake | {limits.GREETING_BYTES >> 10} KiB and {limits.GREETING_SECONDS:g} s |",
+        f"| requests of one submitter that wait for their turn | {limits.WAITING_REQUESTS} |",
         f"| answers that a peer leaves unread | {limits.UNREAD_BYTES >> 10} KiB beyond",
         f"| {limits.LISTENER_BYTES >> 20} MiB, and {limits.LISTENER_BYTES_A_SECOND >> 10} KiB more for each second |",
         f"less {limits.RESERVED_FILES} |",

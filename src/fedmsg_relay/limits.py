@@ -41,6 +41,12 @@ COMMAND_BYTES = 1024
 UNREAD_BYTES = 256 * 1024
 """Bytes of answers that a peer may leave unread; then it is cut."""
 
+WAITING_REQUESTS = 100
+"""Requests of one submitter that may wait for their turn; it is told that the relay is busy for those beyond.
+
+The protocol is one request at a time, so this holds up only who does not follow it.
+"""
+
 LISTENER_BYTES, LISTENER_BYTES_A_SECOND = 1024 * 1024, 16 * 1024
 """Bytes that a listener may send, which are subscriptions: at once, and more of them for each second it is there."""
 

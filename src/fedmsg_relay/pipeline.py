@@ -201,6 +201,7 @@ class Pipeline:
         while self._backlog and batch.counts.received < full and batch.size < heavy:
             request = self._backlog.popleft()
             self._backlog_bytes -= request.size
+            request.back.peer.waiting -= 1
             try:
                 self._admit_submit(request, batch)
             except MemoryError:
@@ -235,12 +236,13 @@ class Pipeline:
         size = sum(len(topic) + len(body) for topic, body in request.messages)
         if request.passed and not self._onwards.takes_passed:
             batch.refusals.append((back, submit.busy(LOAD_RETRY_AFTER)))
-        elif self._backlog_bytes + size > limits.BACKLOG_BYTES:
+        elif self._backlog_bytes + size > limits.BACKLOG_BYTES or back.peer.waiting >= limits.WAITING_REQUESTS:
             batch.refusals.append((back, submit.busy(LOAD_RETRY_AFTER)))
             self.overloaded += 1
         else:
             self._backlog.append(Request(request.messages, back, size))
             self._backlog_bytes += size
+            back.peer.waiting += 1
 
     def _admit_submit(self, request: Request, batch: Batch) -> None:
         """Admit a submitted batch as a whole or not at all."""
