@@ -112,6 +112,7 @@ class Greeter:
         self._doors: dict[int, tuple[socket.socket, str]] = {}
         self._left = time.monotonic()
         self._full_told = 0.0
+        self._turned_away_at = -limits.CROWDED_SECONDS
         self._closing = False
         self._epoll = select.epoll()
         self._woken, self._waker = socket.socketpair()
@@ -144,9 +145,9 @@ class Greeter:
         return 0.0 if self._peers else time.monotonic() - self._left
 
     @property
-    def full(self) -> bool:
-        """Whether there is no room for another peer, but by sending one away."""
-        return len(self._peers) >= self._capacity
+    def crowded(self) -> bool:
+        """Whether somebody was turned away a moment ago, as there were too many."""
+        return time.monotonic() - self._turned_away_at < limits.CROWDED_SECONDS
 
     def forget(self, peer: Peer) -> None:
         """Close a connection.
@@ -249,7 +250,7 @@ class Greeter:
             elif self._make_room(tcp.host_of(peer.address)):
                 self._take_in(peer)
             else:
-                self.turned_away += 1
+                self._note_turned_away()
                 connection.close()
 
     def _take_in(self, peer: Peer) -> None:
@@ -275,12 +276,16 @@ class Greeter:
             silent = min(there, key=lambda peer: peer.heard)
             room = time.monotonic() - silent.heard >= limits.SILENT_SECONDS
             if room:
-                self.turned_away += 1
+                self._note_turned_away()
                 silent.heard = time.monotonic()  # it goes now; the next one shall not be the same
                 with suppress(OSError):
                     silent.socket.shutdown(socket.SHUT_RDWR)
         self._tell_full(crowded)
         return room
+
+    def _note_turned_away(self) -> None:
+        self.turned_away += 1
+        self._turned_away_at = time.monotonic()
 
     def _tell_full(self, crowded: str) -> None:
         if time.monotonic() - self._full_told >= FULL_INTERVAL:

@@ -98,6 +98,9 @@ ADDRESS_SHARE = 0.5
 SILENT_SECONDS = 5.0
 """A peer that has sent nothing for so long may have to make room for a new one."""
 
+CROWDED_SECONDS = 60.0
+"""How long ``status`` tells that connections were turned away."""
+
 
 def connections() -> int:
     """Tell how many connections each of the three endpoints may have, by this process's limit of open files."""

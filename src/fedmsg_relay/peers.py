@@ -42,6 +42,7 @@ class Peers:
         self._left = time.monotonic()
         self._hosts: Counter[str] = Counter()
         self._capacity = limits.connections()
+        self._turned_away_at = -limits.CROWDED_SECONDS
         self._inflow = Inflow(role)
         self._by_fd: dict[int, str] = {}
         self._handshaking: dict[int, None] = {}
@@ -66,9 +67,9 @@ class Peers:
         return self._inflow.cut
 
     @property
-    def full(self) -> bool:
-        """Whether there is no room for another one."""
-        return len(self._by_fd) >= self._capacity
+    def crowded(self) -> bool:
+        """Whether somebody was turned away a moment ago, as there were too many."""
+        return time.monotonic() - self._turned_away_at < limits.CROWDED_SECONDS
 
     def connections(self) -> list[tuple[int, str]]:
         """File descriptors and addresses of the peers connected now."""
@@ -122,6 +123,7 @@ class Peers:
         else:
             return
         self.turned_away += 1
+        self._turned_away_at = time.monotonic()
         log.warning("%s turned away %s: %s", self.role, address, why)
         with suppress(OSError), tcp.borrowed(fd) as connection:
             connection.shutdown(socket.SHUT_RDWR)

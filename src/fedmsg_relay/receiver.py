@@ -72,9 +72,9 @@ class Receiver:
         return self._greeter.turned_away
 
     @property
-    def full(self) -> bool:
-        """Whether there is no room for another peer, but by sending one away."""
-        return self._greeter.full
+    def crowded(self) -> bool:
+        """Whether somebody was turned away a moment ago, as there were too many."""
+        return self._greeter.crowded
 
     @property
     def idle_seconds(self) -> float:

@@ -67,6 +67,7 @@ def describe(relay: Relay) -> Status:
         "dead_threads": threads.dead(),
         "log": logfile.describe(),
         "endpoints": relay.addresses,
+        "crowded": [name for name, peers in endpoints.items() if peers.crowded],
         "addresses": [
             {"endpoint": endpoint, **used._asdict()}
             for endpoint, addresses in relay.named.items()
@@ -240,6 +241,8 @@ def judge(status: Status) -> tuple[int, str]:
         code, word, fact = 1, "WARNING", f"{'; '.join(journal['notices'])}; "
     elif log_fault := status["log"]["fault"]:
         code, word, fact = 1, "WARNING", f"{status['log']['place']} cannot be written: {log_fault}; "
+    elif status["crowded"]:
+        code, word, fact = 1, "WARNING", f"too many connections at {', '.join(status['crowded'])}: some were closed; "
     elif behind:
         code, word, fact = 1, "WARNING", f"listeners do not keep up: {behind}; "
     else:
