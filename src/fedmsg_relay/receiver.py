@@ -121,7 +121,7 @@ class Receiver:
         Returns:
             Whether there is.
         """
-        return bool(self._ready) or bool(select.select([self._epoll], [], [], seconds)[0])
+        return bool(self._ready) or _wait([self._epoll.fileno()], select.POLLIN, seconds)
 
     def receive(self, max_bytes: int, max_frames: int, cut_bytes: int) -> Iterator[tuple[Peer, Sequence[zmtp.Message]]]:
         """Read from peers in turn, as much as a turn takes; never waits.
@@ -151,7 +151,7 @@ class Receiver:
                 continue
             self._held += peer.splitter.held - held
             taken += len(data)
-            work += max(len(messages), peer.splitter.work // max_frames)
+            work += len(messages) + peer.splitter.work
             if messages:
                 yield peer, messages
             if peer.splitter.fault:
@@ -221,7 +221,7 @@ class Receiver:
         """
         deadline = time.monotonic() + linger
         while (waiting := [peer for peer in self._greeter.peers() if peer.unsent]) and time.monotonic() < deadline:
-            select.select([], waiting, [], 0.05)
+            _wait([peer.fileno() for peer in waiting], select.POLLOUT, 0.05)
             for peer in waiting:
                 self._send(peer, b"")
         self._greeter.close()
@@ -303,3 +303,11 @@ class Receiver:
         with suppress(OSError, ValueError):
             self._epoll.unregister(peer.socket)
         self._greeter.forget(peer)
+
+
+def _wait(descriptors: list[int], event: int, seconds: float) -> bool:
+    """Wait until one of them is ready; select(2) could not, with a thousand peers."""
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, event)
+    return bool(poll.poll(seconds * 1000))

@@ -285,7 +285,7 @@ class Splitter:
 
     Attributes:
         held: bytes in memory of a message that is not finished.
-        work: frames and commands since somebody set it back.
+        work: commands, and frames that were passed over, since somebody set it back.
         output: bytes that the peer has to get: what answers its PING.
         fault: why the peer has to be cut; empty while it need not be.
     """
@@ -364,7 +364,6 @@ class Splitter:
                     break
                 frames.append(data[start:stop])
                 room -= size
-                work += 1
                 if not flags & _MORE:
                     messages.append(frames)
                     frames, room = [], max_bytes
