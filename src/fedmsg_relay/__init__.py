@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fedmsg_relay.forks import setting_up
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
@@ -22,11 +24,9 @@ __all__ = ["Receipt", "__version__", "config", "destroy", "init", "publish"]
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415 -- a script that only reads the config shall not load ZeroMQ
+    with setting_up:  # all imports: a fork amid one would leave its lock locked in the child
+        from importlib import import_module  # noqa: PLC0415 -- a script that only reads the config loads no ZeroMQ
 
-    from fedmsg_relay.forks import setting_up  # noqa: PLC0415 -- as above
-
-    with setting_up:
         if name == "config":
             return import_module("fedmsg_relay.config")
         return getattr(import_module("fedmsg_relay.client"), name)
