@@ -8,6 +8,8 @@ import socket
 from contextlib import suppress
 from typing import Any
 
+from fedmsg_relay import tcp
+
 GONE_SECONDS = 5.0
 """After which the kernel gives up a host that does not acknowledge what is sent to it."""
 
@@ -34,7 +36,7 @@ def dial(address: str) -> socket.socket:
         OSError: it cannot even be tried.
     """
     if address.startswith("ipc://"):
-        return _connect(socket.AF_UNIX, address.removeprefix("ipc://"))
+        return _connect(socket.AF_UNIX, tcp.unix_name(address))
     host, _, port = address.removeprefix("tcp://").rpartition(":")
     family, _, _, _, name = socket.getaddrinfo(
         host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST

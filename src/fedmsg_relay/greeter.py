@@ -18,7 +18,7 @@ from contextlib import suppress
 from fedmsg_relay import limits, listening, tcp, threads, zmtp
 from fedmsg_relay.health import is_own
 from fedmsg_relay.log import log
-from fedmsg_relay.use import Use, own_address
+from fedmsg_relay.use import UNKNOWN, Use, own_address
 
 ACCEPT_AT_ONCE = 100
 """Connections accepted before handshakes are seen to."""
@@ -26,9 +26,8 @@ ACCEPT_AT_ONCE = 100
 ACCEPT_PAUSE_SECONDS = 0.2
 """How long nothing is accepted after that failed, as it does without file descriptors."""
 
-FULL_INTERVAL = 10.0
-"""Seconds between two lines that say that an endpoint is full."""
-
+TELL_SECONDS = 10.0
+"""Seconds between two lines that say that peers cannot be let in."""
 
 _NOT_ZEROMQ = "it does not speak ZeroMQ, or left before it did"
 
@@ -51,7 +50,6 @@ class Peer:
 
     __slots__ = (
         "address",
-        "bound",
         "gone",
         "handshake",
         "heard",
@@ -111,7 +109,7 @@ class Greeter:
         self._hosts: Counter[str] = Counter()
         self._doors: dict[int, tuple[socket.socket, str]] = {}
         self._left = time.monotonic()
-        self._full_told = 0.0
+        self._next_told = 0.0
         self._turned_away_at = -limits.CROWDED_SECONDS
         self._closing = False
         self._epoll = select.epoll()
@@ -200,9 +198,8 @@ class Greeter:
         """
         with self._lock:
             for peer in self._peers.values():
-                tcp.require_hops(
-                    peer.socket, 0
-                )  # who stood in the door when it was closed has inherited what closed it
+                # A peer that was in the kernel's queue when the door was closed has inherited what closed it.
+                tcp.require_hops(peer.socket, 0)
                 if not peer.version or (only_quiet and not tcp.is_quiet(peer.socket)):
                     continue
                 with suppress(OSError):
@@ -239,7 +236,7 @@ class Greeter:
             except BlockingIOError:
                 return
             except OSError as error:
-                log.error("%s cannot be let in: %s", self._name, error.strerror)
+                self._tell(log.error, f"{self._name}s cannot be let in: {error.strerror}")
                 time.sleep(ACCEPT_PAUSE_SECONDS)
                 return
             connection.setblocking(False)
@@ -257,7 +254,10 @@ class Greeter:
         with self._lock:
             self._peers[peer.fileno()] = self._handshaking[peer.fileno()] = peer
             self._hosts[tcp.host_of(peer.address)] += 1
-            self.use.came(peer.fileno(), peer.address, own_address(peer.socket))
+            own = UNKNOWN
+            with suppress(OSError):
+                own = own_address(peer.socket)
+            self.use.came(peer.fileno(), peer.address, own)
             self.accepted += 1
         log.info("%s connected %s", self._name, peer.address)
         self._epoll.register(peer.socket, select.EPOLLIN)
@@ -280,19 +280,19 @@ class Greeter:
                 silent.heard = time.monotonic()  # it goes now; the next one shall not be the same
                 with suppress(OSError):
                     silent.socket.shutdown(socket.SHUT_RDWR)
-        self._tell_full(crowded)
+        there_are = f"{len(self._peers)} of {self._capacity}, {self._hosts[crowded]} from {crowded}"
+        self._tell(log.warning, f"too many {self._name}s ({there_are}): the most silent ones are closed for new ones")
         return room
 
     def _note_turned_away(self) -> None:
         self.turned_away += 1
         self._turned_away_at = time.monotonic()
 
-    def _tell_full(self, crowded: str) -> None:
-        if time.monotonic() - self._full_told >= FULL_INTERVAL:
-            self._full_told = time.monotonic()
-            count = self._hosts[crowded]
-            text = "too many %ss (%d of %d, %d from %s): the most silent ones are closed for new ones"
-            log.warning(text, self._name, len(self._peers), self._capacity, count, crowded)
+    def _tell(self, tell: Callable[[str], None], text: str) -> None:
+        """Write a line of those that could be many."""
+        if time.monotonic() >= self._next_told:
+            self._next_told = time.monotonic() + TELL_SECONDS
+            tell(text)
 
     def _shake_hands(self, peer: Peer) -> None:
         try:

@@ -16,9 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fedmsg_relay import bind, threads
+from fedmsg_relay import bind, tcp, threads
 from fedmsg_relay.log import log
-from fedmsg_relay.tcp import format_address
 
 INTERVAL_SECONDS = 4.0
 """Between two looks at the same address."""
@@ -182,7 +181,7 @@ class Health:
 def _look(address: str) -> None:
     """Connect, be greeted and leave; raises OSError when it is not greeted, and _NoLookError."""
     with _from_here(address) as looking:
-        name = format_address(looking.getsockname())
+        name = tcp.format_address(looking.getsockname())
         noticed = _own[name] = threading.Event()
         try:
             looking.connect(_target(address)[1])
@@ -220,8 +219,7 @@ def _from_here(address: str) -> socket.socket:
 def _target(address: str) -> tuple[int, Any]:
     """Get the address family, and where to connect to for what is bound; for a wildcard the host itself."""
     if address.startswith("ipc://"):
-        path = address.removeprefix("ipc://")
-        return socket.AF_UNIX, "\0" + path[1:] if path.startswith("@") else path
+        return socket.AF_UNIX, tcp.unix_name(address)
     host, port = bind.split(address, "bound")
     host = {"*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 -- not bound here
     flags = socket.AI_NUMERICHOST

@@ -16,14 +16,13 @@ from collections.abc import Sequence
 
 import zmq
 
+from fedmsg_relay import tcp
+
 EVENTS = zmq.EVENT_CONNECTED | zmq.EVENT_DISCONNECTED
 """What a socket's monitor has to tell, from before it is connected."""
 
 PAUSE_SECONDS, LONGEST_PAUSE = 0.0001, 0.01
 """Between two looks: libzmq's thread mostly takes less than the first, which is doubled each time."""
-
-_BYTES_ACKED = struct.Struct("120xQ")
-"""Where ``struct tcp_info`` has the bytes that the other side's kernel has acknowledged."""
 
 
 class Written:
@@ -82,13 +81,7 @@ class Written:
     def _count(self) -> int:
         """Bytes written: those that were acknowledged, and those that still are to be."""
         while True:
-            acknowledged = self._acknowledged()
+            acknowledged = tcp.bytes_acked(self._tcp)
             outstanding = int.from_bytes(fcntl.ioctl(self._tcp, termios.TIOCOUTQ, bytes(4)), "little")
-            if acknowledged == self._acknowledged():  # or between the two looks some became the others
+            if acknowledged == tcp.bytes_acked(self._tcp):  # or between the two looks some became the others
                 return acknowledged + outstanding
-
-    def _acknowledged(self) -> int:
-        info = self._tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192)
-        if len(info) < _BYTES_ACKED.size:
-            raise OSError("this kernel does not count what was acknowledged")
-        return int(_BYTES_ACKED.unpack_from(info)[0])

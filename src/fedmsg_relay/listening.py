@@ -8,10 +8,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from fedmsg_relay import tcp
+
 BACKLOG = 4096
 """Connections that the kernel keeps until they are accepted."""
 
 _OPTIONS = (
+    (socket.SOL_SOCKET, socket.SO_REUSEADDR, 1),
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60),
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 20),
@@ -33,7 +36,8 @@ def listen(address: str) -> socket.socket:
         OSError: the address cannot be bound.
     """
     if address.startswith("ipc://"):
-        return _listen_at_path(address.removeprefix("ipc://"))
+        _remove(address)  # left by a relay that was killed
+        return _listen(socket.AF_UNIX, tcp.unix_name(address))
     host, _, port = address.removeprefix("tcp://").rpartition(":")
     host = host.strip("[]")
     if host == "*":
@@ -51,9 +55,13 @@ def close(door: socket.socket, address: str) -> None:
         address: what it listens at.
     """
     door.close()
-    if address.startswith("ipc://"):
-        with suppress(OSError):
-            Path(address.removeprefix("ipc://")).unlink()
+    with suppress(OSError):
+        _remove(address)
+
+
+def _remove(address: str) -> None:
+    if address.startswith("ipc://") and not address.startswith("ipc://@"):
+        Path(address.removeprefix("ipc://")).unlink(missing_ok=True)
 
 
 def _listen_everywhere(port: int) -> socket.socket:
@@ -69,28 +77,15 @@ def _listen_everywhere(port: int) -> socket.socket:
 def _listen(family: int, name: Any) -> socket.socket:
     door = socket.socket(family, socket.SOCK_STREAM)
     try:
-        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        door.setblocking(False)
+        if family != socket.AF_UNIX:
+            for level, option, value in _OPTIONS:
+                door.setsockopt(level, option, value)
         if family == socket.AF_INET6:
             door.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        for level, option, value in _OPTIONS:
-            door.setsockopt(level, option, value)
         door.bind(name)
         door.listen(BACKLOG)
     except OSError:
         door.close()
         raise
-    door.setblocking(False)
-    return door
-
-
-def _listen_at_path(path: str) -> socket.socket:
-    door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        Path(path).unlink(missing_ok=True)  # left by a relay that was killed
-        door.bind(path)
-        door.listen(BACKLOG)
-    except OSError:
-        door.close()
-        raise
-    door.setblocking(False)
     return door

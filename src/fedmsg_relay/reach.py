@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fedmsg_relay import bind, client, zmtp
+from fedmsg_relay import bind, client, tcp, zmtp
 from fedmsg_relay.errors import ConfigError
 
 RESOLVE_SECONDS = 2.0
@@ -113,7 +113,7 @@ def _reach(endpoint: str, address: str, deadline: float) -> None:
 
 def _places(address: str) -> list[tuple[socket.AddressFamily, Any]]:
     if address.startswith("ipc://"):
-        return [(socket.AF_UNIX, address.removeprefix("ipc://"))]
+        return [(socket.AF_UNIX, tcp.unix_name(address))]
     host, port = bind.split(address, "")
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)

@@ -233,10 +233,16 @@ class Receiver:
             peer = self._greeter.peer(fd)
             if peer is None:
                 continue
-            if events & select.EPOLLOUT and not self._send(peer, b""):
-                self._epoll.modify(peer.socket, _READ)
+            if events & select.EPOLLOUT:
+                self._write_on(peer)
             if peer.rest or events & ~select.EPOLLOUT:
                 self._queue(peer)
+
+    def _write_on(self, peer: Peer) -> None:
+        """Write what waits, and no more be woken for it once nothing does."""
+        self._send(peer, b"")
+        if not peer.gone and not peer.unsent:
+            self._epoll.modify(peer.socket, _READ)
 
     def _queue(self, peer: Peer) -> None:
         if not peer.queued and not peer.gone:
@@ -264,10 +270,10 @@ class Receiver:
         self._send(peer, peer.splitter.output)
         peer.splitter.output.clear()
 
-    def _send(self, peer: Peer, data: bytes | bytearray) -> bool:
-        """Write what waits and what is new, as far as the peer takes it; return whether something waits then."""
+    def _send(self, peer: Peer, data: bytes | bytearray) -> None:
+        """Write what waits and what is new, as far as the peer takes it."""
         if peer.gone:
-            return False
+            return
         waited = bool(peer.unsent)
         peer.unsent += data
         try:
@@ -280,7 +286,6 @@ class Receiver:
                 self._epoll.modify(peer.socket, _WRITE)
         except OSError:
             self._gone(peer)
-        return bool(peer.unsent)
 
     def _cut_largest(self) -> None:
         largest = max(self._greeter.peers(), key=lambda peer: peer.splitter.held)

@@ -68,10 +68,21 @@ def flow(fd: int) -> Flow | None:
     try:
         with borrowed(fd) as connection:
             (unsent,) = struct.unpack("i", fcntl.ioctl(connection, _SIOCOUTQNSD, b"\0" * 4))
-            (acked,) = _BYTES_ACKED.unpack(_info(connection))
-    except (OSError, struct.error):
+            return Flow(unsent, bytes_acked(connection))
+    except OSError:
         return None
-    return Flow(unsent, acked)
+
+
+def bytes_acked(connection: socket.socket) -> int:
+    """Tell how many bytes the other side's kernel has acknowledged since it was connected.
+
+    Args:
+        connection: TCP.
+
+    Raises:
+        OSError: it is closed, or is not TCP.
+    """
+    return _count(_BYTES_ACKED, connection)
 
 
 def bytes_received(fd: int) -> int:
@@ -84,10 +95,7 @@ def bytes_received(fd: int) -> int:
         OSError: it is closed, or is not TCP.
     """
     with borrowed(fd) as connection:
-        info = _info(connection)
-    if len(info) < _BYTES_RECEIVED.size:  # Linux before 4.1
-        raise OSError("this kernel does not count them")
-    return int(_BYTES_RECEIVED.unpack(info)[0])
+        return _count(_BYTES_RECEIVED, connection)
 
 
 def is_quiet(connection: socket.socket) -> bool:
@@ -97,10 +105,9 @@ def is_quiet(connection: socket.socket) -> bool:
         connection: TCP, or another one of which this is not known.
     """
     try:
-        (silence,) = _LAST_RECEIVED.unpack(_info(connection))
-    except (OSError, struct.error):
+        return _count(_LAST_RECEIVED, connection) >= QUIET_MILLISECONDS
+    except OSError:
         return True
-    return bool(silence >= QUIET_MILLISECONDS)
 
 
 def unread(connection: socket.socket) -> int:
@@ -161,5 +168,21 @@ def host_of(address: str) -> str:
     return address.rpartition(":")[0].strip("[]") or address
 
 
-def _info(connection: socket.socket) -> bytes:
-    return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_BYTES)
+def unix_name(address: str) -> str:
+    """Get what a Unix socket is bound or connected to.
+
+    Args:
+        address: ``ipc://PATH``, or ``ipc://@NAME`` in the abstract namespace, unix(7).
+
+    Returns:
+        The path, or the name as the kernel has it.
+    """
+    path = address.removeprefix("ipc://")
+    return f"\0{path[1:]}" if path.startswith("@") else path
+
+
+def _count(field: struct.Struct, connection: socket.socket) -> int:
+    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_BYTES)
+    if len(info) < field.size:  # Linux before 4.1
+        raise OSError("this kernel does not count them")
+    return int(field.unpack(info)[0])
