@@ -102,9 +102,10 @@ class _Queue(logging.Handler):
         self._changed = threading.Condition()
         threads.start(f"log to {place.name}", self._write_lines)
 
-    def createLock(self) -> None:  # noqa: N802 -- logging's own name
-        """None of logging's own, which the end of the process would hold while it waits for us."""
-        self.lock = None
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Take a line without logging's own lock: the end of the process holds that while it waits for us."""
+        self.emit(record)
+        return True
 
     def emit(self, record: logging.LogRecord) -> None:
         line = self._format_anything(record).encode(errors="backslashreplace") + b"\n"
