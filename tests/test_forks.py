@@ -13,6 +13,9 @@ from wire import Bus, StartBus
 CHILDREN, EACH = 12, 5
 
 # What the children of a script do; it ends when the last of them has.
+PYTHON = ("python", "-W", "ignore:This process:DeprecationWarning")
+"""Python 3.12 and newer warn of each fork of a process that has threads, which is what these tests are about."""
+
 PUBLISH = f"""
 import multiprocessing, os, sys
 import fedmsg_relay as fedmsg
@@ -66,7 +69,7 @@ def forking_bus(host: Host, start_bus: StartBus, request: pytest.FixtureRequest)
 
 @pytest.mark.parametrize("way", WAYS)
 def test_children_that_end_without_python_lose_no_message(forking_bus: Bus, way: str) -> None:
-    ran = forking_bus.host.run("python", "-c", PUBLISH + WAYS[way])
+    ran = forking_bus.host.run(*PYTHON, "-c", PUBLISH + WAYS[way])
     assert (ran.code, ran.stderr) == (0, "")
     expected = [[child, n] for child in range(CHILDREN) for n in range(EACH)]
     came: list[list[int]] = []
@@ -102,7 +105,7 @@ sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
 
 
 def fork_amid(host: Host, delay: float, timeout: float = 10) -> Ran:
-    return host.run("python", "-c", AMID.replace("DELAY", str(delay)).replace("TIMEOUT", str(timeout)))
+    return host.run(*PYTHON, "-c", AMID.replace("DELAY", str(delay)).replace("TIMEOUT", str(timeout)))
 
 
 def test_a_fork_while_a_thread_loads_the_config_does_not_hang_the_child(bus: Bus) -> None:
