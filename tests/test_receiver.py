@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fedmsg_relay import zmtp
+from fedmsg_relay import limits, zmtp
 from fedmsg_relay.greeter import Peer
 from fedmsg_relay.receiver import Receiver
 from harness import wait_until
@@ -22,7 +22,7 @@ BOUNDS = 1_000_000, 2000, 10_000_000
 def bound() -> Iterator[tuple[Receiver, str]]:
     port = HeldPort()
     address = f"tcp://127.0.0.1:{port.number}"
-    receiver = Receiver("submitter", zmtp.ROUTER)
+    receiver = Receiver("submitter", zmtp.ROUTER, streams=False)
     try:
         receiver.bind(address)
         yield receiver, address
@@ -74,3 +74,57 @@ def test_what_a_peer_sends_with_its_handshake_is_heard(bound: tuple[Receiver, st
     with contextlib.closing(socket.create_connection((host, int(port)))) as client:
         client.sendall(greeting + b"\x04" + bytes([len(ready)]) + ready + frame(b"", more=True) + frame(b"at once"))
         assert heard(receiver)[1] == [b"", b"at once"]
+
+
+LARGE = 200_000
+
+
+def peers_with_large_messages(address: str, number: int) -> list[RawPeer]:
+    """Connections, each with a message of which all but the last byte is sent."""
+    peers = [RawPeer(address).shake_hands(b"DEALER") for _ in range(number)]
+    for peer in peers:
+        peer.send(frame(b"", more=True) + frame(bytes(LARGE))[:-1])
+    return peers
+
+
+def test_large_messages_of_many_peers_are_all_read_and_nobody_is_cut(
+    bound: tuple[Receiver, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver, address = bound
+    monkeypatch.setattr(limits, "HELD_BYTES", 2 * LARGE)
+    peers = peers_with_large_messages(address, 10)
+    for _ in range(20):
+        assert not list(receiver.receive(*BOUNDS))
+    found: list[zmtp.Message] = []
+
+    def look() -> bool:
+        for _, messages in receiver.receive(*BOUNDS):
+            found.extend(messages)
+        return len(found) == len(peers)
+
+    for peer in reversed(peers):
+        peer.send(b"\0")
+    wait_until(look, "all messages")
+    assert found == [[b"", bytes(LARGE)]] * len(peers)
+    assert receiver.cut == 0
+    for peer in peers:
+        peer.close()
+
+
+def test_who_stalls_in_a_large_message_while_others_wait_is_cut_and_they_go_on(
+    bound: tuple[Receiver, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver, address = bound
+    monkeypatch.setattr(limits, "HELD_BYTES", LARGE)
+    stalls = peers_with_large_messages(address, 2)
+    wait_until(lambda: not list(receiver.receive(*BOUNDS)) and not receiver.pending, "the beginning is read")
+    (waits,) = peers_with_large_messages(address, 1)
+    waits.send(b"\0")
+    small = RawPeer(address).shake_hands(b"DEALER")
+    small.send(frame(b"", more=True) + frame(b"small"))
+    assert heard(receiver)[1] == [b"", b"small"], "only large messages wait"
+    assert receiver.cut == 0
+    assert heard(receiver)[1] == [b"", bytes(LARGE)]
+    assert 1 <= receiver.cut <= 2
+    for peer in (*stalls, waits, small):
+        peer.close()

@@ -22,20 +22,22 @@ class DropLog:
     """One line a reason, then at most one every ``INTERVAL`` seconds with what came in between.
 
     Args:
-        line: with places for the number, ``message`` or ``messages``, the reason and the publisher.
+        line: with places for the number, the noun, the reason and the peer.
+        noun: what is counted, in the singular.
     """
 
-    def __init__(self, line: str = "dropped %d %s: %s (last from %s)") -> None:
+    def __init__(self, line: str = "dropped %d %s: %s (last from %s)", noun: str = "message") -> None:
         self._line = line
+        self._noun = noun
         self._pending: dict[str, _Pending] = {}
         self._waiting = False
 
     def note(self, reason: str, source: str) -> None:
-        """Remember a message.
+        """Remember one.
 
         Args:
             reason: why it was dropped, or else is to be told of.
-            source: IP address of its publisher.
+            source: IP address of its peer.
         """
         pending = self._pending.setdefault(reason, _Pending())
         pending.count += 1
@@ -53,8 +55,8 @@ class DropLog:
         now = time.monotonic()
         for reason, pending in self._pending.items():
             if pending.count and (everything or now >= pending.next_line):
-                messages = "message" if pending.count == 1 else "messages"
-                log.warning(self._line, pending.count, messages, reason, pending.source)
+                noun = self._noun if pending.count == 1 else f"{self._noun}s"
+                log.warning(self._line, pending.count, noun, reason, pending.source)
                 pending.count, pending.next_line = 0, now + INTERVAL
         self._waiting = any(pending.count for pending in self._pending.values())
 

@@ -43,7 +43,6 @@ class Peer:
         splitter: cuts what it sends into messages.
         rest: what it had sent behind its handshake, and nobody has read yet.
         unsent: what it has not taken yet.
-        waiting: how many of its requests wait for their turn.
         queued: whether it waits for its turn to be read.
         gone: whether the connection is closed.
     """
@@ -59,7 +58,6 @@ class Peer:
         "splitter",
         "unsent",
         "version",
-        "waiting",
     )
 
     def __init__(self, connection: socket.socket, address: str, role: zmtp.Role) -> None:
@@ -71,7 +69,6 @@ class Peer:
         self.splitter = zmtp.Splitter(0)
         self.rest = b""
         self.unsent = bytearray()
-        self.waiting = 0
         self.gone = self.queued = False
 
     def fileno(self) -> int:

@@ -25,7 +25,16 @@ REQUEST_HEADROOM = 64 * 1024
 """Bytes of a submitted batch besides its messages."""
 
 HELD_BYTES = 96 * 1024 * 1024
-"""Bytes of unfinished messages that all peers of an endpoint may hold; beyond it the largest one is cut."""
+"""Bytes of unfinished messages that all peers of an endpoint may hold before those with much of one have to wait.
+
+Beyond it only the message that began first is read on, and what is small: up to ``UNHELD_BYTES`` of each peer.
+"""
+
+UNHELD_BYTES = 64 * 1024
+"""Bytes of an unfinished message that are read whatever the others hold."""
+
+STALLED_SECONDS, UNFINISHED_SECONDS = 1.0, 10.0
+"""While others wait, a peer is cut that sends nothing for this time, or takes this time, to finish its message."""
 
 # A connection.
 

@@ -14,13 +14,12 @@ Invariants:
 from __future__ import annotations
 
 import socket
-import time
-from collections import deque
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple, Protocol
 
-from fedmsg_relay import drops, limits, message, submit, tcp
+from fedmsg_relay import limits, message, submit, tcp
 from fedmsg_relay.accounting import Accounting, Counts
+from fedmsg_relay.backlog import RETRY_AFTER, Backlog, Request
 from fedmsg_relay.batch import Back, Batch, Submitted
 from fedmsg_relay.body import find_msg_id
 from fedmsg_relay.drops import DropLog
@@ -37,22 +36,8 @@ from fedmsg_relay.zmtp import Message, Oversize
 FAULT_RETRY_AFTER = 2.0
 """Seconds after which a submitter shall try again when the journal can not be written."""
 
-LOAD_RETRY_AFTER = 0.5
-"""Seconds after which a submitter shall try again when too much waits for its turn."""
 
-
-class Request(NamedTuple):
-    """A submitted batch that waits for its turn.
-
-    Attributes:
-        messages: topic and body of each.
-        back: where its answer goes.
-        size: bytes of its messages.
-    """
-
-    messages: list[tuple[bytes, bytes]]
-    back: Back
-    size: int
+_OVERLOADED = submit.busy(RETRY_AFTER)
 
 
 class Rejection(NamedTuple):
@@ -120,15 +105,16 @@ class Pipeline:
         self._onwards = onwards
         self._drops = DropLog()
         self._renamed = DropLog("took %d %s whose %s another message has (last from %s)")
-        self._backlog: deque[Request] = deque()
-        self._backlog_bytes = 0
-        self.overloaded = 0
-        """Submitted batches that were told to try again as too much was waiting."""
+        self._unanswered = DropLog("%d %s %s (last to %s)", "answer")
+        self._backlog = Backlog()
         self.reused_names = 0
         """Submitted messages that had the msg_id of another message."""
-        self._overloaded_told = 0
-        self._next_told = 0.0
         self._account(Batch(keeper.last))
+
+    @property
+    def overloaded(self) -> int:
+        """Submitted batches that were told to try again as too much was waiting."""
+        return self._backlog.turned_back
 
     @property
     def settled(self) -> bool:
@@ -199,9 +185,7 @@ class Pipeline:
         # A share of its own: however much comes at inbound, submit is answered.
         full, heavy = batch.counts.received + limits.TURN_MESSAGES, batch.size + limits.TURN_BYTES
         while self._backlog and batch.counts.received < full and batch.size < heavy:
-            request = self._backlog.popleft()
-            self._backlog_bytes -= request.size
-            request.back.peer.waiting -= 1
+            request = self._backlog.take()
             try:
                 self._admit_submit(request, batch)
             except MemoryError:
@@ -233,16 +217,12 @@ class Pipeline:
             self._reject(batch, Rejection(request.code, tcp.host_of(back.peer.address), b"", b""))
             batch.refusals.append((back, submit.refused(request.code, request.detail)))
             return
-        size = sum(len(topic) + len(body) for topic, body in request.messages)
         if request.passed and not self._onwards.takes_passed:
-            batch.refusals.append((back, submit.busy(LOAD_RETRY_AFTER)))
-        elif self._backlog_bytes + size > limits.BACKLOG_BYTES or back.peer.waiting >= limits.WAITING_REQUESTS:
-            batch.refusals.append((back, submit.busy(LOAD_RETRY_AFTER)))
-            self.overloaded += 1
-        else:
-            self._backlog.append(Request(request.messages, back, size))
-            self._backlog_bytes += size
-            back.peer.waiting += 1
+            batch.refusals.append((back, _OVERLOADED))
+            return
+        size = sum(len(topic) + len(body) for topic, body in request.messages)
+        if not self._backlog.put(Request(request.messages, back, size)):
+            batch.refusals.append((back, _OVERLOADED))
 
     def _admit_submit(self, request: Request, batch: Batch) -> None:
         """Admit a submitted batch as a whole or not at all."""
@@ -313,7 +293,7 @@ class Pipeline:
         answers = [(s.back, submit.accepted(s.first, s.last, s.duplicates)) for s in batch.submitted]
         for back, answer in (*answers, *batch.refusals):
             if not self._submits.reply(back.peer, [*back.route, submit.VERSION, answer]):
-                log.info("a submitter left before its answer: %s", back.peer.address)
+                self._unanswered.note("not sent, as the submitter was gone", tcp.host_of(back.peer.address))
         self._submits.flush()
 
     # beside the pipeline
@@ -330,10 +310,8 @@ class Pipeline:
     def _report(self, everything: bool = False) -> None:
         self._drops.report(everything)
         self._renamed.report(everything)
-        told, now = self.overloaded - self._overloaded_told, time.monotonic()
-        if told and (everything or now >= self._next_told):
-            log.warning("overloaded: %d submitted batches were told to try again in %.1f s", told, LOAD_RETRY_AFTER)
-            self._overloaded_told, self._next_told = self.overloaded, now + drops.INTERVAL
+        self._unanswered.report(everything)
+        self._backlog.report(everything)
 
     def close(self) -> None:
         """Say what is still to be said."""

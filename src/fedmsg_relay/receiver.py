@@ -2,8 +2,8 @@
 
 Whoever connects is let in by a thread (:mod:`fedmsg_relay.greeter`) that answers handshakes however busy the relay is.
 From then on the relay's loop reads: only as much as it can take in a turn, so TCP holds back whoever sends more, and
-nothing of a peer is in memory but its one unfinished message. What a peer may cost stands in
-:mod:`fedmsg_relay.limits`; a peer that costs more is cut, and named in the log.
+nothing of a peer is in memory but its one unfinished message (:mod:`fedmsg_relay.unfinished`). What a peer may cost
+stands in :mod:`fedmsg_relay.limits`; a peer that costs more is cut, and named in the log.
 """
 
 from __future__ import annotations
@@ -17,13 +17,18 @@ from contextlib import suppress
 from fedmsg_relay import limits, zmtp
 from fedmsg_relay.greeter import Greeter, Peer
 from fedmsg_relay.log import log
+from fedmsg_relay.unfinished import Unfinished
 from fedmsg_relay.use import Use
 
 CHUNK_BYTES = 64 * 1024
 """Bytes read at once from a peer; then it is the next one's turn, however much more there is."""
 
+SMALL_CHUNK_BYTES = 4 * 1024
+"""The same where each peer sends one request at a time, but for the long ones; and where memory is short."""
+
 _READ = select.EPOLLIN | select.EPOLLRDHUP
-_WRITE = _READ | select.EPOLLOUT
+_ROOM = select.EPOLLOUT
+_OVER = select.EPOLLHUP | select.EPOLLERR
 
 
 class Receiver:
@@ -32,15 +37,18 @@ class Receiver:
     Args:
         name: of the endpoint's peers: ``publisher`` or ``submitter``.
         role: in ZMTP.
+        streams: whether peers send one message after the other, without waiting for answers.
     """
 
-    def __init__(self, name: str, role: zmtp.Role) -> None:
+    def __init__(self, name: str, role: zmtp.Role, *, streams: bool) -> None:
         self.role = name
         self.cut = 0
         """Peers that were cut as they cost too much."""
         self._epoll = select.epoll()
         self._ready: deque[Peer] = deque()
-        self._held = 0
+        self._streams = streams
+        self._unfinished = Unfinished()
+        self._held_back: dict[Peer, None] = {}
         self._replies: dict[Peer, bytearray] = {}
         self._greeter = Greeter(name, role, self._admit)
 
@@ -88,7 +96,7 @@ class Receiver:
 
     def _admit(self, peer: Peer) -> None:
         """Take over a peer whose handshake is over: from now on the loop reads what it sends."""
-        self._epoll.register(peer.socket, _WRITE if peer.rest else _READ)
+        self._epoll.register(peer.socket, _READ | _ROOM if peer.rest else _READ)
 
     # For the loop.
 
@@ -139,7 +147,11 @@ class Receiver:
         while self._ready and work < limits.TURN_MESSAGES and taken < limits.TURN_BYTES:
             peer = self._ready.popleft()
             peer.queued = False
-            data = self._read(peer)
+            if self._unfinished.waits(peer):
+                self._hold_back(peer)
+                continue
+            chunk = self._chunk(peer)
+            data = self._read(peer, chunk)
             if not data:
                 continue
             peer.splitter.work = 0
@@ -149,7 +161,7 @@ class Receiver:
             except MemoryError:
                 self._cut(peer, "there is no memory for what it sent")
                 continue
-            self._held += peer.splitter.held - held
+            self._unfinished.note(peer, held, finished=bool(messages))
             taken += len(data)
             work += len(messages) + peer.splitter.work
             if messages:
@@ -159,10 +171,10 @@ class Receiver:
                 continue
             if peer.splitter.output:
                 self._pong(peer)
-            if len(data) == CHUNK_BYTES:  # there may be more
+            if len(data) == chunk:  # there may be more
                 self._queue(peer)
-            if self._held > limits.HELD_BYTES:
-                self._cut_largest()
+        if self._held_back:
+            self._see_to_held_back()
 
     def reply(self, peer: Peer, frames: Sequence[bytes]) -> bool:
         """Make a message for a peer; :meth:`flush` sends it.
@@ -233,30 +245,65 @@ class Receiver:
             peer = self._greeter.peer(fd)
             if peer is None:
                 continue
-            if events & select.EPOLLOUT:
+            if events & _ROOM:
                 self._write_on(peer)
-            if peer.rest or events & ~select.EPOLLOUT:
+            if peer in self._held_back:
+                if events & _OVER:
+                    self._gone(peer)
+            elif peer.rest or events & ~_ROOM:
                 self._queue(peer)
 
     def _write_on(self, peer: Peer) -> None:
         """Write what waits, and no more be woken for it once nothing does."""
         self._send(peer, b"")
         if not peer.gone and not peer.unsent:
-            self._epoll.modify(peer.socket, _READ)
+            self._watch(peer)
 
     def _queue(self, peer: Peer) -> None:
         if not peer.queued and not peer.gone:
             peer.queued = True
             self._ready.append(peer)
 
-    def _read(self, peer: Peer) -> bytes:
+    def _chunk(self, peer: Peer) -> int:
+        """How much to read at once."""
+        if peer.splitter.held >= SMALL_CHUNK_BYTES:
+            return CHUNK_BYTES
+        return CHUNK_BYTES if self._streams and not self._unfinished.too_much else SMALL_CHUNK_BYTES
+
+    def _hold_back(self, peer: Peer) -> None:
+        """Read nothing of a peer for now; TCP makes it wait."""
+        self._held_back[peer] = None
+        self._watch(peer)
+
+    def _see_to_held_back(self) -> None:
+        """Let peers go on where there is room again; cut the one that they wait for when it does not go on itself."""
+        first = self._unfinished.first
+        if not self._unfinished.too_much or first is None:
+            self._let_go_on([*self._held_back])
+        elif first in self._held_back:
+            self._let_go_on([first])
+        elif self._unfinished.stalled():
+            self._cut(first, f"others wait for its message, of which it has sent {first.splitter.held} bytes")
+
+    def _let_go_on(self, peers: Sequence[Peer]) -> None:
+        for peer in peers:
+            del self._held_back[peer]
+            peer.heard = time.monotonic()
+            self._watch(peer)
+            self._queue(peer)
+
+    def _watch(self, peer: Peer) -> None:
+        """Be woken for what the peer sends, unless it is held back, and for room to write where that is needed."""
+        self._epoll.modify(peer.socket, (0 if peer in self._held_back else _READ) | (_ROOM if peer.unsent else 0))
+
+    def _read(self, peer: Peer, size: int) -> bytes:
         if peer.gone:
             return b""
         try:
             if peer.rest:
                 data, peer.rest = peer.rest, b""
             else:
-                data = peer.socket.recv(CHUNK_BYTES)
+                data = peer.socket.recv(size)
         except BlockingIOError:
             return b""
         except OSError:
@@ -283,14 +330,9 @@ class Receiver:
             if len(peer.unsent) > limits.UNREAD_BYTES:
                 self._cut(peer, f"it left {len(peer.unsent)} bytes of answers unread")
             elif not waited:
-                self._epoll.modify(peer.socket, _WRITE)
+                self._watch(peer)
         except OSError:
             self._gone(peer)
-
-    def _cut_largest(self) -> None:
-        largest = max(self._greeter.peers(), key=lambda peer: peer.splitter.held)
-        of = f"of {self._held} bytes of unfinished messages it has sent {largest.splitter.held}, the most"
-        self._cut(largest, of)
 
     def _cut(self, peer: Peer, why: str) -> None:
         """End a connection that costs too much, and name it."""
@@ -303,7 +345,8 @@ class Receiver:
     def _gone(self, peer: Peer) -> None:
         if peer.gone:
             return
-        self._held -= peer.splitter.held
+        self._unfinished.forget(peer)
+        self._held_back.pop(peer, None)
         peer.unsent.clear()
         with suppress(OSError, ValueError):
             self._epoll.unregister(peer.socket)

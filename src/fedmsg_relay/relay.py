@@ -98,8 +98,8 @@ class Relay:
         self.named = {name: [*plan.bind, *plan.covered] for name, plan in plans.endpoints().items()}
         """Those that a wildcard covers as well: who uses which is told for each."""
         self.outbound = Outbound(linger=LINGER_SECONDS)
-        self.inbound = Receiver("publisher", zmtp.SUB)
-        self.submits = Receiver("submitter", zmtp.ROUTER)
+        self.inbound = Receiver("publisher", zmtp.SUB, streams=True)
+        self.submits = Receiver("submitter", zmtp.ROUTER, streams=False)
         self.peers = (self.inbound, self.submits, self.outbound.listeners)
         self.passing: Passing | None = None
         """The stage of a relay that is chained."""

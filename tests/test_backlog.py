@@ -1,0 +1,60 @@
+"""Submitted batches that wait: whose turn it is, and who is turned back."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from fedmsg_relay import limits, zmtp
+from fedmsg_relay.backlog import Backlog, Request
+from fedmsg_relay.batch import Back
+from fedmsg_relay.greeter import Peer
+
+HALF = limits.BACKLOG_BYTES // 2
+
+
+@pytest.fixture
+def peers() -> Iterator[list[Peer]]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(3)]
+        yield [Peer(each, f"127.0.0.1:{number}", zmtp.ROUTER) for number, each in enumerate(sockets)]
+
+
+def request(peer: Peer, name: str, size: int = 10) -> Request:
+    return Request([(name.encode(), b"{}")], Back(peer, [b""]), size)
+
+
+def names(backlog: Backlog) -> list[str]:
+    taken = []
+    while backlog:
+        taken.append(backlog.take().messages[0][0].decode())
+    return taken
+
+
+def test_each_submitter_has_its_turn_whatever_another_has_sent_before(peers: list[Peer]) -> None:
+    backlog = Backlog()
+    for name in ("a1", "a2", "a3", "b1", "b2", "c1"):
+        assert backlog.put(request(peers["abc".index(name[0])], name))
+    assert names(backlog) == ["a1", "b1", "c1", "a2", "b2", "a3"]
+
+
+def test_half_of_the_room_is_for_those_of_whom_nothing_waits(peers: list[Peer]) -> None:
+    backlog = Backlog()
+    greedy, modest, late = peers
+    assert backlog.put(request(greedy, "g1", HALF))
+    assert not backlog.put(request(greedy, "g2"))
+    assert backlog.put(request(modest, "m1", HALF))
+    assert not backlog.put(request(late, "l1"))
+    assert backlog.turned_back == 2
+    assert names(backlog) == ["g1", "m1"]
+    assert backlog.put(request(late, "l1")), "there is room again"
+
+
+def test_one_submitter_can_have_so_many_waiting_and_no_more(peers: list[Peer]) -> None:
+    backlog = Backlog()
+    put = [backlog.put(request(peers[0], str(number))) for number in range(limits.WAITING_REQUESTS + 1)]
+    assert put == [True] * limits.WAITING_REQUESTS + [False]
+    assert names(backlog) == [str(number) for number in range(limits.WAITING_REQUESTS)]
