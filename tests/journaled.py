@@ -7,9 +7,9 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
-from fedmsg_relay import state
-from fedmsg_relay.journal import Journal
-from fedmsg_relay.records import Entry
+from fedmsg_relay.journal import position
+from fedmsg_relay.journal.records import Entry
+from fedmsg_relay.journal.store import Journal
 
 
 def entries(count: int, start: int = 0, size: int = 20) -> list[Entry]:
@@ -31,7 +31,7 @@ def take_back(path: Path, published: int, listeners: Sequence[str] = ()) -> None
     With a listener to wait for, somebody hears what comes out.
     """
     with contextlib.closing(sqlite3.connect(path)) as db, db:
-        last = state.find(db).last
+        last = position.find(db).last
         db.execute("DELETE FROM listener")
         db.executemany("INSERT INTO listener VALUES (?)", [(host,) for host in listeners])
-        state.begin(db, published, last, state.seal_listeners(listeners))
+        position.begin(db, published, last, position.seal_listeners(listeners))

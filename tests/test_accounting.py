@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedmsg_relay import status
-from fedmsg_relay.accounting import Accounting, Counts
+from fedmsg_relay.daemon import status
+from fedmsg_relay.daemon.accounting import Accounting, Counts
 from harness import assert_balanced
 from wire import Bus, envelope, numbered
 

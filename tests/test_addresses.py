@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fedmsg_relay.use import UNKNOWN, Use
+from fedmsg_relay.network.use import UNKNOWN, Use
 from harness import Host, Relay, wait_until
 from wire import Sockets, join, numbered
 

@@ -8,10 +8,11 @@ from contextlib import ExitStack
 
 import pytest
 
-from fedmsg_relay import limits, zmtp
-from fedmsg_relay.backlog import Backlog, Request
-from fedmsg_relay.batch import Back
-from fedmsg_relay.greeter import Peer
+from fedmsg_relay.daemon.backlog import Backlog, Request
+from fedmsg_relay.daemon.batch import Back
+from fedmsg_relay.network import zmtp
+from fedmsg_relay.network.greeter import Peer
+from fedmsg_relay.runtime import limits
 
 HALF = limits.BACKLOG_BYTES // 2
 

@@ -11,31 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from fedmsg_relay import (
-    accounting,
-    aside,
-    body,
-    client,
-    deliver,
-    errors,
-    health,
-    limits,
-    log,
-    message,
-    outbound,
-    passing,
-    pipeline,
-    publishing,
-    quarantine,
-    retention,
-    room,
-    settings,
-    spool,
-    state,
-    submit,
-    upstream,
-    window,
-)
+from fedmsg_relay import body, client, errors, message, spool, submit
+from fedmsg_relay.chain import upstream
+from fedmsg_relay.commands import aside, deliver
+from fedmsg_relay.daemon import accounting, forwarding, pipeline, publishing, settings
+from fedmsg_relay.journal import position, quarantine, retention, room, window
+from fedmsg_relay.network import health, outbound
+from fedmsg_relay.runtime import limits, log
 from wire import Bus, accepted
 
 ROOT = Path(__file__).parent.parent
@@ -177,7 +159,7 @@ def test_the_limits_of_journal_and_spool() -> None:
     assert room.WANTED_SHARE == 4, "a quarter"
     assert f"a quarter of the disk (at most {room.WANTED_BYTES >> 20} MiB)" in told
     assert f"with {room.RESERVE >> 10} KiB to spare. Below {room.SHORT >> 20} MiB the WAL" in told
-    assert f"The format is {state.FORMAT}." in told
+    assert f"The format is {position.FORMAT}." in told
     assert f"Of one `msg_id` the newest {window.NAMESAKES} messages" in page("docs/submit.md")
     assert f"queue of {outbound.SEND_QUEUE:,} messages" in told
     assert f"Each user may have {spool.MAX_FILES:,} messages or {spool.MAX_BYTES // 2**30} GiB waiting" in told
@@ -193,7 +175,7 @@ def test_what_may_come_out_twice_of_a_chained_relay() -> None:
     told = page("docs/chained.md")
     assert f"{limits.ECHO_MESSAGES + limits.PASSING_MESSAGES:,} messages at most" in told
     assert f"{publishing.PORTION} messages at most" in told
-    assert f"or else {passing.ECHO_SECONDS:g} s" in told
+    assert f"or else {forwarding.ECHO_SECONDS:g} s" in told
     assert f"up to {limits.UNJOURNALED_MESSAGES:,}\n" in told
     assert f"within {upstream.ANSWER_SECONDS:g} s" in told
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from fedmsg_relay import health
+from fedmsg_relay.network import health
 from harness import Host, Relay, wait_until
 from ports import has_ipv6
 from wire import Bus, numbered
@@ -68,8 +68,9 @@ FATAL_SECONDS = 6
 
 QUICK = f"""\
 import socket, sys
-from fedmsg_relay import health, threads
-from fedmsg_relay.cli import main
+from fedmsg_relay.network import health
+from fedmsg_relay.runtime import threads
+from fedmsg_relay.commands.relay import main
 health.INTERVAL_SECONDS = health.ANSWER_SECONDS = 1
 health.FAULT_SECONDS, health.FATAL_SECONDS = 3, {FATAL_SECONDS}
 """
@@ -220,7 +221,7 @@ def test_every_thread_of_the_daemon_is_started_so_that_it_dies_seen() -> None:
 
 
 END = """\
-from fedmsg_relay import relay
+from fedmsg_relay.daemon import relay
 def fail(self):
     raise OSError(28, "No space left on device")
 relay.Relay._turn = fail

@@ -11,11 +11,11 @@ from random import Random
 
 import pytest
 
-from fedmsg_relay import quarantine
 from fedmsg_relay.errors import ConfigError, JournalCorruptError, JournalError
-from fedmsg_relay.journal import Journal
-from fedmsg_relay.records import Entry, Record, Rejected, checksum
-from fedmsg_relay.salvage import set_aside
+from fedmsg_relay.journal import quarantine
+from fedmsg_relay.journal.records import Entry, Record, Rejected, checksum
+from fedmsg_relay.journal.salvage import set_aside
+from fedmsg_relay.journal.store import Journal
 from journaled import entries, held
 
 DAY = 86400.0

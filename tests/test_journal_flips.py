@@ -14,10 +14,10 @@ from random import Random
 
 import pytest
 
-from fedmsg_relay import journal_cli
+from fedmsg_relay.commands import journal as journal_cli
+from fedmsg_relay.daemon.keeper import Keeper
 from fedmsg_relay.errors import ConfigError, RelayError
-from fedmsg_relay.journal import UNKNOWN, Journal
-from fedmsg_relay.keeper import Keeper
+from fedmsg_relay.journal.store import UNKNOWN, Journal
 from journaled import entries
 
 PAGE = 16384

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from fedmsg_relay import broken, schema, state
+from fedmsg_relay.daemon.keeper import Keeper
 from fedmsg_relay.errors import JournalCorruptError
-from fedmsg_relay.journal import Journal
-from fedmsg_relay.keeper import Keeper
-from fedmsg_relay.salvage import set_aside
+from fedmsg_relay.journal import broken, position, schema
+from fedmsg_relay.journal.salvage import set_aside
+from fedmsg_relay.journal.store import Journal
 from harness import Host, Relay
 from journaled import entries, held
 from wire import Sockets, accepted, envelope, join
@@ -242,5 +242,5 @@ def test_a_journal_that_is_set_aside_and_removed_is_begun_anew(tmp_path: Path) -
 def test_the_format_that_is_written_is_the_one_that_is_read(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     Journal(path).close()
-    assert rows(path, "SELECT format FROM state") == [(state.FORMAT,)]
+    assert rows(path, "SELECT format FROM state") == [(position.FORMAT,)]
     schema.refuse_newer(path)

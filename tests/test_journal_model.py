@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from fedmsg_relay.journal import Journal
-from fedmsg_relay.records import Entry, Rejected
+from fedmsg_relay.journal.records import Entry, Rejected
+from fedmsg_relay.journal.store import Journal
 from journaled import held
 
 DAY = 86400.0

@@ -14,7 +14,7 @@ from random import Random
 
 import pytest
 
-from fedmsg_relay.publishing import PORTION
+from fedmsg_relay.daemon.publishing import PORTION
 from harness import Host, Relay, wait_until
 from wire import Listener, Message, Sockets, Submitter, join
 

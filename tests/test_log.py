@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from disk import Disk
-from fedmsg_relay.log import ROOM_BYTES
+from fedmsg_relay.runtime.log import ROOM_BYTES
 from harness import Host, Relay, wait_until
 from wire import Bus, RawPeer, StartBus, numbered
 

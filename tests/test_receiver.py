@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from fedmsg_relay import limits, zmtp
-from fedmsg_relay.greeter import Peer
-from fedmsg_relay.receiver import Receiver
+from fedmsg_relay.network import zmtp
+from fedmsg_relay.network.greeter import Peer
+from fedmsg_relay.network.receiver import Receiver
+from fedmsg_relay.runtime import limits
 from harness import wait_until
 from ports import HeldPort
 from wire import RawPeer, frame

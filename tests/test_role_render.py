@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 import yaml
 
-from fedmsg_relay import bind, config, relay, settings
+from fedmsg_relay import config
+from fedmsg_relay.daemon import relay, settings
+from fedmsg_relay.network.address import split
 
 ROOT = Path(__file__).parent.parent
 ROLE = ROOT / "roles/fedmsg_relay"
@@ -183,7 +185,7 @@ def test_the_global_config_names_every_relay_as_the_groups_order_has_them(render
     assert config.addresses(read, "relay_inbound") == ["tcp://debian12:9941", "tcp://[fd00::17]:9941"]
     assert config.addresses(read, "relay_outbound") == ["tcp://debian12:3999", "tcp://[fd00::17]:3999"]
     assert (read["environment"], read["topic_prefix"]) == ("stg", "org.example")
-    assert all(bind.split(address, "") for address in read["relay_inbound"])
+    assert all(split(address, "") for address in read["relay_inbound"])
 
 
 def test_a_host_on_another_network_gets_the_relays_names_there(rendered: Path) -> None:

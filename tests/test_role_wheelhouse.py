@@ -39,7 +39,7 @@ def test_a_release_is_named_after_what_is_in_it_and_not_after_its_version_alone(
     (source / "src/fedmsg_relay/__pycache__").mkdir()
     (source / "src/fedmsg_relay/__pycache__/cli.cpython-311.pyc").write_bytes(b"anything")
     assert release(source) == before
-    with (source / "src/fedmsg_relay/cli.py").open("a") as module:
+    with (source / "src/fedmsg_relay/commands/relay.py").open("a") as module:
         module.write("# changed\n")
     after = release(source)
     assert after != before
@@ -78,7 +78,7 @@ def test_what_could_not_be_collected_leaves_nothing_behind(source: Path, tmp_pat
 
 def test_a_source_that_changes_meanwhile_is_not_passed_off_as_what_it_was(source: Path, tmp_path: Path) -> None:
     into = tmp_path / "cache" / release(source) / "3.13-x86_64"
-    (source / "src/fedmsg_relay/cli.py").write_text("# another\n")
+    (source / "src/fedmsg_relay/commands/relay.py").write_text("# another\n")
     done = run("collect", source, into, "3.13", "x86_64")
     assert done.returncode != 0
     assert "run again" in done.stderr

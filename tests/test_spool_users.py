@@ -216,7 +216,7 @@ def test_tries_in_vain_leave_nothing_open(lonely: Host) -> None:
         for number in range(30):
             put(lonely, message(str(number)), f"{number:020d}-1-1.msg")
         script = (
-            "import os, sys, fedmsg_relay.deliver as d, fedmsg_relay.client as c, fedmsg_relay.config as g\n"
+            "import os, sys, fedmsg_relay.commands.deliver as d, fedmsg_relay.client as c, fedmsg_relay.config as g\n"
             "d.FIRST_PAUSE = d.LONGEST_PAUSE = 0.01; c.DEFAULT_TIMEOUT = 0.2; opened = []\n"
             "def again(self, waiting, real=d._Run._round):\n"
             "    opened.append((len(os.listdir('/proc/self/fd')), len(os.listdir('/proc/self/task'))))\n"

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedmsg_relay import limits, zmtp
+from fedmsg_relay.network import zmtp
+from fedmsg_relay.runtime import limits
 
 MAX_BYTES, MAX_FRAMES, CUT_BYTES = 1000, 4, 5000
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from fedmsg_relay.message import Reason
 
 if TYPE_CHECKING:
-    from fedmsg_relay.zmtp import Oversize
+    from fedmsg_relay.network.zmtp import Oversize
 
 VERSION = b"FMR1"
 INQUIRY = b"FMR1?"

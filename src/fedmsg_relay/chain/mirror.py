@@ -1,0 +1,71 @@
+"""What a relay upstream publishes, as it is heard over a connection to its outbound."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+
+from fedmsg_relay.chain.outgoing import Kind, Outgoing
+from fedmsg_relay.network import outbound, zmtp
+from fedmsg_relay.runtime import limits
+from fedmsg_relay.runtime.log import log
+
+LEFTOVER_SECONDS = 0.5
+"""How long what the relay had published before its connection broke is still taken in."""
+
+
+class Mirror:
+    """A subscription to all that a relay publishes.
+
+    Args:
+        address: of the relay's outbound.
+        max_bytes: of a message; a larger one is not taken in.
+
+    Attributes:
+        address: the same.
+        token: a topic of its own, that the relay can be asked for; it is in force after the subscription to everything.
+        connection: what it comes over.
+        forwarded: whether what comes is of use, so that the rest of it is as well.
+    """
+
+    def __init__(self, address: str, max_bytes: int) -> None:
+        self.address = address
+        self.token = outbound.MIRROR + uuid.uuid4().hex.encode()
+        kind = Kind(zmtp.SUB, max_bytes, limits.MIRROR_BYTES, greeting=[[b"\x01" + self.token]])
+        self.connection = Outgoing(address, kind)
+        self.forwarded = False
+        self._max_bytes = max_bytes
+        self._oversized = 0
+        self._until = 0.0
+
+    def update(self) -> None:
+        """Take in what has come; never waits."""
+        self.connection.update()
+        if self.connection.oversized and not self._oversized:
+            told = "upstream %s publishes messages of more than %d bytes, which are not forwarded"
+            log.warning(told, self.address, self._max_bytes)
+        self._oversized = self.connection.oversized
+
+    def take(self, limit: int) -> Iterator[tuple[bytes, bytes]]:
+        """Take messages.
+
+        Args:
+            limit: how many at most.
+
+        Yields:
+            Topic and body.
+        """
+        for frames in self.connection.take(limit):
+            if len(frames) == 2:  # all that a relay of ours publishes
+                yield frames[0], frames[1]
+
+    def leave(self) -> None:
+        """Take in only what is there yet."""
+        self._until = time.monotonic() + LEFTOVER_SECONDS
+
+    @property
+    def over(self) -> bool:
+        """Whether all that was there when it was left has been taken."""
+        ended = bool(self.connection.fault) or time.monotonic() >= self._until
+        return ended and not self.connection.holds

@@ -1,0 +1,278 @@
+"""A connection to an endpoint of another relay. It speaks ZMTP on a socket of its own, and never waits.
+
+libzmq does not serve here (:mod:`fedmsg_relay.network.zmtp`): it looks names up where it sends and receives, answers a
+PING at a full queue by ending the process, and with heartbeats of its own may end that of an older relay at the other
+end. So there are none: the kernel finds out that the other host is gone, and an inquiry that its relay does not answer.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from fedmsg_relay import tcp
+from fedmsg_relay.names import Lookup
+from fedmsg_relay.network import dialling, zmtp
+from fedmsg_relay.runtime import limits
+
+CONNECT_SECONDS = 5.0
+"""After which an address that does not answer, or does not speak ZMTP, is given up."""
+
+FRESH_SECONDS = 1.0
+"""How long a connection that is not up yet is looked after soon; then with every turn of the relay's loop."""
+
+_CHUNK_BYTES = 256 * 1024
+_TURN_BYTES = 1024 * 1024
+"""Bytes read in one turn."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a connection is for.
+
+    Attributes:
+        role: of our end, in ZMTP.
+        max_bytes: of a message; one that is larger is passed over.
+        hold_bytes: of messages that nobody has taken; beyond it nothing is read, and TCP holds the other relay back.
+        greeting: messages that are sent before any other.
+    """
+
+    role: zmtp.Role
+    max_bytes: int
+    hold_bytes: int
+    greeting: Sequence[Sequence[bytes]] = field(default=())
+
+
+class Outgoing:
+    """A connection to one endpoint. It is made once: when it ends, another one has to be made.
+
+    Args:
+        address: ``tcp://HOST:PORT`` or ``ipc://PATH``.
+        kind: what it is for.
+
+    Attributes:
+        up: whether messages can be sent.
+        up_since: when that began, by ``time.monotonic``.
+        fault: why it has ended; empty while it has not. What had come may still be taken then.
+        oversized: messages that were passed over as they are too large.
+    """
+
+    def __init__(self, address: str, kind: Kind) -> None:
+        self.up = False
+        self.up_since = 0.0
+        self.fault = ""
+        self.oversized = 0
+        self._kind = kind
+        self._began = self._moved = time.monotonic()
+        self._lookup = Lookup(address)
+        self._candidates: list[str] | None = None
+        self._socket: socket.socket | None = None
+        self._connected = False
+        self._handshake = zmtp.Handshake(kind.role)
+        self._splitter = zmtp.Splitter(0)
+        self._unsent = bytearray()
+        self._acked = 0
+        self._messages: deque[list[bytes]] = deque()
+        self._held = 0
+
+    @property
+    def waking(self) -> socket.socket | None:
+        """What is readable when something has come; None while nothing is wanted."""
+        return self._socket if self._connected and not self.fault and self._wants_more else None
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether it has to be looked after soon, without anything having come."""
+        return bool(self.fault or self._unsent or self._fresh)
+
+    @property
+    def waits_for(self) -> str:
+        """What it has waited for, for a person; empty once it is up, and before it is worth a word."""
+        if self.up or self._fresh:
+            return ""
+        return self._lookup.fault if self._candidates is None else "it does not answer"
+
+    @property
+    def _fresh(self) -> bool:
+        return not self.up and time.monotonic() - self._began < FRESH_SECONDS
+
+    def update(self) -> None:
+        """Go on with whatever comes next; never waits."""
+        if self.fault:
+            return
+        with self._ended_by_faults():
+            if not self._connected:
+                self._connect()
+            if self._connected:
+                self._write()
+                self._read()
+
+    def send(self, frames: Sequence[bytes]) -> None:
+        """Send a message; what the kernel does not take at once follows with the next updates.
+
+        Args:
+            frames: of the message.
+        """
+        self._unsent += zmtp.encode(frames, self._handshake.version)
+        with self._ended_by_faults():
+            self._write()
+
+    def take(self, limit: int) -> Iterator[list[bytes]]:
+        """Take what has come.
+
+        Args:
+            limit: messages at most.
+
+        Yields:
+            The frames of each.
+        """
+        for _ in range(min(limit, len(self._messages))):
+            frames = self._messages.popleft()
+            self._held -= _cost(frames)
+            yield frames
+
+    @property
+    def holds(self) -> bool:
+        """Whether something has come that nobody has taken."""
+        return bool(self._messages)
+
+    def stands(self, seconds: float) -> bool:
+        """Tell whether nothing of what was sent has got anywhere for a time.
+
+        Args:
+            seconds: the time.
+        """
+        now = time.monotonic()
+        flow = tcp.flow(self._socket.fileno()) if self._socket is not None else None
+        if flow is not None and flow.acked != self._acked:
+            self._acked, self._moved = flow.acked, now
+        return now - self._moved >= seconds
+
+    def close(self) -> None:
+        """End the connection."""
+        self._end("it was closed here")
+        self._messages.clear()
+
+    @contextmanager
+    def _ended_by_faults(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._end(_said(error))
+        except zmtp.ProtocolError as error:
+            self._end(str(error))
+
+    def _end(self, why: str) -> None:
+        self.fault = self.fault or why
+        self.up = False
+        self._unsent.clear()
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    # Connecting.
+
+    def _connect(self) -> None:
+        """Look the name up, then try one address after the other."""
+        if self._candidates is None:
+            if not self._lookup.done:
+                return
+            self._candidates = self._lookup.result()
+            self._began = time.monotonic()
+            if not self._candidates:
+                self._end(self._lookup.fault)
+                return
+        if self._socket is None:
+            self._began = time.monotonic()
+            self._dial(self._candidates.pop(0))
+        elif (wrong := dialling.outcome(self._socket)) is not None:
+            self._connected = not wrong
+            if wrong:
+                self._next_candidate(wrong)
+        elif time.monotonic() - self._began > CONNECT_SECONDS:
+            self._next_candidate("it does not answer")
+
+    def _dial(self, address: str) -> None:
+        try:
+            self._socket = dialling.dial(address)
+        except OSError as error:
+            self._next_candidate(_said(error))
+
+    def _next_candidate(self, why: str) -> None:
+        if not self._candidates:
+            self._end(why)
+        elif self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    # Sending and receiving.
+
+    def _write(self) -> None:
+        if self._socket is None:
+            return
+        if self._handshake.output:
+            self._unsent += self._handshake.output
+            self._handshake.output.clear()
+        try:
+            while self._unsent:
+                del self._unsent[: self._socket.send(self._unsent)]
+                self._moved = time.monotonic()
+        except BlockingIOError:
+            return
+
+    @property
+    def _wants_more(self) -> bool:
+        return self._held < self._kind.hold_bytes
+
+    def _read(self) -> None:
+        taken = 0
+        while self._socket is not None and taken < _TURN_BYTES and self._wants_more:
+            try:
+                data = self._socket.recv(_CHUNK_BYTES)
+            except BlockingIOError:
+                break
+            if not data:
+                self._end("it has closed the connection")
+                return
+            taken += len(data)
+            self._take_in(data)
+            self._write()
+        if not self.up and time.monotonic() - self._began > CONNECT_SECONDS:
+            self._end(f"its handshake was not over after {CONNECT_SECONDS:g} s")
+
+    def _take_in(self, data: bytes) -> None:
+        if not self.up:
+            self._handshake.feed(data)
+            if not self._handshake.version:
+                return
+            self.up, self.up_since = True, time.monotonic()
+            self._splitter = zmtp.Splitter(self._handshake.version)
+            for frames in self._kind.greeting:
+                self._handshake.output += zmtp.encode(frames, self._handshake.version)
+            data, self._handshake.rest = self._handshake.rest, b""
+        largest = self._kind.max_bytes
+        for message in self._splitter.feed(data, largest, limits.LINK_FRAMES, limits.cut_bytes(largest)):
+            if isinstance(message, zmtp.Oversize):
+                self.oversized += 1
+            else:
+                self._messages.append(message)
+                self._held += _cost(message)
+        if self._splitter.fault:
+            raise zmtp.ProtocolError(self._splitter.fault)
+        if not self._unsent:  # or it gets no answer to its PING: what it does not take must not grow
+            self._unsent += self._splitter.output
+        self._splitter.output.clear()
+
+
+def _said(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno else str(error)
+
+
+def _cost(frames: list[bytes]) -> int:
+    """What a message takes of memory."""
+    return sum(map(len, frames)) + limits.MESSAGE_OVERHEAD

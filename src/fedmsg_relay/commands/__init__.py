@@ -1,0 +1,1 @@
+"""What operators run: ``fedmsg-relay`` and its subcommands."""

@@ -1,0 +1,272 @@
+"""Delivers the spool to a relay: each user's messages in order, each once, with patience; no user waits for another."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
+
+from fedmsg_relay import client, spool
+from fedmsg_relay.commands.aside import SET_ASIDE, Aside
+from fedmsg_relay.connection import InboundConnection, Message
+from fedmsg_relay.errors import NoRelayError, NotWellFormedError, RefusedError, RelayError, say
+from fedmsg_relay.message import DEFAULT_MAX_MESSAGE_SIZE, fault
+
+LOT = 100
+LOT_BYTES = 1024 * 1024
+"""Files of one user, and bytes, that go together."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 15.0
+"""Seconds between two rounds while no relay answers: doubled each time."""
+
+
+SHORTEST_CLOSE = 0.01
+"""Seconds for closing after a fault: nothing is to be waited for."""
+
+
+class NobodyAnswersError(NoRelayError):
+    """There is no relay at all, so there is none for anybody."""
+
+
+class Delivered(NamedTuple):
+    """What became of the spool.
+
+    Attributes:
+        delivered: messages a relay has taken.
+        refused: files set aside.
+    """
+
+    delivered: int
+    refused: int
+
+
+def deliver(config: Mapping[str, Any], path: str, patience: float) -> Delivered:
+    """Deliver everything that is in the spool.
+
+    Args:
+        config: the merged global config.
+        path: of the spool.
+        patience: seconds to go on trying while no relay answers.
+
+    Returns:
+        What became of it.
+
+    Raises:
+        NoRelayError: no relay answered in that time; what is left stays, in order.
+        RelayError: the spool can not be read, or somebody else is delivering it.
+    """
+    client.refuse_to_sign(config)
+    run = _Run(config, path, time.monotonic() + patience)
+    with _alone(path):
+        run.aside.tidy()
+        run.deliver()
+    return Delivered(run.delivered, run.refused)
+
+
+class _Run:
+    """One run over the spool."""
+
+    def __init__(self, config: Mapping[str, Any], path: str, deadline: float) -> None:
+        self.delivered = 0
+        self.aside = Aside(path)
+        self._left: set[str] = set()
+        """What can neither be delivered nor set aside, and must not be tried again."""
+        self._config = config
+        self._path = path
+        self._deadline = deadline
+
+    @property
+    def refused(self) -> int:
+        """Messages that no relay will take."""
+        return self.aside.messages + len(self._left)
+
+    def deliver(self) -> None:
+        """Deliver everything, in rounds: while no relay takes it, after a pause that becomes longer."""
+        pause = FIRST_PAUSE
+        while waiting := _waiting(self._path, self._left):
+            before = self.delivered
+            fault = self._round(waiting)
+            self.aside.make_room()
+            if fault is None:
+                continue
+            if self.delivered > before:
+                pause = FIRST_PAUSE
+            if time.monotonic() + pause > self._deadline:
+                stay = len(spool.pending(self._path))
+                summary = f"{self.delivered} delivered, {self.refused} refused, {stay} stay in {self._path}"
+                raise NoRelayError(f"{summary}: {fault}") from fault
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _round(self, waiting: list[list[str]]) -> NoRelayError | None:
+        """Let users take turns with a lot each. Of whom one is not taken, the others wait for the next round.
+
+        Returns:
+            Why something was not taken.
+        """
+        fault = None
+        turns = deque(waiting)
+        while turns:
+            names = turns.popleft()
+            try:
+                done = self._deliver_lot(names[:LOT])
+            except NobodyAnswersError as error:
+                return error
+            except NoRelayError as error:
+                fault = error
+            else:
+                if rest := names[done:]:
+                    turns.append(rest)
+        return fault
+
+    def _deliver_lot(self, names: list[str]) -> int:
+        """Deliver the first of some files; return how many these were."""
+        lot: dict[str, Message] = {}
+        size = done = 0
+        for name in names:
+            done += 1
+            try:
+                content = spool.read(self._path, name, DEFAULT_MAX_MESSAGE_SIZE + 4096)
+                lot[name] = _message(self._config, content)
+            except FileNotFoundError:
+                continue  # its owner took it back
+            except OSError as error:
+                self._set_aside(name, f"it can not be read: {error.strerror}")
+            except ValueError as error:
+                self._set_aside(name, str(error))
+            except MemoryError:
+                self._hand_over(lot)
+                raise NoRelayError(f"there is not enough memory for {name}") from None
+            else:
+                size += len(content)
+            if size > LOT_BYTES:
+                break
+        self._hand_over(lot)
+        return done
+
+    def _hand_over(self, lot: dict[str, Message]) -> None:
+        """Hand over a lot; where it is refused, or not taken, what is left of it one by one, to find which it is."""
+        if not lot:
+            return
+        try:
+            self._send(list(lot.values()))
+        except (NotWellFormedError, RefusedError, NoRelayError) as error:
+            rest = self._remove(lot, error.sent)
+            if isinstance(error, NobodyAnswersError):
+                raise
+            if len(lot) > 1:
+                for name, message in rest.items():
+                    self._hand_over({name: message})
+            elif isinstance(error, NoRelayError):
+                raise
+            else:
+                self._set_aside(next(iter(rest)), str(error))
+        else:
+            self._remove(lot, len(lot))
+
+    def _remove(self, lot: dict[str, Message], number: int) -> dict[str, Message]:
+        """Remove the first of a lot, which a relay has taken; return the others."""
+        for name in list(lot)[:number]:
+            with suppress(FileNotFoundError):
+                os.unlink(os.path.join(self._path, name))
+        self.delivered += number
+        return dict(list(lot.items())[number:])
+
+    def _send(self, messages: list[Message]) -> None:
+        """Hand messages to a relay, and leave nothing open of the try."""
+        connection = client.connection(self._config)
+        try:
+            left = self._deadline - time.monotonic()
+            connection.send(messages, max(1.0, min(client.DEFAULT_TIMEOUT, left)))
+        except BaseException as error:
+            with suppress(NoRelayError):
+                connection.close(SHORTEST_CLOSE)
+            if isinstance(error, NoRelayError) and not connection.address:
+                raise NobodyAnswersError(str(error)) from error
+            if isinstance(error, RelayError) and isinstance(connection, InboundConnection):
+                error.sent = 0  # it was for the connection, which is closed
+            raise
+        # Over inbound only now it is known that the connection has taken them.
+        connection.close(client.DEFAULT_TIMEOUT)
+
+    def _set_aside(self, name: str, why: str) -> None:
+        try:
+            self.aside.put_message(name)
+        except OSError as error:
+            self._left.add(name)
+            say(f"fedmsg-relay: {self._path}/{name} stays: {why}; it can not be set aside: {error.strerror}")
+        else:
+            say(f"fedmsg-relay: {self._path}/{name} is set aside: {why}")
+
+
+def _waiting(path: str, left: set[str]) -> list[list[str]]:
+    """List what waits, oldest first, for each user apart; of one user no more than a quota holds."""
+    users: dict[int, list[str]] = {}
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if not spool.is_message(entry) or entry.name in left:
+                continue
+            with suppress(FileNotFoundError):  # its owner took it back
+                names = users.setdefault(entry.stat(follow_symlinks=False).st_uid, [])
+                names.append(entry.name)
+                if len(names) > 2 * spool.MAX_FILES:
+                    names.sort()
+                    del names[spool.MAX_FILES :]
+    return sorted(sorted(names)[: spool.MAX_FILES] for names in users.values() if names)
+
+
+def _message(config: Mapping[str, Any], content: bytes) -> tuple[bytes, bytes]:
+    """Read what a file holds; raises ValueError (NotWellFormedError is one) where that is no message."""
+    if not content.startswith(spool.HEADER):
+        raise ValueError("no file of a spool")
+    kind, _, rest = content[len(spool.HEADER) :].partition(b"\n")
+    if kind == b"message":
+        topic, newline, body = rest.partition(b"\n")
+        if not newline:
+            raise ValueError("no body")
+        if reason := fault(topic, body):
+            raise ValueError(reason)
+        return topic, body
+    if kind != b"msg":
+        raise ValueError("a kind of file that this version does not know")
+    fields = rest.split(b"\n", 5)
+    if len(fields) != 6:
+        raise ValueError("lines are missing")
+    modname, name, timestamp, msg_id, username = (field.decode() for field in fields[:5])
+    if reason := fault(b"", fields[5]):
+        raise ValueError(f"msg: {reason}")
+    wrapped = client.envelope(config, 1, name, None, modname)
+    wrapped.update(timestamp=int(timestamp), msg_id=msg_id, username=username)
+    topic, body = client.encode(wrapped)
+    # As it is: to make objects of it may take 60 times its size.
+    body = body.replace(b'"msg":null', b'"msg":' + fields[5].strip(), 1)
+    if reason := fault(topic, body):
+        raise ValueError(reason)
+    return topic, body
+
+
+@contextmanager
+def _alone(path: str) -> Iterator[None]:
+    """Keep others from delivering: by a lock in the folder that only who delivers can enter."""
+    aside = os.path.join(path, SET_ASIDE)
+    try:
+        with suppress(FileExistsError):
+            os.mkdir(aside, mode=0o700)
+        found = os.lstat(aside)
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+            raise RelayError(f"spool {path}: {SET_ASIDE} is not a folder of {os.geteuid()}, who delivers it")
+        descriptor = os.open(os.path.join(aside, ".lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise RelayError(f"spool {path}: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise RelayError(f"spool {path}: somebody else is delivering it") from error
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,298 @@
+"""``fedmsg-relay journal ...``: looking into the journal, for people and scripts. It only reads: the relay may run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sqlite3
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from fedmsg_relay.errors import JournalError, RelayError, UsageError, printable, say
+from fedmsg_relay.journal import broken, position, schema
+from fedmsg_relay.journal.records import Record, Rejected, lenient_text, read_records
+from fedmsg_relay.runtime import paths
+
+OK, CRITICAL = 0, 2
+PAGE = 200
+"""Messages read at once."""
+
+FOLLOW_SECONDS = 0.2
+"""How often ``tail --follow`` looks for more."""
+
+
+def add_commands(parser: argparse.ArgumentParser) -> None:
+    """Declare ``ls``, ``show``, ``tail``, ``export``, ``quarantine`` and ``check``.
+
+    Args:
+        parser: of ``fedmsg-relay journal``.
+    """
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=type(parser))
+
+    def add(name: str, run: Callable[[sqlite3.Connection, argparse.Namespace], int], text: str) -> Any:
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(command=lambda options: _with_journal(run, options))
+        command.add_argument(
+            "--journal", type=Path, metavar="FILE", help="another journal.db than this host's relay keeps"
+        )
+        return command
+
+    listing = add("ls", _ls, "list messages: seq, time, topic, bytes, msg_id")
+    _add_range(listing)
+    _add_json(listing)
+    show = add("show", _show, "print one message's body, byte for byte; on a terminal with control characters escaped")
+    show.add_argument("message", metavar="SEQ|MSG_ID", help="which")
+    _add_json(show)
+    tail = add("tail", _tail, "list the newest messages")
+    tail.add_argument("-n", "--lines", type=sequence, default=10, metavar="N", help="how many (default: 10)")
+    tail.add_argument("-f", "--follow", action="store_true", help="go on with what comes")
+    _add_json(tail)
+    export = add("export", _export, "print messages as JSON lines: seq, time, msg_id, topic, body (its exact text)")
+    _add_range(export)
+    quarantine = add("quarantine", _quarantine, "list what was not well-formed or was refused: when, why, from where")
+    quarantine.add_argument(
+        "-n", "--lines", type=sequence, default=100, metavar="N", help="the newest N (default: 100)"
+    )
+    _add_json(quarantine)
+    check = add("check", _check, "check every page and every message's checksum (Nagios exit codes)")
+    _add_json(check)
+
+
+def _add_range(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--after", type=sequence, default=0, metavar="SEQ", help="begin after this one")
+    command.add_argument("--since", type=moment, metavar="TIME", help="begin at this time: ISO 8601, or Unix seconds")
+    command.add_argument("--limit", type=int, default=-1, metavar="N", help="N messages at most")
+
+
+def _add_json(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print JSON, for scripts")
+
+
+def moment(text: str) -> int:
+    """Take a time from the command line; Unix microseconds."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = datetime.fromisoformat(text).timestamp()
+    if not 0 <= seconds < 1e11:
+        raise ValueError
+    return int(seconds * 1e6)
+
+
+def sequence(text: str) -> int:
+    """Take a ``seq``, or a number of them, from the command line."""
+    value = int(text)
+    if not 0 <= value < 2**63:
+        raise ValueError
+    return value
+
+
+def _with_journal(run: Callable[[sqlite3.Connection, argparse.Namespace], int], options: argparse.Namespace) -> int:
+    path = options.journal = options.journal or paths.state() / "journal.db"
+    try:
+        db = _open(path)
+    except sqlite3.Error as error:
+        raise JournalError(f"journal {path}: {error}") from error
+    try:
+        return run(db, options)
+    except sqlite3.Error as error:
+        raise JournalError(f"journal {path}: {error}") from error
+    except (ValueError, TypeError, OverflowError) as error:
+        if isinstance(error, RelayError | UnicodeEncodeError):
+            raise
+        raise JournalError(f"journal {path}: holds what was never written: {error}") from error
+    finally:
+        db.close()
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    # Who may not write beside it can not make the files that SQLite reads a WAL by; without a WAL nobody writes.
+    still = not os.access(path.parent, os.W_OK) and _files(path)[1] is None
+    mode = "mode=ro&immutable=1" if still else "mode=ro"
+    db = sqlite3.connect(f"file:{quote(os.fsencode(path))}?{mode}", uri=True, timeout=5)
+    db.text_factory = lenient_text
+    return db
+
+
+def _files(path: Path) -> list[int | None]:
+    """Which files the journal and its WAL are at the moment."""
+    found: list[int | None] = []
+    for file in (path, Path(f"{path}-wal")):
+        try:
+            found.append(file.stat().st_ino)
+        except OSError:
+            found.append(None)
+    return found
+
+
+def _selected(db: sqlite3.Connection, options: argparse.Namespace) -> Iterator[Record]:
+    """Yield what was asked for. Page by page: a query left open while a person reads would keep the WAL growing."""
+    after, left = options.after, options.limit if options.limit >= 0 else sys.maxsize
+    query = "WHERE seq > ? AND time >= ? ORDER BY seq LIMIT ?"
+    while page := list(read_records(db, query, after, options.since or 0, min(left, PAGE))):
+        yield from page
+        after, left = page[-1].seq, left - len(page)
+
+
+def _ls(db: sqlite3.Connection, options: argparse.Namespace) -> int:
+    for record in _selected(db, options):
+        _print_line(record, options.json)
+    return OK
+
+
+def _tail(db: sqlite3.Connection, options: argparse.Namespace) -> int:
+    newest = list(read_records(db, "ORDER BY seq DESC LIMIT ?", options.lines))[::-1]
+    for record in newest:
+        _print_line(record, options.json)
+    last = newest[-1].seq if newest else db.execute("SELECT coalesce(max(seq), 0) FROM message").fetchone()[0]
+    files = _files(options.journal)
+    while options.follow:
+        sys.stdout.flush()
+        time.sleep(FOLLOW_SECONDS)
+        now = _files(options.journal)
+        while page := list(read_records(db, "WHERE seq > ? ORDER BY seq LIMIT ?", last, PAGE)):
+            for record in page:
+                _print_line(record, options.json)
+            last = page[-1].seq
+        if now != files:  # set aside, or written again; the numbers go on
+            with suppress(sqlite3.OperationalError):  # it is just being begun
+                new = _open(options.journal)
+                new.execute("SELECT 1 FROM message LIMIT 1")
+                db.close()
+                db, files = new, now
+    return OK
+
+
+def _show(db: sqlite3.Connection, options: argparse.Namespace) -> int:
+    if options.message.isdecimal() and len(options.message) < 19:
+        found = list(read_records(db, "WHERE seq = ?", int(options.message)))
+    else:
+        # As the shell gave it, whatever the locale makes of it.
+        name = os.fsencode(options.message).decode(errors="replace")
+        found = list(read_records(db, "WHERE msg_id = ? ORDER BY seq LIMIT 1", name))
+    if not found:
+        raise UsageError(f"the journal has no message {options.message}")
+    record = found[0]
+    if options.json:
+        print(json.dumps(_describe(record)))
+    elif sys.stdout.isatty():
+        print(printable(_text(record.body), keep="\n\t"))
+    else:
+        sys.stdout.buffer.write(record.body + b"\n")
+    return _warn_of_damage(record)
+
+
+def _export(db: sqlite3.Connection, options: argparse.Namespace) -> int:
+    code = OK
+    for record in _selected(db, options):
+        print(json.dumps(_describe(record)))
+        code = max(code, _warn_of_damage(record))
+    return code
+
+
+def _warn_of_damage(record: Record) -> int:
+    if record.intact:
+        return OK
+    say(f"fedmsg-relay: message seq {record.seq} is damaged: its checksum is wrong")
+    return CRITICAL
+
+
+def _quarantine(db: sqlite3.Connection, options: argparse.Namespace) -> int:
+    query = "SELECT time, reason, source, topic, body, size FROM quarantine ORDER BY id DESC LIMIT ?"
+    for stamp, *rest in reversed(db.execute(query, (options.lines,)).fetchall()):
+        rejected = Rejected(*rest)
+        topic = rejected.topic.decode(errors="backslashreplace")
+        if options.json:
+            body = rejected.body.decode(errors="backslashreplace")
+            facts = {"reason": rejected.reason, "source": rejected.source, "size": rejected.size}
+            print(json.dumps({"time": stamp / 1e6, **facts, "topic": topic, "body": body}))
+        else:
+            start = printable(rejected.body[:60].decode(errors="backslashreplace"))
+            reason, source = printable(rejected.reason), printable(rejected.source)
+            print(_time(stamp), reason, source, rejected.size, printable(topic) or "-", start)
+    return OK
+
+
+def _check(db: sqlite3.Connection, options: argparse.Namespace) -> int:
+    faults, count = [], 0
+    try:
+        faults = [str(row[0]) for row in db.execute("PRAGMA integrity_check(10)") if row[0] != "ok"]
+        if not faults:
+            last = _check_notes(db, faults)
+            count = _check_messages(db, last, faults)
+    except sqlite3.Error as error:
+        if not broken.is_broken(error):  # not there, or locked: nothing is known about it
+            raise
+        faults.append(str(error))
+    except (ValueError, TypeError, OverflowError) as error:
+        faults.append(f"it holds what was never written: {error}")
+    summary = f"{'CRITICAL' if faults else 'OK'} - {count} messages" + "".join(f"; {fault}" for fault in faults[:10])
+    print(json.dumps({"ok": not faults, "messages": count, "faults": faults}) if options.json else summary)
+    return CRITICAL if faults else OK
+
+
+def _check_notes(db: sqlite3.Connection, faults: list[str]) -> int:
+    """Check what the journal notes about itself; return the ``seq`` of its last message."""
+    schema.refuse_newer_format(db)
+    found = schema.find_position(db)
+    faults += found.faults
+    listeners = [str(address) for (address,) in db.execute("SELECT address FROM listener")]
+    if found.listeners not in {None, position.seal_listeners(listeners)}:
+        faults.append("the note of who listened is damaged")
+    return found.last
+
+
+def _check_messages(db: sqlite3.Connection, last: int, faults: list[str]) -> int:
+    """Check every message; return how many there are."""
+    count = 0
+    previous = None
+    for record in read_records(db, "ORDER BY seq"):
+        count += 1
+        if previous is not None and record.seq > previous + 1:
+            faults.append(f"messages {previous + 1} to {record.seq - 1} are missing")
+        if not record.intact:
+            faults.append(f"message seq {record.seq} is damaged: its checksum is wrong")
+        if record.seq > last:
+            faults.append(f"message seq {record.seq} is beyond the end, {last}")
+        previous = record.seq
+    if previous is not None and previous < last:
+        faults.append(f"messages {previous + 1} to {last} are missing")
+    return count
+
+
+def _describe(record: Record) -> dict[str, Any]:
+    return {
+        "seq": record.seq,
+        "time": record.time / 1e6,
+        "msg_id": record.msg_id,
+        "topic": _text(record.topic),
+        "body": _text(record.body),
+    }
+
+
+def _print_line(record: Record, as_json: bool) -> None:
+    if as_json:
+        facts = {"seq": record.seq, "time": record.time / 1e6, "msg_id": record.msg_id}
+        print(json.dumps({**facts, "topic": _text(record.topic), "bytes": len(record.body)}))
+    else:
+        msg_id = "-" if record.msg_id is None else printable(record.msg_id)
+        print(record.seq, _time(record.time), printable(_text(record.topic)) or "-", len(record.body), msg_id)
+
+
+def _time(microseconds: int) -> str:
+    try:
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(microseconds / 1e6))
+    except (TypeError, ValueError, OverflowError, OSError):  # of a damaged message
+        return "?"
+
+
+def _text(data: bytes | str) -> str:
+    """What is damaged is shown as it is, as far as it can be."""
+    return data if isinstance(data, str) else data.decode(errors="backslashreplace")

@@ -1,0 +1,1 @@
+"""Endpoints and connections: ZMTP, who connects, what a peer may send."""

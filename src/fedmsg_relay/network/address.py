@@ -1,0 +1,56 @@
+"""An address of ZeroMQ's form, taken apart: ``tcp://HOST:PORT``."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+from fedmsg_relay.errors import ConfigError
+
+_TCP = re.compile(r"tcp://(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:/]+):(?P<port>\d{1,5})")
+
+
+def split(address: str, origin: str) -> tuple[str, int]:
+    """Take an address apart.
+
+    Args:
+        address: such as ``tcp://host:9941`` or ``tcp://[::1]:9941``.
+        origin: where it stands, for the message.
+
+    Returns:
+        Host (without brackets) and port.
+
+    Raises:
+        ConfigError: it is not such an address.
+    """
+    parts = parse(address)
+    if not parts or not 0 < parts[1] < 65536:
+        raise ConfigError(
+            f"{origin}: {address!r} is not an address; accepted: tcp://HOST:PORT (port 1 to 65535), ipc://PATH"
+        )
+    return parts
+
+
+def parse(address: str) -> tuple[str, int] | None:
+    """Take an address apart, if it is one. The port may be out of range.
+
+    Args:
+        address: any text.
+
+    Returns:
+        Host (without brackets) and port.
+    """
+    match = _TCP.fullmatch(address)
+    return (match["host"].strip("[]"), int(match["port"])) if match else None
+
+
+def literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Read a host as an IP address; None where it is a name.
+
+    Args:
+        host: without brackets.
+    """
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None

@@ -1,0 +1,350 @@
+"""Lets peers in at an endpoint: accepts, shakes hands, and keeps count of who is connected.
+
+A thread of its own does it, so that a peer is greeted however busy the relay's loop is: a stock script waits half a
+second for the relay's subscription and then loses its message in silence. And a one-off script is gone in a few
+milliseconds; only while it is there can the kernel tell its address.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+
+from fedmsg_relay import tcp
+from fedmsg_relay.network import listening, zmtp
+from fedmsg_relay.network.health import is_own
+from fedmsg_relay.network.use import UNKNOWN, Use, own_address
+from fedmsg_relay.runtime import limits, threads
+from fedmsg_relay.runtime.log import log
+
+ACCEPT_AT_ONCE = 100
+"""Connections accepted before handshakes are seen to."""
+
+ACCEPT_PAUSE_SECONDS = 0.2
+"""How long nothing is accepted after that failed, as it does without file descriptors."""
+
+TELL_SECONDS = 10.0
+"""Seconds between two lines that say that peers cannot be let in."""
+
+_NOT_ZEROMQ = "it does not speak ZeroMQ, or left before it did"
+
+
+class Peer:
+    """One connection, from its acceptance on.
+
+    Attributes:
+        socket: the connection.
+        address: of the peer.
+        heard: ``time.monotonic`` when it last sent something.
+        version: of ZMTP; 0 while the handshake is under way.
+        splitter: cuts what it sends into messages.
+        rest: what it had sent behind its handshake, and nobody has read yet.
+        unsent: what it has not taken yet.
+        queued: whether it waits for its turn to be read.
+        gone: whether the connection is closed.
+    """
+
+    __slots__ = (
+        "address",
+        "gone",
+        "handshake",
+        "heard",
+        "queued",
+        "rest",
+        "socket",
+        "splitter",
+        "unsent",
+        "version",
+    )
+
+    def __init__(self, connection: socket.socket, address: str, role: zmtp.Role) -> None:
+        self.socket = connection
+        self.address = address
+        self.heard = time.monotonic()
+        self.version = 0
+        self.handshake = zmtp.Handshake(role)
+        self.splitter = zmtp.Splitter(0)
+        self.rest = b""
+        self.unsent = bytearray()
+        self.gone = self.queued = False
+
+    def fileno(self) -> int:
+        """The connection's file descriptor; -1 once it is closed."""
+        return self.socket.fileno()
+
+
+class Greeter:
+    """Accepts connections and shakes hands until closed. Safe between threads.
+
+    Args:
+        name: of the endpoint's peers, for the log: ``publisher`` or ``submitter``.
+        role: in ZMTP.
+        admit: takes over a peer whose handshake is over; called by the greeter's thread.
+
+    Attributes:
+        accepted: connections since the start.
+        closed: those that have ended.
+        handshake_failed: those that have ended before they spoke ZeroMQ.
+        turned_away: those that were closed at once, or to make room for others, as there were too many.
+        use: who is connected to which address of ours.
+    """
+
+    def __init__(self, name: str, role: zmtp.Role, admit: Callable[[Peer], None]) -> None:
+        self.accepted = self.closed = self.handshake_failed = self.turned_away = 0
+        self.use = Use()
+        self._name = name
+        self._role = role
+        self._admit = admit
+        self._capacity = limits.connections()
+        self._host_capacity = max(1, int(self._capacity * limits.ADDRESS_SHARE))
+        self._lock = threading.RLock()  # for the peers and their counts
+        self._peers: dict[int, Peer] = {}
+        self._handshaking: dict[int, Peer] = {}
+        self._hosts: Counter[str] = Counter()
+        self._doors: dict[int, tuple[socket.socket, str]] = {}
+        self._left = time.monotonic()
+        self._next_told = 0.0
+        self._turned_away_at = -limits.CROWDED_SECONDS
+        self._closing = False
+        self._epoll = select.epoll()
+        self._woken, self._waker = socket.socketpair()
+        self._epoll.register(self._woken, select.EPOLLIN)
+        self._thread = threads.start(f"{name}s", self._greet)
+
+    # Who is connected.
+
+    def peers(self) -> list[Peer]:
+        """Get all peers, also those whose handshake is under way."""
+        with self._lock:
+            return list(self._peers.values())
+
+    def peer(self, fd: int) -> Peer | None:
+        """Get a peer.
+
+        Args:
+            fd: its file descriptor.
+        """
+        return self._peers.get(fd)
+
+    @property
+    def addresses(self) -> list[str]:
+        """Addresses of the peers connected now, such as ``10.5.126.12:41234``."""
+        return sorted(peer.address for peer in self.peers())
+
+    @property
+    def idle_seconds(self) -> float:
+        """Seconds since the last peer left; 0 while there is one, and since the start when none ever came."""
+        return 0.0 if self._peers else time.monotonic() - self._left
+
+    @property
+    def crowded(self) -> bool:
+        """Whether somebody was turned away a moment ago, as there were too many."""
+        return time.monotonic() - self._turned_away_at < limits.CROWDED_SECONDS
+
+    def forget(self, peer: Peer) -> None:
+        """Close a connection.
+
+        Args:
+            peer: whose.
+        """
+        with self._lock:
+            if peer.gone:
+                return
+            peer.gone = True
+            fd = peer.fileno()
+            del self._peers[fd]
+            self._handshaking.pop(fd, None)
+            self._left = time.monotonic()
+            self.use.went(fd)
+            host = tcp.host_of(peer.address)
+            self._hosts[host] -= 1
+            if not self._hosts[host]:
+                del self._hosts[host]
+            self.closed += 1
+            peer.socket.close()
+        log.info("%s disconnected %s", self._name, peer.address)
+
+    # Opening and closing.
+
+    def bind(self, address: str) -> None:
+        """Let peers in at an address.
+
+        Args:
+            address: ``tcp://HOST:PORT``, with an IP literal or ``*`` for the host, or ``ipc://PATH``.
+
+        Raises:
+            OSError: it cannot be bound.
+        """
+        door = listening.listen(address)
+        self._doors[door.fileno()] = (door, address)
+        self._epoll.register(door, select.EPOLLIN)
+
+    def keep_out_newcomers(self) -> None:
+        """Let nobody connect any more, without closing: the kernel drops each try, so there will be another."""
+        for door, _ in self._doors.values():
+            tcp.require_hops(door, 255)
+
+    def half_close(self, only_quiet: bool) -> None:
+        """Send end of file to all peers.
+
+        Args:
+            only_quiet: leave alone those that are sending at this moment.
+        """
+        with self._lock:
+            for peer in self._peers.values():
+                # A peer that was in the kernel's queue when the door was closed has inherited what closed it.
+                tcp.require_hops(peer.socket, 0)
+                if not peer.version or (only_quiet and not tcp.is_quiet(peer.socket)):
+                    continue
+                with suppress(OSError):
+                    peer.socket.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """Close everything."""
+        self._closing = True
+        self._waker.send(b"\0")
+        self._thread.join()
+        for door, address in self._doors.values():
+            listening.close(door, address)
+        for peer in self.peers():
+            self.forget(peer)
+        self._epoll.close()
+        self._waker.close()
+        self._woken.close()
+
+    # The thread.
+
+    def _greet(self) -> None:
+        while not self._closing:
+            for fd, _ in self._epoll.poll(1.0):
+                if door := self._doors.get(fd):
+                    self._accept(door[0])
+                elif peer := self._handshaking.get(fd):
+                    self._shake_hands(peer)
+            self._end_late_handshakes()
+
+    def _accept(self, door: socket.socket) -> None:
+        for _ in range(ACCEPT_AT_ONCE):
+            try:
+                connection, name = door.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._tell(log.error, f"{self._name}s cannot be let in: {error.strerror}")
+                time.sleep(ACCEPT_PAUSE_SECONDS)
+                return
+            connection.setblocking(False)
+            peer = Peer(connection, tcp.format_address(name), self._role)
+            if is_own(peer.address):
+                with suppress(OSError), connection:
+                    connection.send(peer.handshake.output)
+            elif self._make_room(tcp.host_of(peer.address)):
+                self._take_in(peer)
+            else:
+                self._note_turned_away()
+                connection.close()
+
+    def _take_in(self, peer: Peer) -> None:
+        with self._lock:
+            self._peers[peer.fileno()] = self._handshaking[peer.fileno()] = peer
+            self._hosts[tcp.host_of(peer.address)] += 1
+            own = UNKNOWN
+            with suppress(OSError):
+                own = own_address(peer.socket)
+            self.use.came(peer.fileno(), peer.address, own)
+            self.accepted += 1
+        log.info("%s connected %s", self._name, peer.address)
+        self._epoll.register(peer.socket, select.EPOLLIN)
+        self._write(peer)
+
+    def _make_room(self, host: str) -> bool:
+        """See that one more peer from this host may come; where there are too many the most silent one has to go."""
+        with self._lock:
+            if self._hosts[host] >= self._host_capacity:
+                crowded = host
+            elif len(self._peers) >= self._capacity:
+                crowded = self._hosts.most_common(1)[0][0]
+            else:
+                return True
+            there = (peer for peer in self._peers.values() if tcp.host_of(peer.address) == crowded)
+            silent = min(there, key=lambda peer: peer.heard)
+            room = time.monotonic() - silent.heard >= limits.SILENT_SECONDS
+            if room:
+                self._note_turned_away()
+                silent.heard = time.monotonic()  # it goes now; the next one shall not be the same
+                with suppress(OSError):
+                    silent.socket.shutdown(socket.SHUT_RDWR)
+        there_are = f"{len(self._peers)} of {self._capacity}, {self._hosts[crowded]} from {crowded}"
+        self._tell(log.warning, f"too many {self._name}s ({there_are}): the most silent ones are closed for new ones")
+        return room
+
+    def _note_turned_away(self) -> None:
+        self.turned_away += 1
+        self._turned_away_at = time.monotonic()
+
+    def _tell(self, tell: Callable[[str], None], text: str) -> None:
+        """Write a line of those that could be many."""
+        if time.monotonic() >= self._next_told:
+            self._next_told = time.monotonic() + TELL_SECONDS
+            tell(text)
+
+    def _shake_hands(self, peer: Peer) -> None:
+        try:
+            data = peer.socket.recv(limits.GREETING_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._fail(peer, _NOT_ZEROMQ)
+            return
+        try:
+            peer.handshake.feed(data)
+        except zmtp.ProtocolError as error:
+            self._fail(peer, str(error))
+            return
+        self._write(peer)
+        if peer.handshake.version and not peer.gone:
+            self._hand_on(peer)
+
+    def _write(self, peer: Peer) -> None:
+        """Send our part of the handshake; a peer that takes not even that is none."""
+        output = peer.handshake.output
+        if not output:
+            return
+        try:
+            del output[: peer.socket.send(output)]
+        except OSError:
+            self._fail(peer, _NOT_ZEROMQ)
+            return
+        if output:
+            self._fail(peer, "it takes nothing")
+
+    def _hand_on(self, peer: Peer) -> None:
+        peer.version, peer.rest = peer.handshake.version, peer.handshake.rest
+        peer.splitter = zmtp.Splitter(peer.version)
+        peer.heard = time.monotonic()
+        with self._lock:
+            self._handshaking.pop(peer.fileno(), None)
+        self._epoll.unregister(peer.socket)
+        self._admit(peer)
+
+    def _end_late_handshakes(self) -> None:
+        """The first ones began first."""
+        late = time.monotonic() - limits.GREETING_SECONDS
+        while self._handshaking and (peer := next(iter(self._handshaking.values()))).heard < late:
+            self._fail(peer, f"its handshake was not over after {limits.GREETING_SECONDS:g} s")
+
+    def _fail(self, peer: Peer, why: str) -> None:
+        if peer.gone:
+            return
+        self.handshake_failed += 1
+        log.warning("handshake failed %s: %s", peer.address, why)
+        with suppress(OSError, KeyError):
+            self._epoll.unregister(peer.socket)
+        self.forget(peer)

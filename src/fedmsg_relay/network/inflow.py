@@ -1,0 +1,77 @@
+"""Bounds what listeners may send: they send subscriptions, and libzmq takes in as many as come.
+
+libzmq reads them all in one go, however many follow, and keeps them in memory; a limit of its own on how many may wait
+is where a PING ends the process (:mod:`fedmsg_relay.network.zmtp`). So a thread looks at a connection when something
+has come over it, which is seldom, and cuts one that has sent more than a listener may.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from contextlib import suppress
+
+from fedmsg_relay import tcp
+from fedmsg_relay.runtime import limits, threads
+from fedmsg_relay.runtime.log import log
+
+
+class Inflow:
+    """Watches connections until closed.
+
+    Args:
+        role: what their peers are, for the log.
+
+    Attributes:
+        cut: how many were cut.
+    """
+
+    def __init__(self, role: str) -> None:
+        self.cut = 0
+        self._role = role
+        self._since: dict[int, tuple[float, str]] = {}
+        self._closing = False
+        self._epoll = select.epoll()
+        self._woken, self._waker = socket.socketpair()
+        self._epoll.register(self._woken, select.EPOLLIN)
+        self._thread = threads.start("inflow", self._watch)
+
+    def watch(self, fd: int, address: str) -> None:
+        """Watch a connection; the kernel forgets it when it is closed.
+
+        Args:
+            fd: its file descriptor, which stays somebody else's.
+            address: of the peer.
+        """
+        self._since[fd] = time.monotonic(), address
+        with suppress(OSError):  # it is closed already
+            try:
+                self._epoll.register(fd, select.EPOLLIN | select.EPOLLET)
+            except FileExistsError:
+                self._epoll.modify(fd, select.EPOLLIN | select.EPOLLET)
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._closing = True
+        self._waker.send(b"\0")
+        self._thread.join()
+        self._epoll.close()
+        self._waker.close()
+        self._woken.close()
+
+    def _watch(self) -> None:
+        while not self._closing:
+            for fd, _ in self._epoll.poll():
+                if fd in self._since:
+                    self._look(fd, *self._since[fd])
+
+    def _look(self, fd: int, since: float, address: str) -> None:
+        allowed = limits.LISTENER_BYTES + limits.LISTENER_BYTES_A_SECOND * (time.monotonic() - since)
+        with suppress(OSError):  # closed in this very moment, or not TCP
+            if (received := tcp.bytes_received(fd)) > allowed:
+                with tcp.borrowed(fd) as connection:
+                    connection.shutdown(socket.SHUT_RDWR)
+                self.cut += 1
+                del self._since[fd]
+                log.warning("%s cut %s: it sent %d bytes of subscriptions", self._role, address, received)

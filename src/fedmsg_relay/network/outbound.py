@@ -1,0 +1,272 @@
+"""Outbound: the socket listeners connect to, and what is known of each of them.
+
+A listener that does not keep up must cost the others nothing. libzmq keeps ``SEND_QUEUE`` messages for each listener
+and then drops what comes next for that one. We let it, but not at once and not in silence: when a queue is full we
+first wait a little, as a burst may only have outrun libzmq's own thread, and then name the listener whose connection
+does not move.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import zmq
+import zmq.backend
+
+from fedmsg_relay import tcp
+from fedmsg_relay.network.peers import Peers, source
+from fedmsg_relay.runtime import limits
+from fedmsg_relay.runtime.log import log
+
+SEND_QUEUE = 10_000
+"""Messages libzmq keeps for each listener that is slow."""
+
+PATIENCE_SECONDS = 0.2
+"""How long a full queue may hold up publishing at once."""
+
+PATIENCE_SHARE = 0.1
+"""Which share of all time full queues may hold up publishing: a listener that is always slow is not waited for."""
+
+_FIRST = int(zmq.SNDMORE | zmq.DONTWAIT)
+_send = zmq.backend.Socket.send
+"""For each message: to combine the enums, or what pyzmq's own ``send`` is wrapped in, takes as long as to send."""
+
+SETTLE_SECONDS = 0.1
+"""A listener has subscribed to all it wants when it has not subscribed for so long; its first topic is not all."""
+
+CHECK_SECONDS = 1.0
+"""How often laggards are looked at."""
+
+MIRROR = b"fedmsg-relay-mirror."
+"""What a chained relay subscribes to besides everything begins so: that tells whether we have it as a listener."""
+
+_THREADS = Path("/proc/self/task")
+
+
+@dataclass
+class Laggard:
+    """A listener that does not keep up.
+
+    Attributes:
+        address: of the listener.
+        since: Unix seconds when its queue was full.
+        published: messages that had been published by then.
+        acked: bytes its kernel had acknowledged by then.
+        lost: messages published since, which is about what it has lost.
+    """
+
+    address: str
+    since: float
+    published: int
+    acked: int
+    lost: int = 0
+
+
+class Outbound:
+    """The outbound socket, with a ZeroMQ context of its own, whose threads have nothing else to do.
+
+    Args:
+        linger: seconds that listeners have, at the end, to take what is queued for them.
+    """
+
+    def __init__(self, linger: float) -> None:
+        others = set(_THREADS.iterdir())
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self.socket = self._context.socket(zmq.XPUB)  # the first one starts the context's threads
+        started = set(_THREADS.iterdir()) - others
+        self._threads = [os.open(thread / "stat", os.O_RDONLY | os.O_CLOEXEC) for thread in started]
+        for option, value in {
+            zmq.IPV6: 1,
+            zmq.BACKLOG: 4096,
+            zmq.TCP_KEEPALIVE: 1,
+            zmq.TCP_KEEPALIVE_IDLE: 60,
+            zmq.TCP_KEEPALIVE_INTVL: 20,
+            zmq.SNDHWM: SEND_QUEUE,
+            zmq.RCVHWM: 0,  # what may come is bounded by Inflow; at a limit here a PING could end the process
+            zmq.MAXMSGSIZE: 65536,  # what listeners send are subscriptions
+            zmq.LINGER: int(linger * 1000),
+            zmq.XPUB_VERBOSE: 1,
+            zmq.XPUB_NODROP: 1,
+        }.items():
+            self.socket.setsockopt(option, value)
+        self.listeners = Peers(self.socket, "listener")
+        self.published = 0
+        self.laggards: dict[int, Laggard] = {}
+        self._patience = PATIENCE_SECONDS
+        self._refilled = self._checked = time.monotonic()
+        self._subscribed: dict[int, str] = {}
+        """Address of the connection that last subscribed, by its file descriptor."""
+        self._unplaced = 0
+        """Subscriptions of which libzmq does not say whose they are: it speaks ZMTP 1 or 2 with them."""
+        self._last_subscribed = 0.0
+        self.subscriptions = 0
+        self._mirrors: set[bytes] = set()
+
+    def bind(self, address: str) -> None:
+        """Let listeners connect at an address.
+
+        Args:
+            address: for :func:`zmq_bind`.
+
+        Raises:
+            OSError: it cannot be bound.
+        """
+        try:
+            self.socket.bind(address)
+        except zmq.ZMQError as error:
+            raise OSError(error.errno, error.strerror) from error
+
+    def publish(self, topic: bytes, body: bytes) -> None:
+        """Hand one message to every listener whose queue has room.
+
+        Args:
+            topic: first frame.
+            body: second frame.
+        """
+        try:
+            _send(self.socket, topic, _FIRST)
+        except zmq.Again:
+            self._send_past_a_full_queue(topic)
+        _send(self.socket, body)
+        self.published += 1
+
+    def written(self, patience: float) -> bool:
+        """Tell whether all that was published is with the kernel, which delivers it even if we are killed.
+
+        libzmq does not say so, but its threads sleep only when there is nothing left that they could write. A listener
+        that does not take more is no reason to wait.
+
+        Args:
+            patience: seconds to wait for it.
+
+        Returns:
+            Whether it is.
+        """
+        deadline = time.monotonic() + patience
+        while not all(_sleeps(thread) for thread in self._threads):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.00002)
+        return True
+
+    def update(self) -> None:
+        """Take in who came, subscribed and went, and look after laggards; never waits."""
+        for _ in range(limits.TURN_SUBSCRIPTIONS):
+            if not self.socket.poll(0):
+                break
+            frame = self.socket.recv(copy=False)
+            subscribed, topic = frame.bytes[:1] == b"\x01", frame.bytes[1:]
+            if topic.startswith(MIRROR):
+                (self._mirrors.add if subscribed else self._mirrors.discard)(topic)
+            elif subscribed:
+                self._note_subscribed(source(frame))
+        if self.laggards and time.monotonic() - self._checked >= CHECK_SECONDS:
+            self._check_laggards()
+
+    def returned(self, expected: Sequence[str]) -> bool:
+        """Tell whether listeners are back.
+
+        Args:
+            expected: from :meth:`hosts`.
+
+        Returns:
+            True when from each of these addresses as many connections have subscribed, and nobody goes on subscribing.
+        """
+        settled = time.monotonic() - self._last_subscribed >= SETTLE_SECONDS
+        return settled and Counter(expected) <= Counter(self.hosts())
+
+    def mirrored_by(self, subscription: bytes) -> bool:
+        """Tell whether a chained relay listens.
+
+        Args:
+            subscription: its own, that begins with :data:`MIRROR`.
+
+        Returns:
+            True if this, and so what it subscribed to before, is in force.
+        """
+        return subscription in self._mirrors
+
+    def hosts(self) -> list[str]:
+        """IP addresses of the listeners, one for each connection that has subscribed; ``unknown`` with ZMTP 1 and 2."""
+        connections = self.listeners.connections()
+        placed = [address for fd, address in connections if self._subscribed.get(fd) == address]
+        unplaced = min(self._unplaced, len(connections) - len(placed))
+        return [address.rpartition(":")[0].strip("[]") or address for address in placed] + ["unknown"] * unplaced
+
+    def close(self) -> None:
+        """Close, after lingering."""
+        if self._context.closed:
+            return
+        self.listeners.close()
+        self.socket.close()
+        self._context.term()
+        for thread in self._threads:
+            os.close(thread)
+
+    def _note_subscribed(self, connection: tuple[int, str] | None) -> None:
+        self.subscriptions += 1
+        self._last_subscribed = time.monotonic()
+        if connection is None:
+            self._unplaced += 1
+        else:
+            fd, address = connection
+            self._subscribed[fd] = address
+
+    def _send_past_a_full_queue(self, topic: bytes) -> None:
+        """Wait a little for the full queue, then send to all others."""
+        started = time.monotonic()
+        before = {fd: tcp.flow(fd) for fd, _ in self.listeners.connections()}
+        self._patience = min(PATIENCE_SECONDS, self._patience + (started - self._refilled) * PATIENCE_SHARE)
+        try:
+            self.socket.sndtimeo = max(1, int(self._patience * 1000))
+            self.socket.send(topic, zmq.SNDMORE)
+        except zmq.Again:
+            self._note_laggards(before)
+            self.socket.setsockopt(zmq.XPUB_NODROP, 0)
+            self.socket.send(topic, zmq.SNDMORE)
+            self.socket.setsockopt(zmq.XPUB_NODROP, 1)
+        finally:
+            self.socket.sndtimeo = -1
+            self._refilled = time.monotonic()
+            self._patience = max(0.0, self._patience - (self._refilled - started))
+
+    def _note_laggards(self, before: dict[int, tcp.Flow | None]) -> None:
+        """Find whose connection has stood still with bytes to send: theirs is the full queue.
+
+        From here on libzmq passes over that listener without a word, until its queue has room: it must be found now.
+        So where all move it is the one that is furthest behind.
+        """
+        behind = {}
+        for fd, address in self.listeners.connections():
+            if fd not in self.laggards and (now := tcp.flow(fd)) and now.unsent:
+                behind[fd] = (now, address)
+        still = [fd for fd, (now, _) in behind.items() if now == before.get(fd)]
+        for fd in still or sorted(behind, key=lambda fd: behind[fd][0].unsent)[-1:]:
+            now, address = behind[fd]
+            self.laggards[fd] = Laggard(address, time.time(), self.published, now.acked)
+            log.warning("listener %s does not keep up: it loses messages from here on", address)
+
+    def _check_laggards(self) -> None:
+        """Lift a laggard that has caught up or left; say how much it lost."""
+        self._checked = time.monotonic()
+        present = dict(self.listeners.connections())
+        for fd, laggard in list(self.laggards.items()):
+            state = tcp.flow(fd) if present.get(fd) == laggard.address else None
+            if state is None:
+                log.warning("listener %s left without catching up; it lost about %d", laggard.address, laggard.lost)
+                del self.laggards[fd]
+            elif state.unsent == 0 and state.acked > laggard.acked:
+                log.warning("listener %s has caught up; it lost about %d messages", laggard.address, laggard.lost)
+                del self.laggards[fd]
+            else:
+                laggard.lost = self.published - laggard.published
+
+
+def _sleeps(thread: int) -> bool:
+    """Whether a thread waits, by its ``stat`` in proc(5), behind the name in parentheses."""
+    return os.pread(thread, 256, 0).rpartition(b")")[2][1:2] == b"S"

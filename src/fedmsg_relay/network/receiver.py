@@ -1,0 +1,362 @@
+"""An endpoint whose peers send us messages: inbound and submit. It speaks ZMTP on sockets of its own.
+
+A peer that connects is let in by a thread (:mod:`.greeter`) that answers handshakes however busy the relay is. From
+then on the relay's loop reads: only as much as it can take in a turn, so TCP holds back a peer that sends more, and
+nothing of a peer is in memory but its one unfinished message (:mod:`.unfinished`). What a peer may cost stands in
+:mod:`fedmsg_relay.runtime.limits`; a peer that costs more is cut, and named in the log.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+from fedmsg_relay.network import zmtp
+from fedmsg_relay.network.greeter import Greeter, Peer
+from fedmsg_relay.network.unfinished import Unfinished
+from fedmsg_relay.network.use import Use
+from fedmsg_relay.runtime import limits
+from fedmsg_relay.runtime.log import log
+
+CHUNK_BYTES = 64 * 1024
+"""Bytes read at once from a peer; then it is the next one's turn, however much more there is."""
+
+SMALL_CHUNK_BYTES = 4 * 1024
+"""The same where each peer sends one request at a time, but for the long ones; and where memory is short."""
+
+_READ = select.EPOLLIN | select.EPOLLRDHUP
+_ROOM = select.EPOLLOUT
+_OVER = select.EPOLLHUP | select.EPOLLERR
+
+
+class Receiver:
+    """The peers of one endpoint. But for what is said otherwise it is used by the relay's loop alone.
+
+    Args:
+        name: of the endpoint's peers: ``publisher`` or ``submitter``.
+        role: in ZMTP.
+        streams: whether peers send one message after the other, without waiting for answers.
+    """
+
+    def __init__(self, name: str, role: zmtp.Role, *, streams: bool) -> None:
+        self.role = name
+        self.cut = 0
+        """Peers that were cut as they cost too much."""
+        self._epoll = select.epoll()
+        self._ready: deque[Peer] = deque()
+        self._streams = streams
+        self._unfinished = Unfinished()
+        self._held_back: dict[Peer, None] = {}
+        self._replies: dict[Peer, bytearray] = {}
+        self._greeter = Greeter(name, role, self._admit)
+
+    # Safe from every thread.
+
+    @property
+    def addresses(self) -> list[str]:
+        """Addresses of the peers connected now, such as ``10.5.126.12:41234``."""
+        return self._greeter.addresses
+
+    @property
+    def accepted(self) -> int:
+        """Connections since the start."""
+        return self._greeter.accepted
+
+    @property
+    def closed(self) -> int:
+        """Connections that have ended."""
+        return self._greeter.closed
+
+    @property
+    def handshake_failed(self) -> int:
+        """Connections that have ended before they spoke ZeroMQ."""
+        return self._greeter.handshake_failed
+
+    @property
+    def turned_away(self) -> int:
+        """Connections closed at once, or to make room for others, as there were too many."""
+        return self._greeter.turned_away
+
+    @property
+    def crowded(self) -> bool:
+        """Whether somebody was turned away a moment ago, as there were too many."""
+        return self._greeter.crowded
+
+    @property
+    def idle_seconds(self) -> float:
+        """Seconds since the last peer left; 0 while there is one, and since the start when none ever came."""
+        return self._greeter.idle_seconds
+
+    @property
+    def use(self) -> Use:
+        """Who is connected to which address of ours."""
+        return self._greeter.use
+
+    def _admit(self, peer: Peer) -> None:
+        """Take over a peer whose handshake is over: from now on the loop reads what it sends."""
+        self._epoll.register(peer.socket, _READ | _ROOM if peer.rest else _READ)
+
+    # For the loop.
+
+    def bind(self, address: str) -> None:
+        """Let peers in at an address.
+
+        Args:
+            address: ``tcp://HOST:PORT``, with an IP literal or ``*`` for the host, or ``ipc://PATH``.
+
+        Raises:
+            OSError: it cannot be bound.
+        """
+        self._greeter.bind(address)
+
+    def fileno(self) -> int:
+        """A file descriptor that is readable when there is something to do, for poll(2)."""
+        return self._epoll.fileno()
+
+    @property
+    def pending(self) -> bool:
+        """Whether there may be something to read that :meth:`fileno` does not tell of."""
+        return bool(self._ready)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until there is something to do.
+
+        Args:
+            seconds: maximum time.
+
+        Returns:
+            Whether there is.
+        """
+        return bool(self._ready) or _wait([self._epoll.fileno()], select.POLLIN, seconds)
+
+    def receive(self, max_bytes: int, max_frames: int, cut_bytes: int) -> Iterator[tuple[Peer, Sequence[zmtp.Message]]]:
+        """Read from peers in turn, as much as a turn takes; never waits.
+
+        Args:
+            max_bytes: of a message that is kept; a larger one is an :class:`zmtp.Oversize`.
+            max_frames: the same.
+            cut_bytes: of a message that is read to its end; whoever sends more is cut.
+
+        Yields:
+            A peer, and what it has sent: one message or more.
+        """
+        self._look()
+        work = taken = 0
+        while self._ready and work < limits.TURN_MESSAGES and taken < limits.TURN_BYTES:
+            peer = self._ready.popleft()
+            peer.queued = False
+            if self._unfinished.waits(peer):
+                self._hold_back(peer)
+                continue
+            chunk = self._chunk(peer)
+            data = self._read(peer, chunk)
+            if not data:
+                continue
+            peer.splitter.work = 0
+            held = peer.splitter.held
+            try:
+                messages = peer.splitter.feed(data, max_bytes, max_frames, cut_bytes)
+            except MemoryError:
+                self._cut(peer, "there is no memory for what it sent")
+                continue
+            self._unfinished.note(peer, held, finished=bool(messages))
+            taken += len(data)
+            work += len(messages) + peer.splitter.work
+            if messages:
+                yield peer, messages
+            if peer.splitter.fault:
+                self._cut(peer, peer.splitter.fault)
+                continue
+            if peer.splitter.output:
+                self._pong(peer)
+            if len(data) == chunk:  # there may be more
+                self._queue(peer)
+        if self._held_back:
+            self._see_to_held_back()
+
+    def reply(self, peer: Peer, frames: Sequence[bytes]) -> bool:
+        """Make a message for a peer; :meth:`flush` sends it.
+
+        Args:
+            peer: whose.
+            frames: of the message.
+
+        Returns:
+            Whether the peer is still there.
+        """
+        if not peer.gone:
+            self._replies.setdefault(peer, bytearray()).extend(zmtp.encode(frames, peer.version))
+        return not peer.gone
+
+    def flush(self) -> None:
+        """Send all replies, those of a peer together."""
+        for peer, replies in self._replies.items():
+            self._send(peer, replies)
+        self._replies.clear()
+
+    def keep_out_newcomers(self) -> None:
+        """Let nobody connect any more, without closing: the kernel drops each try, so there will be another."""
+        self._greeter.keep_out_newcomers()
+
+    def half_close(self, only_quiet: bool) -> None:
+        """Ask peers to close without losing what they have sent: they read end of file, close, and their queue waits.
+
+        What a peer had written is still read, up to its own end of file. But a libzmq that is disconnected in the
+        middle of a burst forgets the message of which it has written the topic and not yet the body.
+
+        Args:
+            only_quiet: leave alone those that are sending at this moment.
+        """
+        self._greeter.half_close(only_quiet)
+
+    def abandon(self, seconds: float) -> int:
+        """Count what peers have sent and is dropped unread; there is more where this takes too long.
+
+        Args:
+            seconds: maximum time.
+        """
+        count, deadline = 0, time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            found = list(self.receive(limits.MIN_REQUEST_BYTES, limits.MAX_FRAMES, limits.MIN_CUT_BYTES))
+            count += sum(len(messages) for _, messages in found)
+            if not self._ready and not found:
+                break
+        return count
+
+    def close(self, linger: float = 0.0) -> None:
+        """Close all connections.
+
+        Args:
+            linger: seconds that peers have to take what waits for them.
+        """
+        deadline = time.monotonic() + linger
+        while (waiting := [peer for peer in self._greeter.peers() if peer.unsent]) and time.monotonic() < deadline:
+            _wait([peer.fileno() for peer in waiting], select.POLLOUT, 0.05)
+            for peer in waiting:
+                self._send(peer, b"")
+        self._greeter.close()
+        self._epoll.close()
+
+    def _look(self) -> None:
+        """Find out who has sent something; take up again what could not be written."""
+        for fd, events in self._epoll.poll(0):
+            peer = self._greeter.peer(fd)
+            if peer is None:
+                continue
+            if events & _ROOM:
+                self._write_on(peer)
+            if peer in self._held_back:
+                if events & _OVER:
+                    self._gone(peer)
+            elif peer.rest or events & ~_ROOM:
+                self._queue(peer)
+
+    def _write_on(self, peer: Peer) -> None:
+        """Write what waits, and no more be woken for it once nothing does."""
+        self._send(peer, b"")
+        if not peer.gone and not peer.unsent:
+            self._watch(peer)
+
+    def _queue(self, peer: Peer) -> None:
+        if not peer.queued and not peer.gone:
+            peer.queued = True
+            self._ready.append(peer)
+
+    def _chunk(self, peer: Peer) -> int:
+        """How much to read at once."""
+        if peer.splitter.held >= SMALL_CHUNK_BYTES:
+            return CHUNK_BYTES
+        return CHUNK_BYTES if self._streams and not self._unfinished.too_much else SMALL_CHUNK_BYTES
+
+    def _hold_back(self, peer: Peer) -> None:
+        """Read nothing of a peer for now; TCP makes it wait."""
+        self._held_back[peer] = None
+        self._watch(peer)
+
+    def _see_to_held_back(self) -> None:
+        """Let peers go on where there is room again; cut the one that they wait for when it does not go on itself."""
+        first = self._unfinished.first
+        if not self._unfinished.too_much or first is None:
+            self._let_go_on([*self._held_back])
+        elif first in self._held_back:
+            self._let_go_on([first])
+        elif self._unfinished.stalled():
+            self._cut(first, f"others wait for its message, of which it has sent {first.splitter.held} bytes")
+
+    def _let_go_on(self, peers: Sequence[Peer]) -> None:
+        for peer in peers:
+            del self._held_back[peer]
+            peer.heard = time.monotonic()
+            self._watch(peer)
+            self._queue(peer)
+
+    def _watch(self, peer: Peer) -> None:
+        """Be woken for what the peer sends, unless it is held back, and for room to write where that is needed."""
+        self._epoll.modify(peer.socket, (0 if peer in self._held_back else _READ) | (_ROOM if peer.unsent else 0))
+
+    def _read(self, peer: Peer, size: int) -> bytes:
+        if peer.gone:
+            return b""
+        try:
+            if peer.rest:
+                data, peer.rest = peer.rest, b""
+            else:
+                data = peer.socket.recv(size)
+        except BlockingIOError:
+            return b""
+        except OSError:
+            data = b""
+        if not data:
+            self._gone(peer)
+        peer.heard = time.monotonic()
+        return data
+
+    def _pong(self, peer: Peer) -> None:
+        self._send(peer, peer.splitter.output)
+        peer.splitter.output.clear()
+
+    def _send(self, peer: Peer, data: bytes | bytearray) -> None:
+        """Write what waits and what is new, as far as the peer takes it."""
+        if peer.gone:
+            return
+        waited = bool(peer.unsent)
+        peer.unsent += data
+        try:
+            while peer.unsent:
+                del peer.unsent[: peer.socket.send(peer.unsent)]
+        except BlockingIOError:
+            if len(peer.unsent) > limits.UNREAD_BYTES:
+                self._cut(peer, f"it left {len(peer.unsent)} bytes of answers unread")
+            elif not waited:
+                self._watch(peer)
+        except OSError:
+            self._gone(peer)
+
+    def _cut(self, peer: Peer, why: str) -> None:
+        """End a connection that costs too much, and name it."""
+        if peer.gone:
+            return
+        self.cut += 1
+        log.warning("%s cut %s: %s", self.role, peer.address, why)
+        self._gone(peer)
+
+    def _gone(self, peer: Peer) -> None:
+        if peer.gone:
+            return
+        self._unfinished.forget(peer)
+        self._held_back.pop(peer, None)
+        peer.unsent.clear()
+        with suppress(OSError, ValueError):
+            self._epoll.unregister(peer.socket)
+        self._greeter.forget(peer)
+
+
+def _wait(descriptors: list[int], event: int, seconds: float) -> bool:
+    """Wait until one of them is ready; select(2) could not, with a thousand peers."""
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, event)
+    return bool(poll.poll(seconds * 1000))

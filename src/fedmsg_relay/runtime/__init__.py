@@ -1,0 +1,1 @@
+"""What every part of the daemon uses: log, threads, paths, systemd, limits."""

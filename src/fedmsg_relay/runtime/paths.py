@@ -1,0 +1,113 @@
+"""Where a relay keeps its files: what systemd names, else what the system has, else the user's own."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import socket
+from contextlib import suppress
+from io import TextIOWrapper
+from pathlib import Path
+
+from fedmsg_relay.errors import ConfigError
+from fedmsg_relay.runtime.log import log
+
+
+def status_socket() -> Path:
+    """Find the status socket's path, the same for the relay and for who asks it.
+
+    Returns:
+        ``$RUNTIME_DIRECTORY/status.sock``, else in ``/run/fedmsg-relay`` where that exists (the relay is a service),
+        else in ``$XDG_RUNTIME_DIR/fedmsg-relay``, else in ``$XDG_STATE_HOME/fedmsg-relay``.
+    """
+    if named := os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0]:
+        return Path(named, "status.sock")
+    service = Path("/run/fedmsg-relay")
+    if service.is_dir():
+        return service / "status.sock"
+    if user := os.environ.get("XDG_RUNTIME_DIR"):
+        return Path(user, "fedmsg-relay", "status.sock")
+    return _user_state() / "status.sock"
+
+
+def state() -> Path:
+    """Find the directory of the journal.
+
+    Returns:
+        ``$STATE_DIRECTORY``, else ``/var/lib/fedmsg-relay`` if it is writable, else ``$XDG_STATE_HOME/fedmsg-relay``.
+    """
+    if named := os.environ.get("STATE_DIRECTORY", "").split(":")[0]:
+        return Path(named)
+    service = Path("/var/lib/fedmsg-relay")
+    return service if os.access(service, os.W_OK) else _user_state()
+
+
+def is_relay_host() -> bool:
+    """Tell whether a relay is meant to run on this host, though none may run now.
+
+    Returns:
+        True where its unit, its runtime directory or its journal is there.
+    """
+    units = (Path(folder, "fedmsg-relay.service") for folder in ("/etc/systemd/system", "/usr/lib/systemd/system"))
+    return any(
+        path.exists()
+        for path in (*units, Path("/etc/init.d/fedmsg-relay"), status_socket().parent, state() / "journal.db")
+    )
+
+
+def lock(directory: Path) -> TextIOWrapper | None:
+    """See to it that only one relay works in a state directory: two would write one journal.
+
+    Args:
+        directory: the state directory; made when it is not there.
+
+    Returns:
+        What holds the lock for as long as it is open; None where nothing can be written, so no journal either.
+
+    Raises:
+        ConfigError: another relay works there.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        held = (directory / "lock").open("a+", encoding="ascii")
+    except OSError as error:
+        log.error("state directory %s: %s", directory, error.strerror)
+        return None
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        held.seek(0)
+        other = held.read().strip()
+        held.close()
+        raise ConfigError(f"state directory {directory}: another relay works there (pid {other})") from None
+    try:
+        held.truncate(0)
+        held.write(f"{os.getpid()}\n")
+        held.flush()
+    except OSError:
+        pass  # a full disk: the lock is what counts
+    return held
+
+
+def identity(directory: Path) -> str:
+    """Find who this relay is, also after a restart: by that it recognises a chain that leads back to it.
+
+    Args:
+        directory: the state directory.
+
+    Returns:
+        The host's name and a random part.
+    """
+    path = directory / "identity"
+    with suppress(OSError):
+        if known := path.read_text(encoding="utf-8", errors="replace").strip():
+            return known
+    made = f"{socket.gethostname()}-{secrets.token_hex(4)}"
+    with suppress(OSError):  # where nothing can be written it is another one after a restart
+        path.write_text(f"{made}\n", encoding="utf-8")
+    return made
+
+
+def _user_state() -> Path:
+    return Path(os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser(), "fedmsg-relay")
