@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STOCK_VENV = ROOT / ".venv-stock"
-STOCK_REQUIREMENTS = ROOT / "tests" / "stock-requirements.txt"
+STOCK_REQUIREMENTS = ROOT / "tests" / "support" / "stock-requirements.txt"
 INSTALL_SECONDS = 600
 
 

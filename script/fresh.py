@@ -29,11 +29,11 @@ RELEASES = ("bookworm", "trixie")
 NEEDED = ("ca-certificates", "git", "python3", "python3-venv")
 """What the README asks for."""
 TESTS = (
-    "tests/test_commands.py",
-    "tests/test_clock.py",
-    "tests/test_log.py",
-    "tests/test_slow_listeners.py::test_one_that_leaves_without_catching_up_is_no_laggard_any_more",
-    "tests/test_stock.py",
+    "tests/project/test_commands.py",
+    "tests/programs/test_clock.py",
+    "tests/programs/test_log.py",
+    "tests/programs/test_slow_listeners.py::test_one_that_leaves_without_catching_up_is_no_laggard_any_more",
+    "tests/programs/test_stock.py",
 )
 """Tests that between them call all that script/test unit installs: a test holds them against it."""
 USER = "visitor"

@@ -118,7 +118,7 @@ def unit_parts(files: list[str]) -> list[Part]:
 
 
 def test_files() -> list[str]:
-    return [str(path.relative_to(ROOT)) for path in (ROOT / "tests").glob("test_*.py")]
+    return [str(path.relative_to(ROOT)) for path in (ROOT / "tests").glob("*/test_*.py")]
 
 
 def judge_pytest(log: str) -> Verdict:

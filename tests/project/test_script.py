@@ -16,7 +16,7 @@ from environment import SetupError
 
 from harness import PATIENCE, wait_until
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 class Demo:
@@ -175,8 +175,8 @@ def test_who_can_not_make_a_fresh_machine_is_told_what_to_do(tmp_path: Path, mon
 
 
 def test_of_pytest_a_file_or_one_test_can_be_run_alone() -> None:
-    (part,) = run_tests.unit_parts(["tests/test_log.py", "tests/test_relay.py::test_x"])
-    assert part.command[-2:] == ["tests/test_log.py", "tests/test_relay.py::test_x"]
+    (part,) = run_tests.unit_parts(["tests/programs/test_log.py", "tests/programs/test_relay.py::test_x"])
+    assert part.command[-2:] == ["tests/programs/test_log.py", "tests/programs/test_relay.py::test_x"]
     (part,) = run_tests.unit_parts([])
     assert part.command[-1] == "tests"
 

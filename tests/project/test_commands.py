@@ -18,7 +18,7 @@ import yaml
 import commands
 from harness import PATIENCE
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 NEEDED = {"git", "python", "python3", "python3.11"}
 """What the README asks for before its first command."""
 IN_DEBOOTSTRAP = {"apt"}

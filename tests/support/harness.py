@@ -24,7 +24,7 @@ from typing import IO, Any, TypeVar
 
 from ports import HeldPort
 
-REPOSITORY = Path(__file__).parent.parent
+REPOSITORY = Path(__file__).parents[2]
 COMMANDS = Path(sys.executable).parent
 PATIENCE = 30.0
 SILENT_RESOLVER = "import socket, time\nsocket.getaddrinfo = lambda *_, **__: time.sleep(60)\n"

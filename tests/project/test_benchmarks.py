@@ -15,7 +15,7 @@ import pytest
 from benchmarks.contenders import OURS, OURS_OFF, OURS_TMPFS, PROXY, STOCK
 from benchmarks.load import Verdict, Work, decode, judge
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PERFECT = str(Verdict(heard=1))
 
 

@@ -21,7 +21,7 @@ from fedmsg_relay import config
 from fedmsg_relay.daemon import relay, settings
 from fedmsg_relay.network.address import split
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 ROLE = ROOT / "roles/fedmsg_relay"
 ANSIBLE_PLAYBOOK = Path(sys.executable).parent / "ansible-playbook"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import jinja2
 import pytest
 
-ROLE = Path(__file__).parent.parent / "roles/fedmsg_relay"
+ROLE = Path(__file__).parents[2] / "roles/fedmsg_relay"
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 LOOK = "import zmq, fedmsg_relay; print(zmq.where, fedmsg_relay.where)"
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-ROLE = Path(__file__).parent.parent / "roles/fedmsg_relay"
+ROLE = Path(__file__).parents[2] / "roles/fedmsg_relay"
 SPECS: dict[str, Any] = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]
 DEFAULTS: dict[str, Any] = yaml.safe_load((ROLE / "defaults/main.yml").read_text())
 

@@ -20,7 +20,7 @@ from fedmsg_relay.network import health, outbound
 from fedmsg_relay.runtime import limits, log
 from wire import Bus, accepted
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PAGES = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("roles/*/README.md"), *ROOT.glob("*/README.md")]
 )

@@ -18,7 +18,7 @@ def command(name: str) -> Path:
     path = VENV / "bin" / name
     assert path.exists(), (
         f"no stock fedmsg in {VENV}: run script/test, which makes it, or make it with"
-        f" 'python3 -m venv {VENV} && {VENV}/bin/pip install -r tests/stock-requirements.txt'"
+        f" 'python3 -m venv {VENV} && {VENV}/bin/pip install -r tests/support/stock-requirements.txt'"
     )
     return path
 

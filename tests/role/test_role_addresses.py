@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-PLUGIN = Path(__file__).parent.parent / "roles/fedmsg_relay/filter_plugins/fedmsg_relay.py"
+PLUGIN = Path(__file__).parents[2] / "roles/fedmsg_relay/filter_plugins/fedmsg_relay.py"
 
 
 def load() -> dict[str, Any]:
