@@ -22,7 +22,7 @@ from wire import Bus, accepted
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
-    [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("roles/*/README.md"), *ROOT.glob("*/README.md")]
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("roles/*/README.md"), *ROOT.glob("*/README.md")]
 )
 BIN = Path(sys.executable).parent
 
@@ -249,3 +249,36 @@ def test_the_places_that_the_readme_names() -> None:
     places = first_column(section(page("README.md"), "## Where things are"))
     assert places
     assert [place for place in places if not (ROOT / place).exists()] == []
+
+
+def modules() -> list[str]:
+    """Every module and script of the package, as a path below it."""
+    package = ROOT / "src/fedmsg_relay"
+    files = [*package.rglob("*.py"), package / "fedmsg-spool"]
+    return sorted(file.relative_to(package).as_posix() for file in files if file.name != "__init__.py")
+
+
+def test_the_map_of_modules() -> None:
+    mapped = first_column(section(page("docs/architecture.md"), "## Packages and modules"))
+    missing = [name for name in modules() if name not in mapped]
+    gone = [name for name in mapped if name not in modules()]
+    twice = sorted({name for name in mapped if mapped.count(name) > 1})
+    assert (missing, gone, twice) == ([], [], []), (
+        "docs/architecture.md, Packages and modules: "
+        f"add a row for {missing}, remove the row of {gone}, keep one row of {twice}"
+    )
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_modules_named_in(path: Path) -> None:
+    packages = "|".join(sorted({name.split("/")[0] for name in modules() if "/" in name}))
+    named = re.findall(rf"(?<![\w./-])(?:{packages})/\w+", path.read_text(encoding="utf-8"))
+    gone = sorted({name for name in named if f"{name}.py" not in modules()})
+    assert gone == [], f"{path.name} names modules that are not there (renamed?): {gone}"
+
+
+def test_the_picture_of_the_readme_is_that_of_the_architecture() -> None:
+    told = section(page("docs/architecture.md"), "## The path of a message")
+    picture = re.search(r"```\n.+?```", told, re.DOTALL)
+    assert picture
+    assert picture[0] in page("README.md"), "copy the first picture of docs/architecture.md into README.md"
