@@ -282,3 +282,12 @@ def test_the_picture_of_the_readme_is_that_of_the_architecture() -> None:
     picture = re.search(r"```\n.+?```", told, re.DOTALL)
     assert picture
     assert picture[0] in page("README.md"), "copy the first picture of docs/architecture.md into README.md"
+
+
+def test_the_index_of_decisions() -> None:
+    indexed = re.findall(r"^\| \[\d+\]\((.+?)\) \| (.+?) \|$", page("docs/decisions/README.md"), re.MULTILINE)
+    headings = {
+        file.name: file.read_text(encoding="utf-8").splitlines()[0].partition(". ")[2]
+        for file in sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
+    }
+    assert dict(indexed) == headings, "docs/decisions/README.md has one row for each decision, with its title"
