@@ -291,3 +291,9 @@ def test_the_index_of_decisions() -> None:
         for file in sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
     }
     assert dict(indexed) == headings, "docs/decisions/README.md has one row for each decision, with its title"
+
+
+def test_the_glossary_is_sorted_and_has_each_word_once() -> None:
+    words = [word.strip("`").lower() for word in re.findall(r"^\| (.+?) \|", page("docs/glossary.md"), re.MULTILINE)]
+    assert words[1:] == sorted(set(words[1:])), "one row for each word, in the order of the alphabet"
+    assert f"the last {retention.DEDUP_WINDOW:,} messages" in page("docs/glossary.md")
