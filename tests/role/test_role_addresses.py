@@ -87,7 +87,7 @@ def test_an_old_address_that_another_endpoint_is_to_have_is_named(
     new = {endpoint: [f"tcp://app01:{port}"] for endpoint, port in wanted.items()}
     found = FILTERS["clashes"](old, new)
     assert len(found) == count
-    assert all("is " in clause and "until nobody uses it any more, and would become" in clause for clause in found)
+    assert all("belongs to " in clause and "until it is unused, and would become" in clause for clause in found)
 
 
 def test_the_same_port_of_two_interfaces_is_no_clash() -> None:
@@ -112,7 +112,7 @@ def test_an_address_can_be_retired_when_nobody_has_used_it_for_long_enough() -> 
         "inbound tcp://*:9941, unused for 300 s",
         "inbound tcp://*:9931, unused for 300 s",
         "outbound tcp://*:3999, used by 10.0.0.9:41234",
-        "submit tcp://*:9942, of which the relay here does not say who uses it",
+        "submit tcp://*:9942, whose use the relay here does not report",
     ]
 
 

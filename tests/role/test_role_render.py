@@ -233,9 +233,7 @@ def test_a_relay_binds_its_old_addresses_behind_those_of_the_inventory(rendered:
         "outbound": ["tcp://fedora43:3999", "tcp://10.0.0.1:3989"],
         "submit": ["tcp://fedora43:9942", "tcp://*:9932"],
     }
-    assert (
-        "when nobody uses it any more: inbound tcp://*:9931, outbound tcp://10.0.0.1:3989, submit tcp://*:9932" in text
-    )
+    assert "when they are unused: inbound tcp://*:9931, outbound tcp://10.0.0.1:3989, submit tcp://*:9932" in text
 
 
 def test_a_relay_that_leaves_binds_what_it_did_whatever_the_inventory_says_now(rendered: Path) -> None:
@@ -301,14 +299,14 @@ def test_systemd_lets_a_relay_take_its_time_to_stop(rendered: Path, host: str) -
 @pytest.mark.parametrize(
     ("variables", "relays", "message"),
     [
-        ({}, {}, "would leave no relay at all"),
+        ({}, {}, "no relay would remain"),
         ({"fedmsg_relay_network": "lan"}, {"app01": None}, "set fedmsg_relay_addresses.lan on app01"),
         ({}, {"app01": {"fedmsg_relay_addresses": {"default": "a'+b"}}}, "neither a host name nor an IP address: a'+b"),
         ({}, {"app01": {"fedmsg_relay_addresses": {"default": "a b"}}}, "neither a host name nor an IP address: a b"),
         ({}, {"app01": {"fedmsg_relay_addresses": {"default": "pkgs01"}}, "pkgs01": None}, "an address of its own"),
         ({"fedmsg_relay_config_extra": {"relay_inbound": ["tcp://x:1"]}}, {"app01": None}, "names the relay"),
         ({"fedmsg_relay_config_extra": {"endpoints": {"relay_outbound": "x"}}}, {"app01": None}, "names the relay"),
-        ({"fedmsg_relay_settings": '{"limits": {"x": true}}'}, {"app01": None}, "write it as YAML"),
+        ({"fedmsg_relay_settings": '{"limits": {"x": true}}'}, {"app01": None}, "Write it as YAML"),
         ({"fedmsg_relay_inbound_port": "http"}, {"app01": None}, "unable to convert to int"),
     ],
 )

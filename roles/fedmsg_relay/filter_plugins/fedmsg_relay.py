@@ -1,7 +1,7 @@
-"""The addresses that a relay has and those that the inventory gives it: which are old, and which of these nobody uses.
+"""Compares the addresses of a relay with those of the inventory: which are old, and which of the old ones are unused.
 
-Addresses are lists by endpoint, ``{"inbound": ["tcp://*:9941"], ...}``, as ``[bind]`` of relay.toml has them. What the
-inventory says may be faulty: the program refuses that later, and says what is accepted.
+Addresses are lists by endpoint, ``{"inbound": ["tcp://*:9941"], ...}``, as ``[bind]`` of relay.toml has them. The
+inventory may be faulty: the program refuses that later and says what is accepted.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ class FilterModule:
 
 
 def bound(status: Status, settings: str) -> dict[str, list[str]]:
-    """Find what a relay is bound to; for one that does not answer, what its settings make it bind.
+    """Find what a relay is bound to; if it does not answer, what its settings make it bind.
 
     Args:
-        status: what the relay says of itself; empty where none answers.
-        settings: the text of its relay.toml; empty where there is none.
+        status: the relay's status; empty if no relay answers.
+        settings: the text of its relay.toml; empty if there is none.
 
     Returns:
         The addresses, written as a relay writes them.
@@ -64,15 +64,15 @@ def bound(status: Status, settings: str) -> dict[str, list[str]]:
 
 
 def missing(have: Addresses, others: Addresses, held: Iterable[str] = ()) -> dict[str, list[str]]:
-    """Find the addresses that are not among others: with what is bound and what is wanted, those that are old.
+    """Find the addresses that are not among others. Of bound and wanted addresses these are the old ones.
 
     Args:
         have: from :func:`bound`, or from the inventory.
         others: likewise.
-        held: ports that another process has: nobody finds the relay there.
+        held: ports that another process has: no peer finds the relay there.
 
     Returns:
-        Those without their like, and not taken in by a wildcard of the same port.
+        The addresses without an equal, and without a wildcard of the same port.
     """
     found = {}
     for endpoint in ENDPOINTS:
@@ -93,10 +93,10 @@ def without(addresses: Addresses, others: Addresses) -> dict[str, list[str]]:
 
     Args:
         addresses: by endpoint.
-        others: those that go.
+        others: the addresses to take away.
 
     Returns:
-        What is left.
+        The remaining addresses.
     """
     left = {
         endpoint: [one for one in found if one not in _list(others, endpoint)] for endpoint, found in addresses.items()
@@ -121,14 +121,14 @@ def merged(wanted: Any, old: Addresses) -> Any:
 
 
 def spelled(have: Addresses, wanted: Any) -> Any:
-    """Spell what is bound as the inventory does, where it names the same.
+    """Spell bound addresses as the inventory does, where it names the same.
 
     Args:
         have: from :func:`bound`.
         wanted: of the inventory.
 
     Returns:
-        The addresses; what is wanted for an endpoint that has none.
+        The addresses; for an endpoint without one the wanted addresses.
     """
     if not isinstance(wanted, Mapping):
         return wanted
@@ -147,7 +147,7 @@ def clashes(old: Addresses, wanted: Addresses) -> list[str]:
         A clause for each.
     """
     return [
-        f"{address} is {endpoint}'s until nobody uses it any more, and would become {other}'s"
+        f"{address} belongs to {endpoint} until it is unused, and would become {other}'s"
         for endpoint in ENDPOINTS
         for address in _list(old, endpoint)
         for other in ENDPOINTS
@@ -160,11 +160,11 @@ def unused(old: Addresses, status: Status, grace: float) -> dict[str, list[str]]
 
     Args:
         old: from :func:`missing`.
-        status: what the relay says of itself now.
-        grace: seconds for which nobody must have used them.
+        status: the relay's status now.
+        grace: seconds for which an address must have been unused.
 
     Returns:
-        Those that nobody uses.
+        The unused addresses.
     """
     idle = {place: one["idle_seconds"] for place, one in _told(status).items() if not one["peers"]}
     still = {
@@ -179,7 +179,7 @@ def use(old: Addresses, status: Status) -> list[str]:
 
     Args:
         old: from :func:`missing`.
-        status: what the relay says of itself now.
+        status: the relay's status now.
 
     Returns:
         A clause for each address.
@@ -189,7 +189,7 @@ def use(old: Addresses, status: Status) -> list[str]:
     for endpoint, address in _places(old):
         one = told.get((endpoint, address))
         if one is None:
-            clauses.append(f"{endpoint} {address}, of which the relay here does not say who uses it")
+            clauses.append(f"{endpoint} {address}, whose use the relay here does not report")
         elif one["peers"]:
             clauses.append(f"{endpoint} {address}, used by {', '.join(one['peers'])}")
         else:
@@ -217,7 +217,7 @@ def connectable(address: str, own: str) -> str:
         own: this host, such as ``tcp://app01``.
 
     Returns:
-        The address; with this host's name where it says no more than every address.
+        The address, with this host's name in place of a wildcard.
     """
     return f"{own}:{_port(address)}" if _host(address) in {EVERY, "0.0.0.0", "[::]"} else address  # noqa: S104
 
@@ -248,7 +248,7 @@ def _port(address: str) -> str:
 
 
 def _written(address: str) -> str:
-    """As the relay writes it: a name of its host is bound on every address (bind.py)."""
+    """As the relay writes it: a name of its host is bound on every address."""
     host = _host(address)
     if not address.startswith("tcp://") or host == EVERY:
         return address
@@ -260,5 +260,5 @@ def _written(address: str) -> str:
 
 
 def _overlap(one: str, other: str) -> bool:
-    """Whether both can not be bound for different endpoints."""
+    """Whether both cannot be bound for different endpoints."""
     return one == other or (_port(one) == _port(other) and EVERY in {_host(one), _host(other)})
