@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Print every message that the relay gives out, a line each: topic, a space, the body as it came.
+"""Print every message that the relay publishes, a line each: topic, a space, the body byte for byte.
 
 It connects to every relay that the global config names and runs until it is interrupted.
 """
