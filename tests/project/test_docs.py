@@ -24,6 +24,9 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("roles/*/README.md"), *ROOT.glob("*/README.md")]
 )
+INSIDE = {ROOT / "CONTRIBUTING.md", ROOT / "docs/architecture.md", *ROOT.glob("docs/decisions/*.md")}
+"""Pages about the code, where a bare name of a file is a module of the top level."""
+
 BIN = Path(sys.executable).parent
 
 
@@ -34,6 +37,12 @@ def page(name: str) -> str:
 def prose(name: str) -> str:
     """A page without its line breaks."""
     return " ".join(page(name).split())
+
+
+def written(text: str) -> str:
+    """A text without its code, which quotes programs."""
+    text = re.sub(r"```.+?```|^    .+?$", "", text, flags=re.DOTALL | re.MULTILINE)
+    return " ".join(re.sub(r"`[^`]+`", "", text).split())
 
 
 def section(text: str, heading: str) -> str:
@@ -279,6 +288,9 @@ def test_the_modules_named_in(path: Path) -> None:
     packages = "|".join(sorted({name.split("/")[0] for name in modules() if "/" in name}))
     named = re.findall(rf"(?<![\w./-])(?:{packages})/\w+", path.read_text(encoding="utf-8"))
     gone = sorted({name for name in named if f"{name}.py" not in modules()})
+    if path in INSIDE:
+        bare = re.findall(r"`(\w+\.py)`", path.read_text(encoding="utf-8"))
+        gone += sorted({name for name in bare if name not in modules()})
     assert gone == [], f"{path.name} names modules that are not there (renamed?): {gone}"
 
 
@@ -302,3 +314,25 @@ def test_the_glossary_is_sorted_and_has_each_word_once() -> None:
     words = [word.strip("`").lower() for word in re.findall(r"^\| (.+?) \|", page("docs/glossary.md"), re.MULTILINE)]
     assert words[1:] == sorted(set(words[1:])), "one row for each word, in the order of the alphabet"
     assert f"the last {retention.DEDUP_WINDOW:,} messages" in page("docs/glossary.md")
+
+
+UNPLAIN = ("can not", "of before", "so many seconds", "is none of")
+"""Signs of an English that has to be read twice, see CONTRIBUTING.md."""
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_english_of(path: Path) -> None:
+    text = written(path.read_text(encoding="utf-8"))
+    if path.name == "CONTRIBUTING.md":
+        text = text.replace(written(section(page(path.name), "## Plain English")), "")
+    assert [words for words in UNPLAIN if words in text] == []
+
+
+def test_the_english_of_the_role() -> None:
+    found = [
+        (file.name, words)
+        for file in (ROOT / "roles/fedmsg_relay").rglob("*.y*ml")
+        for words in UNPLAIN
+        if words in file.read_text(encoding="utf-8")
+    ]
+    assert found == []
