@@ -147,7 +147,7 @@ def test_the_times_of_health_and_the_room_of_the_log() -> None:
 
 def test_the_limits_of_journal_and_spool() -> None:
     told, keys = page("docs/journal.md"), page("docs/settings.md")
-    defaults = settings.Journal()
+    defaults = retention.Retention()
     assert f"keep_days = {defaults.keep_days}\n    keep_bytes = {defaults.keep_bytes}\n" in told
     assert f"| `journal.keep_days` | `{defaults.keep_days}` |" in keys
     assert f"| `journal.keep_bytes` | `{defaults.keep_bytes}` |" in keys

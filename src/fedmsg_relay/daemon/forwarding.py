@@ -27,8 +27,8 @@ from fedmsg_relay.chain import answers
 from fedmsg_relay.chain.echo import Echo, Message, Passed
 from fedmsg_relay.chain.upstream import Link, State
 from fedmsg_relay.daemon.batch import Batch
-from fedmsg_relay.daemon.keeper import Keeper
 from fedmsg_relay.daemon.publishing import Hold, Written
+from fedmsg_relay.journal.guard import JournalGuard
 from fedmsg_relay.journal.records import Entry
 from fedmsg_relay.network.outbound import Outbound
 from fedmsg_relay.runtime import limits
@@ -66,16 +66,16 @@ class Passing:
 
     Args:
         identity: of this relay.
-        keeper: of the journal.
+        guard: of the journal.
         outbound: where to publish what is heard.
         hold: until when to wait with that.
         links: to the relays upstream; the first one that is joined gets everything, all of them are listened to.
     """
 
-    def __init__(self, identity: str, keeper: Keeper, outbound: Outbound, hold: Hold, links: list[Link]) -> None:
+    def __init__(self, identity: str, guard: JournalGuard, outbound: Outbound, hold: Hold, links: list[Link]) -> None:
         self.links = links
         self._identity = identity
-        self._keeper = keeper
+        self._guard = guard
         self._outbound = outbound
         self._hold = hold
         self._on_its_way: _OnItsWay | None = None
@@ -83,7 +83,7 @@ class Passing:
         self._not_before = 0.0
         self._unjournaled: deque[Entry] = deque()
         self._echo = Echo()
-        self._written = Written(keeper, outbound)
+        self._written = Written(guard, outbound)
 
     @property
     def using(self) -> Link | None:
@@ -103,7 +103,7 @@ class Passing:
     @property
     def settled(self) -> bool:
         """Whether nothing is left to do as time passes."""
-        waits = (self._keeper.waiting or self._unjournaled) and self.using and not self._on_its_way  # for retry_after
+        waits = (self._guard.waiting or self._unjournaled) and self.using and not self._on_its_way  # for retry_after
         unwritten = self._written.pending
         return not (self._hold.on or waits or unwritten or any(link.unsettled for link in self.links))
 
@@ -116,7 +116,7 @@ class Passing:
     def finished(self) -> bool:
         """Whether a stop has nothing more to wait for."""
         heard = not self._echo.awaited or time.monotonic() - self._echo.stirred > LAST_ECHO_SECONDS
-        return self.using is None or (not self._keeper.waiting and not self._unjournaled and heard)
+        return self.using is None or (not self._guard.waiting and not self._unjournaled and heard)
 
     def introduce(self, subscription: bytes) -> bytes:
         """Answer a chained relay that asks who this is.
@@ -151,13 +151,13 @@ class Passing:
 
     def note(self) -> None:
         """Note in the journal what has come out, upstream and here, even if we are killed now."""
-        self._written.note(self._echo.complete_up_to(self._keeper.handed))
+        self._written.note(self._echo.complete_up_to(self._guard.handed))
 
     def close(self) -> None:
         """Publish what upstream has and is not heard any more, and close the links."""
         if self.using is not None and self._hold.over:
             self._publish_missed()
-        self._keeper.handed = self._echo.complete_up_to(self._keeper.handed)  # the rest is passed on again
+        self._guard.handed = self._echo.complete_up_to(self._guard.handed)  # the rest is passed on again
         if self._unjournaled:
             log.error("%d messages could neither be journaled nor passed on: lost", len(self._unjournaled))
         for link in self.links:
@@ -201,10 +201,10 @@ class Passing:
         link = self.using
         if self._on_its_way is not None or link is None or self._enough or time.monotonic() < self._not_before:
             return
-        if not self._keeper.waiting:
+        if not self._guard.waiting:
             self._pass_unjournaled(link)
             return
-        waiting = self._keeper.next_waiting(self._at_most, limits.PASSING_BYTES)
+        waiting = self._guard.next_waiting(self._at_most, limits.PASSING_BYTES)
         messages = [(record.topic, record.body) for record in waiting.records]
         if messages:
             self._submit(link, messages, waiting.upto, waiting.damaged)
@@ -213,7 +213,7 @@ class Passing:
 
     def _submit(self, link: Link, messages: list[Message], upto: int | None = None, damaged: int = 0) -> None:
         if link.pass_on([frame for message in messages for frame in message]):
-            passed = Passed(messages, self._keeper.handed)
+            passed = Passed(messages, self._guard.handed)
             self._echo.expect(passed)
             self._on_its_way = _OnItsWay(link, passed, upto, damaged)
 
@@ -251,7 +251,7 @@ class Passing:
     def _hand_over(self, upto: int, batch: Batch, published: int, damaged: int) -> None:
         batch.counts.published += published
         batch.counts.damaged += damaged
-        self._keeper.handed = upto
+        self._guard.handed = upto
 
     def _keep_unjournaled(self, entries: list[Entry]) -> None:
         room = limits.UNJOURNALED_MESSAGES - len(self._unjournaled)
@@ -274,7 +274,7 @@ class Passing:
     @property
     def _enough(self) -> bool:
         """Whether so much is under way that a kill may bring out twice that it must not become more."""
-        return self._echo.full or self._keeper.handed - self._written.upto >= limits.ECHO_MESSAGES
+        return self._echo.full or self._guard.handed - self._written.upto >= limits.ECHO_MESSAGES
 
     @property
     def _at_most(self) -> int:

@@ -22,8 +22,8 @@ from fedmsg_relay.body import find_msg_id
 from fedmsg_relay.daemon.accounting import Accounting, Counts
 from fedmsg_relay.daemon.backlog import RETRY_AFTER, Backlog, Request
 from fedmsg_relay.daemon.batch import Back, Batch, Submitted
-from fedmsg_relay.daemon.keeper import Keeper
 from fedmsg_relay.daemon.settings import Settings
+from fedmsg_relay.journal.guard import JournalGuard
 from fedmsg_relay.journal.records import Entry, Rejected
 from fedmsg_relay.journal.window import NAMESAKES, fingerprint
 from fedmsg_relay.message import Reason
@@ -85,7 +85,7 @@ class Pipeline:
     Args:
         inbound: where publishers are connected.
         submits: where submitters are.
-        keeper: of the journal.
+        guard: of the journal.
         onwards: the stage that comes after the journal.
         settings: the daemon's own settings; may be replaced.
     """
@@ -94,7 +94,7 @@ class Pipeline:
         self,
         inbound: Receiver,
         submits: Receiver,
-        keeper: Keeper,
+        guard: JournalGuard,
         onwards: Onwards,
         settings: Settings,
     ) -> None:
@@ -102,7 +102,7 @@ class Pipeline:
         self.accounting = Accounting()
         self._inbound = inbound
         self._submits = submits
-        self._keeper = keeper
+        self._guard = guard
         self._onwards = onwards
         self._drops = DropLog()
         self._renamed = DropLog("took %d %s whose %s another message has (last from %s)")
@@ -110,7 +110,7 @@ class Pipeline:
         self._backlog = Backlog()
         self.reused_names = 0
         """Submitted messages that had the msg_id of another message."""
-        self._account(Batch(keeper.last))
+        self._account(Batch(guard.last))
 
     @property
     def overloaded(self) -> int:
@@ -133,8 +133,8 @@ class Pipeline:
         Returns:
             Whether there is more to do at once.
         """
-        self._keeper.recover()
-        batch = Batch(self._keeper.last)
+        self._guard.recover()
+        batch = Batch(self._guard.last)
         self._receive_inbound(batch)
         batch.from_inbound = len(batch.entries)
         self._receive_submits(batch)
@@ -145,7 +145,7 @@ class Pipeline:
         self._onwards.note()  # only now: nobody waits for it
         self._report()
         # Whatever else is to do, or under load it would never be done.
-        trimmed = self._keeper.trim(self.settings.journal)
+        trimmed = self._guard.trim(self.settings.journal)
         return more or trimmed or self._more_to_take
 
     # receive -> admit
@@ -249,9 +249,9 @@ class Pipeline:
         """Find the ``seq`` of the same message, if it is within the dedup window or in this batch already."""
         if entry.msg_id is None:
             return None
-        namesakes = (*self._keeper.window.find(entry.msg_id), *batch.known.get(entry.msg_id, ()))[-NAMESAKES:]
+        namesakes = (*self._guard.window.find(entry.msg_id), *batch.known.get(entry.msg_id, ()))[-NAMESAKES:]
         for seq, seen in reversed(namesakes):
-            if batch.holds(seq, entry) if seq > batch.base else self._keeper.holds(seq, seen, entry):
+            if batch.holds(seq, entry) if seq > batch.base else self._guard.holds(seq, seen, entry):
                 return seq
         if namesakes:
             batch.renamed += 1
@@ -271,7 +271,7 @@ class Pipeline:
 
     def _journal(self, batch: Batch) -> bool:
         """Put the batch on disk; return whether it is there."""
-        if not self._keeper.append(batch):
+        if not self._guard.append(batch.entries, batch.rejected, batch.size, batch.known):
             self._take_back(batch)
             return False
         batch.counts.journaled += len(batch.entries)
@@ -300,11 +300,9 @@ class Pipeline:
     # beside the pipeline
 
     def _account(self, batch: Batch) -> None:
-        found, self._keeper.found = self._keeper.found, Counts()
-        batch.counts.carried += found.carried
-        batch.counts.damaged += found.damaged
+        batch.counts.carried += self._guard.take_carried()
         if batch.counts != Counts():
-            self.accounting.add(batch.counts, self._keeper.waiting, batch.dropped)
+            self.accounting.add(batch.counts, self._guard.waiting, batch.dropped)
             if not (totals := self.accounting.totals()).balanced:
                 log.error("the counters do not add up: %s", totals)
 

@@ -9,7 +9,7 @@ from collections.abc import Set as AbstractSet
 
 from fedmsg_relay import submit
 from fedmsg_relay.daemon.batch import Batch
-from fedmsg_relay.daemon.keeper import Keeper
+from fedmsg_relay.journal.guard import JournalGuard
 from fedmsg_relay.journal.records import Entry
 from fedmsg_relay.network.outbound import Outbound
 from fedmsg_relay.runtime.log import log
@@ -64,16 +64,16 @@ class Written:
     """Notes in the journal up to where listeners have what was published, even if we are killed now.
 
     Args:
-        keeper: of the journal.
+        guard: of the journal.
         outbound: where it was published.
 
     Attributes:
         upto: ``seq`` of the last message that listeners have.
     """
 
-    def __init__(self, keeper: Keeper, outbound: Outbound) -> None:
-        self.upto = keeper.handed
-        self._keeper = keeper
+    def __init__(self, guard: JournalGuard, outbound: Outbound) -> None:
+        self.upto = guard.handed
+        self._guard = guard
         self._outbound = outbound
         self._unwritten: deque[tuple[float, int]] = deque()
 
@@ -88,7 +88,7 @@ class Written:
         Args:
             upto: ``seq`` of the last message that was published.
         """
-        journal, now = self._keeper.journal, time.monotonic()
+        journal, now = self._guard.journal, time.monotonic()
         if journal is None or journal.published >= upto:
             self.upto = upto
             return
@@ -105,7 +105,7 @@ class Written:
 
     def _mark(self, upto: int) -> None:
         self.upto = upto
-        self._keeper.mark_published(upto)
+        self._guard.mark_published(upto)
 
 
 class Publishing:
@@ -113,7 +113,7 @@ class Publishing:
 
     Args:
         identity: of this relay.
-        keeper: of the journal.
+        guard: of the journal.
         outbound: where to publish.
         hold: until when to wait.
     """
@@ -121,18 +121,18 @@ class Publishing:
     takes_passed = True
     waking: AbstractSet[socket.socket] = frozenset()
 
-    def __init__(self, identity: str, keeper: Keeper, outbound: Outbound, hold: Hold) -> None:
+    def __init__(self, identity: str, guard: JournalGuard, outbound: Outbound, hold: Hold) -> None:
         self._identity = identity
-        self._keeper = keeper
+        self._guard = guard
         self._outbound = outbound
         self._hold = hold
-        self._written = Written(keeper, outbound)
+        self._written = Written(guard, outbound)
 
     @property
     def settled(self) -> bool:
         """Whether nothing is left to do as time passes."""
-        journal = self._keeper.journal
-        return not self._hold.on and (journal is None or journal.published == self._keeper.handed)
+        journal = self._guard.journal
+        return not self._hold.on and (journal is None or journal.published == self._guard.handed)
 
     @property
     def finished(self) -> bool:
@@ -157,7 +157,7 @@ class Publishing:
         Returns:
             Whether more waits that may go now.
         """
-        keeper = self._keeper
+        guard = self._guard
         if not journaled and batch.entries:
             # These can not be held back, and what is in the journal must not be overtaken.
             self._hold.give_up()
@@ -167,24 +167,24 @@ class Publishing:
                 self._outbound.publish(topic, body)
         elif not self._hold.over:
             return False
-        elif 0 < keeper.waiting == len(batch.entries):
+        elif 0 < guard.waiting == len(batch.entries):
             for start in range(0, len(batch.entries), PORTION):
                 self.note()
                 self._publish(batch, batch.entries[start : start + PORTION])
         else:
-            return self._publish_waiting(batch) and keeper.waiting > 0
-        return keeper.waiting > 0
+            return self._publish_waiting(batch) and guard.waiting > 0
+        return guard.waiting > 0
 
     def note(self) -> None:
         """Note in the journal what listeners get even if we are killed now."""
-        self._written.note(self._keeper.handed)
+        self._written.note(self._guard.handed)
 
     def _publish(self, batch: Batch, portion: list[Entry]) -> None:
         publish = self._outbound.publish
         for topic, body, _ in portion:
             publish(topic, body)
         batch.counts.published += len(portion)
-        self._keeper.handed += len(portion)
+        self._guard.handed += len(portion)
 
     def _publish_waiting(self, batch: Batch) -> bool:
         """Hand over the next of what is in the journal only: from before a restart, or from while we held.
@@ -192,11 +192,11 @@ class Publishing:
         Returns:
             Whether there was something to hand over.
         """
-        waiting = self._keeper.next_waiting(PORTION)
+        waiting = self._guard.next_waiting(PORTION)
         for record in waiting.records:
             self._outbound.publish(record.topic, record.body)
         batch.counts.published += len(waiting.records)
         batch.counts.damaged += waiting.damaged
-        progress = waiting.upto > self._keeper.handed
-        self._keeper.handed = waiting.upto
+        progress = waiting.upto > self._guard.handed
+        self._guard.handed = waiting.upto
         return progress

@@ -17,11 +17,11 @@ from fedmsg_relay import __version__
 from fedmsg_relay.chain.upstream import Link
 from fedmsg_relay.daemon import addresses
 from fedmsg_relay.daemon.forwarding import Passing
-from fedmsg_relay.daemon.keeper import Keeper
 from fedmsg_relay.daemon.pipeline import Onwards, Pipeline
 from fedmsg_relay.daemon.publishing import Hold, Publishing
 from fedmsg_relay.daemon.settings import Settings
 from fedmsg_relay.errors import ConfigError, RelayError
+from fedmsg_relay.journal.guard import JournalGuard
 from fedmsg_relay.network import zmtp
 from fedmsg_relay.network.health import Health
 from fedmsg_relay.network.outbound import Outbound
@@ -116,19 +116,19 @@ class Relay:
             self._bind(self.outbound.bind, "outbound", plans.outbound)
             state = paths.state()
             self._lock = paths.lock(state)
-            self.keeper = Keeper(state / "journal.db")
+            self.guard = JournalGuard(state / "journal.db")
         except RelayError:
             self.close()
             raise
-        self._remembered = self.keeper.listeners
-        self.hold = Hold(self.outbound, self.keeper.listeners)
+        self._remembered = self.guard.listeners
+        self.hold = Hold(self.outbound, self.guard.listeners)
         identity = paths.identity(state)
         largest = limits.cut_bytes(settings.limits.max_message_size)
         links = [Link(identity, *addresses, largest) for addresses in upstream]
         if links:
-            self.passing = Passing(identity, self.keeper, self.outbound, self.hold, links)
-        self._onwards: Onwards = self.passing or Publishing(identity, self.keeper, self.outbound, self.hold)
-        self.pipeline = Pipeline(self.inbound, self.submits, self.keeper, self._onwards, settings)
+            self.passing = Passing(identity, self.guard, self.outbound, self.hold, links)
+        self._onwards: Onwards = self.passing or Publishing(identity, self.guard, self.outbound, self.hold)
+        self.pipeline = Pipeline(self.inbound, self.submits, self.guard, self._onwards, settings)
 
     def run(self) -> None:
         """Relay until SIGTERM or SIGINT, also if it came during the start; then drain and close.
@@ -198,7 +198,7 @@ class Relay:
         hosts = sorted(self.outbound.hosts())
         if hosts != self._remembered:
             self._next_look = self.turned + LOOK_SECONDS
-            if not self.keeper.remember_listeners(hosts):
+            if not self.guard.remember_listeners(hosts):
                 return
             self._remembered = hosts
         self._changes = changes
@@ -243,7 +243,7 @@ class Relay:
             log.error("stopped while more came in at inbound: dropped %d messages, or more, unread", abandoned)
         self.pipeline.close()
         self.close()
-        self.keeper.close()  # knowing that all is out
+        self.guard.close()  # knowing that all is out
 
     def close(self) -> None:
         """Close all sockets; outbound lingers until listeners have taken what is queued for them, within its bound."""

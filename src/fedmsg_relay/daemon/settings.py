@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 
 from fedmsg_relay.errors import ConfigError
+from fedmsg_relay.journal.retention import Retention
 from fedmsg_relay.message import DEFAULT_MAX_MESSAGE_SIZE
 
 DEFAULT_PATH = Path("/etc/fedmsg-relay/relay.toml")
@@ -40,19 +41,6 @@ class Limits(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     max_message_size: Size = DEFAULT_MAX_MESSAGE_SIZE
 
 
-class Journal(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """``[journal]``: how long messages are kept. Both are re-read on SIGHUP.
-
-    Attributes:
-        keep_days: days a published message is kept.
-        keep_bytes: bytes the journal may reach, with a share for the quarantine; beyond it the oldest published
-            messages go first.
-    """
-
-    keep_days: Annotated[float, msgspec.Meta(gt=0, le=36500)] = 14.0
-    keep_bytes: Annotated[int, msgspec.Meta(ge=1024 * 1024)] = 4 * 1024 * 1024 * 1024
-
-
 class Upstream(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """``[upstream]``: this relay is chained to another one; where the table is empty, to what the global config names.
 
@@ -70,7 +58,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     bind: Bind = Bind()
     limits: Limits = Limits()
-    journal: Journal = Journal()
+    journal: Retention = Retention()
     upstream: Upstream | None = None
 
 
@@ -126,7 +114,7 @@ def accepted() -> dict[str, list[str]]:
     tables: dict[str, type[msgspec.Struct]] = {
         "bind": Bind,
         "limits": Limits,
-        "journal": Journal,
+        "journal": Retention,
         "upstream": Upstream,
     }
     return {name: [key.name for key in msgspec.structs.fields(table)] for name, table in tables.items()}

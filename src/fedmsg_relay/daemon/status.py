@@ -50,9 +50,9 @@ def describe(relay: Relay) -> Status:
     Returns:
         What ``fedmsg-relay status --json`` prints.
     """
-    pipeline, keeper = relay.pipeline, relay.keeper
+    pipeline, guard = relay.pipeline, relay.guard
     totals, dropped = pipeline.accounting.totals(), pipeline.accounting.dropped()
-    journal = keeper.journal
+    journal = guard.journal
     endpoints: dict[str, Receiver | Peers] = {
         "inbound": relay.inbound,
         "outbound": relay.outbound.listeners,
@@ -86,9 +86,9 @@ def describe(relay: Relay) -> Status:
         "reused_names": pipeline.reused_names,
         "dropped": {code: dropped[code] for code in (*Reason, *submit.Refusal)},
         "journal": {
-            "fault": keeper.fault,
-            "notices": keeper.notices,
-            "bytes": keeper.bytes,
+            "fault": guard.fault,
+            "notices": guard.notices,
+            "bytes": guard.bytes,
             "last": journal.last if journal else None,
             "holding": relay.hold.on,
         },

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from typing import Annotated
+
+import msgspec
 
 from fedmsg_relay.journal.records import digest
 
@@ -18,6 +21,19 @@ SPARE_PAGES = 250
 
 DEDUP_WINDOW = 50_000
 """A message that is among the last so many journaled ones is a duplicate when it is submitted again."""
+
+
+class Retention(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """``[journal]`` of relay.toml: how long messages are kept. Both settings are re-read on SIGHUP.
+
+    Attributes:
+        keep_days: days a published message is kept.
+        keep_bytes: bytes the journal may reach, with a share for the quarantine; beyond it the oldest published
+            messages go first.
+    """
+
+    keep_days: Annotated[float, msgspec.Meta(gt=0, le=36500)] = 14.0
+    keep_bytes: Annotated[int, msgspec.Meta(ge=1024 * 1024)] = 4 * 1024 * 1024 * 1024
 
 
 def choose(db: sqlite3.Connection, limit: int, surplus: int, keep_seconds: float, short: bool) -> int:

@@ -1,26 +1,24 @@
-"""The journal as the pipeline has it: open, or failing; opened again, or set aside when it can not be read any more.
+"""The guard of the journal: opens it, opens it again after a fault, and sets it aside when it cannot be read any more.
 
-A fault is noted when it shows and seen to at the beginning of the next turn (:meth:`Keeper.recover`): within a turn
-the journal does not change under anybody's hands.
+A fault is noted when it shows. It is seen to at the beginning of the next turn of the pipeline
+(:meth:`JournalGuard.recover`), so that the journal does not change in the middle of a turn.
 """
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from fedmsg_relay.daemon.accounting import Counts
-from fedmsg_relay.daemon.batch import Batch
-from fedmsg_relay.daemon.settings import Journal as Retention
 from fedmsg_relay.errors import JournalCorruptError, JournalError
-from fedmsg_relay.journal.records import Entry, Record
-from fedmsg_relay.journal.retention import DEDUP_WINDOW
+from fedmsg_relay.journal.records import Entry, Record, Rejected
+from fedmsg_relay.journal.retention import DEDUP_WINDOW, Retention
 from fedmsg_relay.journal.salvage import set_aside
 from fedmsg_relay.journal.store import Journal
-from fedmsg_relay.journal.window import Window, fingerprint
+from fedmsg_relay.journal.window import Sighting, Window, fingerprint
 from fedmsg_relay.runtime import limits
 from fedmsg_relay.runtime.log import log
 
@@ -54,8 +52,8 @@ class Waiting(NamedTuple):
     damaged: int
 
 
-class Keeper:
-    """Keeps the relay's journal at work.
+class JournalGuard:
+    """Keeps the relay's journal open and writable.
 
     Args:
         path: of the journal.
@@ -68,8 +66,6 @@ class Keeper:
         window: the dedup window.
         handed: ``seq`` of the last message that was handed over.
         listeners: IP addresses of those that listened before, one for each connection.
-        found: messages that were found waiting (``carried``), and that were lost with a journal (``damaged``), since
-            the pipeline last looked.
     """
 
     def __init__(self, path: Path) -> None:
@@ -80,7 +76,7 @@ class Keeper:
         self.window = Window(DEDUP_WINDOW)
         self.handed = 0
         self.listeners: list[str] = []
-        self.found = Counts()
+        self._carried = 0
         self._path = path
         self._last = 0
         self._aside: Path | None = None
@@ -101,6 +97,14 @@ class Keeper:
         """Messages in the journal that were not handed over yet."""
         return self.last - self.handed
 
+    def take_carried(self) -> int:
+        """Get how many messages waited in journals that were opened since this was last asked for.
+
+        It is negative where a journal was set aside and fewer of its messages still wait.
+        """
+        carried, self._carried = self._carried, 0
+        return carried
+
     def recover(self) -> None:
         """See to a fault, where there is one: set aside what can not be read, try again what could not be written."""
         if self._corrupt and self.journal is not None:
@@ -115,26 +119,35 @@ class Keeper:
             else:
                 self._try_to_write(self.journal)
 
-    def append(self, batch: Batch) -> bool:
-        """Put a batch on disk.
+    def append(
+        self,
+        entries: Sequence[Entry],
+        rejected: Sequence[Rejected],
+        size: int,
+        known: Mapping[str, tuple[Sighting, ...]],
+    ) -> bool:
+        """Put messages on disk: all of them or none.
 
         Args:
-            batch: whose messages were admitted.
+            entries: messages that were admitted.
+            rejected: messages for the quarantine.
+            size: bytes of all of them.
+            known: where the entries will be, by their ``msg_id``: for the dedup window.
 
         Returns:
-            Whether all of it is there; else nothing of it is.
+            Whether all of them are on disk.
         """
         if self.journal is None:
             return False
-        if batch.entries or batch.rejected:
+        if entries or rejected:
             try:
-                self.journal.append(batch.entries, batch.rejected, batch.size)
+                self.journal.append(entries, rejected, size)
             except JournalError as error:
-                self._failed_bytes = batch.size
+                self._failed_bytes = size
                 self._failed(error)
                 return False
             self._works_again()
-            self.window.add(batch.known)
+            self.window.add(known)
         return True
 
     def holds(self, seq: int, seen: int | None, entry: Entry) -> bool:
@@ -302,7 +315,7 @@ class Keeper:
             journal.close()
             raise
         waiting = journal.last - journal.published
-        self.found.carried += waiting - self.waiting
+        self._carried += waiting - self.waiting
         if self._aside:
             # Of what was published from the old one retries are known all the same; what was lost they bring again.
             window.keep_from(self.window, self.handed)
