@@ -151,13 +151,14 @@ class Passing:
 
     def note(self) -> None:
         """Note in the journal what has come out, upstream and here, even if we are killed now."""
-        self._written.note(self._echo.complete_up_to(self._guard.handed))
+        self._written.note(self._echo.complete_up_to(self._guard.cursor.handed_over))
 
     def close(self) -> None:
         """Publish what upstream has and is not heard any more, and close the links."""
         if self.using is not None and self._hold.over:
             self._publish_missed()
-        self._guard.handed = self._echo.complete_up_to(self._guard.handed)  # the rest is passed on again
+        cursor = self._guard.cursor
+        cursor.take_back(self._echo.complete_up_to(cursor.handed_over))
         if self._unjournaled:
             log.error("%d messages could neither be journaled nor passed on: lost", len(self._unjournaled))
         for link in self.links:
@@ -213,7 +214,7 @@ class Passing:
 
     def _submit(self, link: Link, messages: list[Message], upto: int | None = None, damaged: int = 0) -> None:
         if link.pass_on([frame for message in messages for frame in message]):
-            passed = Passed(messages, self._guard.handed)
+            passed = Passed(messages, self._guard.cursor.handed_over)
             self._echo.expect(passed)
             self._on_its_way = _OnItsWay(link, passed, upto, damaged)
 
@@ -251,7 +252,7 @@ class Passing:
     def _hand_over(self, upto: int, batch: Batch, published: int, damaged: int) -> None:
         batch.counts.published += published
         batch.counts.damaged += damaged
-        self._guard.handed = upto
+        self._guard.cursor.hand_over(upto)
 
     def _keep_unjournaled(self, entries: list[Entry]) -> None:
         room = limits.UNJOURNALED_MESSAGES - len(self._unjournaled)
@@ -274,7 +275,7 @@ class Passing:
     @property
     def _enough(self) -> bool:
         """Whether so much is under way that a kill may bring out twice that it must not become more."""
-        return self._echo.full or self._guard.handed - self._written.upto >= limits.ECHO_MESSAGES
+        return self._echo.full or self._guard.cursor.handed_over - self._written.upto >= limits.ECHO_MESSAGES
 
     @property
     def _at_most(self) -> int:

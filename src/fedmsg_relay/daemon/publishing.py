@@ -72,7 +72,7 @@ class Written:
     """
 
     def __init__(self, guard: JournalGuard, outbound: Outbound) -> None:
-        self.upto = guard.handed
+        self.upto = guard.cursor.handed_over
         self._guard = guard
         self._outbound = outbound
         self._unwritten: deque[tuple[float, int]] = deque()
@@ -132,7 +132,7 @@ class Publishing:
     def settled(self) -> bool:
         """Whether nothing is left to do as time passes."""
         journal = self._guard.journal
-        return not self._hold.on and (journal is None or journal.published == self._guard.handed)
+        return not self._hold.on and (journal is None or self._guard.cursor.settled)
 
     @property
     def finished(self) -> bool:
@@ -177,14 +177,15 @@ class Publishing:
 
     def note(self) -> None:
         """Note in the journal what listeners get even if we are killed now."""
-        self._written.note(self._guard.handed)
+        self._written.note(self._guard.cursor.handed_over)
 
     def _publish(self, batch: Batch, portion: list[Entry]) -> None:
         publish = self._outbound.publish
         for topic, body, _ in portion:
             publish(topic, body)
         batch.counts.published += len(portion)
-        self._guard.handed += len(portion)
+        cursor = self._guard.cursor
+        cursor.hand_over(cursor.handed_over + len(portion))
 
     def _publish_waiting(self, batch: Batch) -> bool:
         """Hand over the next of what is in the journal only: from before a restart, or from while we held.
@@ -197,6 +198,7 @@ class Publishing:
             self._outbound.publish(record.topic, record.body)
         batch.counts.published += len(waiting.records)
         batch.counts.damaged += waiting.damaged
-        progress = waiting.upto > self._guard.handed
-        self._guard.handed = waiting.upto
+        cursor = self._guard.cursor
+        progress = waiting.upto > cursor.handed_over
+        cursor.hand_over(waiting.upto)
         return progress

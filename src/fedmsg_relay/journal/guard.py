@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fedmsg_relay.errors import JournalCorruptError, JournalError
+from fedmsg_relay.journal.cursor import Cursor
 from fedmsg_relay.journal.records import Entry, Record, Rejected
 from fedmsg_relay.journal.retention import DEDUP_WINDOW, Retention
 from fedmsg_relay.journal.salvage import set_aside
@@ -64,7 +65,7 @@ class JournalGuard:
         notices: what an operator must know about the journal as it was found at the start.
         bytes: how large the journal is.
         window: the dedup window.
-        handed: ``seq`` of the last message that was handed over.
+        cursor: what of the journal is handed over and published.
         listeners: IP addresses of those that listened before, one for each connection.
     """
 
@@ -74,7 +75,7 @@ class JournalGuard:
         self.notices: list[str] = []
         self.bytes = 0
         self.window = Window(DEDUP_WINDOW)
-        self.handed = 0
+        self.cursor = Cursor()
         self.listeners: list[str] = []
         self._carried = 0
         self._path = path
@@ -95,7 +96,7 @@ class JournalGuard:
     @property
     def waiting(self) -> int:
         """Messages in the journal that were not handed over yet."""
-        return self.last - self.handed
+        return self.last - self.cursor.handed_over
 
     def take_carried(self) -> int:
         """Get how many messages waited in journals that were opened since this was last asked for.
@@ -180,13 +181,13 @@ class JournalGuard:
             The messages; none where the journal can not be read.
         """
         journal = self.journal
-        if journal is None or journal.last == self.handed:
-            return Waiting([], self.handed, 0)
+        if journal is None or journal.last == self.cursor.handed_over:
+            return Waiting([], self.cursor.handed_over, 0)
         try:
-            records = journal.waiting(self.handed, limit, max_bytes)
+            records = journal.waiting(self.cursor.handed_over, limit, max_bytes)
         except JournalError as error:
             self._failed(error)
-            return Waiting([], self.handed, 0)
+            return Waiting([], self.cursor.handed_over, 0)
         intact = []
         for record in records:
             if record.intact:
@@ -195,10 +196,10 @@ class JournalGuard:
                 log.error("journal: message seq %d is damaged, it is not published", record.seq)
         last = records[-1].seq if records else journal.last
         # What is missing between these was lost on disk; it must not stop the rest.
-        missing = last - self.handed - len(records)
+        missing = last - self.cursor.handed_over - len(records)
         if missing:
             log.error("journal: %d messages up to seq %d are missing", missing, last)
-        damaged = last - self.handed - len(intact)
+        damaged = last - self.cursor.handed_over - len(intact)
         if damaged:
             self._lost += damaged
             self._notice(LOST, f"{self._lost}{LOST}")
@@ -277,7 +278,7 @@ class JournalGuard:
         """End: what was handed over is published."""
         if self.journal is not None:
             with suppress(JournalError):
-                self.journal.mark_published(self.handed)
+                self.journal.mark_published(self.cursor.handed_over)
             self.journal.close()
 
     def _open(self, corrupt: bool = False) -> None:
@@ -308,7 +309,7 @@ class JournalGuard:
         """Work with this journal from now on."""
         try:
             if self._aside:
-                carried = journal.carry_over(self._aside, self.handed if self._last else None, self._last)
+                carried = journal.carry_over(self._aside, self.cursor.handed_over if self._last else None, self._last)
             window = Window(DEDUP_WINDOW, journal.recent(DEDUP_WINDOW))
             listeners = journal.listeners()
         except JournalError:
@@ -318,14 +319,14 @@ class JournalGuard:
         self._carried += waiting - self.waiting
         if self._aside:
             # Of what was published from the old one retries are known all the same; what was lost they bring again.
-            window.keep_from(self.window, self.handed)
+            window.keep_from(self.window, self.cursor.handed_over)
             self.notices.append(f"a journal that could not be read was set aside as {self._aside}")
             found = f"of {waiting} messages that waited in it {carried} can be read"
             first = journal.published + 1
             untold = f"how many waited in it can not be told, {waiting} can be read, from seq {first} on"
             log.error("%s; %s", self.notices[-1], untold if carried is None else found)
             self._aside = None
-        self.journal, self.window, self.handed, self.listeners = journal, window, journal.published, listeners
+        self.journal, self.window, self.cursor, self.listeners = journal, window, journal.cursor, listeners
         for fault in journal.faults:
             log.error("journal %s: %s", self._path, fault)
             self._notice(fault, f"journal: {fault}")

@@ -50,6 +50,7 @@ from pathlib import Path
 
 from fedmsg_relay.errors import JournalCorruptError, JournalError, RelayError
 from fedmsg_relay.journal import broken, position, quarantine, retention, schema
+from fedmsg_relay.journal.cursor import Cursor
 from fedmsg_relay.journal.quarantine import Quarantine
 from fedmsg_relay.journal.records import Entry, Record, Rejected, checksum, digest, read_records
 from fedmsg_relay.journal.room import Room
@@ -69,6 +70,11 @@ class Journal:
 
     Args:
         path: of ``journal.db``; made when it is not there.
+
+    Attributes:
+        last: ``seq`` of the last message.
+        cursor: what of it is handed over and published.
+        faults: what of its notes could not be trusted when it was opened, and what follows from that.
 
     Raises:
         JournalCorruptError: the file is no journal any more.
@@ -96,7 +102,7 @@ class Journal:
         """Find out where it is, and write the notes of that anew where they are not what was written."""
         found = position.find(self._db)
         position.refuse_beyond(self._db, found.last)
-        self.published, self.last = found.published, found.last
+        self.cursor, self.last = Cursor(found.published), found.last
         addresses = self._addresses()
         self._listeners = position.seal_listeners(addresses)
         self._all_listeners_known = self._listeners == found.listeners
@@ -108,6 +114,11 @@ class Journal:
         if self.faults:
             with self._transaction():
                 position.begin(self._db, self.published, self.last, self._listeners)
+
+    @property
+    def published(self) -> int:
+        """``seq`` of the last message that is noted as published."""
+        return self.cursor.published
 
     def append(self, entries: Sequence[Entry], rejected: Sequence[Rejected] = (), size: int = 0) -> None:
         """Journal one batch: on disk when this returns, or not at all.
@@ -175,7 +186,7 @@ class Journal:
                 end = max(after, end) if told else after + carried
                 position.begin(self._db, after, end, listeners)
                 self._db.executemany("INSERT INTO listener VALUES (?)", [(host,) for host in addresses or []])
-            self.published, self.last, self._listeners = after, end, listeners
+            self.cursor, self.last, self._listeners = Cursor(after), end, listeners
             return carried if told else None
 
     def try_to_write(self, size: int) -> None:
@@ -206,7 +217,7 @@ class Journal:
         """
         with self._without_sync(), self._faults():
             position.note_published(self._db, seq, self._listeners)
-        self.published = seq
+        self.cursor.settle(seq)
 
     def remember_listeners(self, addresses: Sequence[str]) -> None:
         """Note who is listening, for the next start to wait for.
