@@ -20,7 +20,7 @@ Message = tuple[bytes, bytes]
 
 
 @dataclass(eq=False)
-class Passed:
+class ForwardedBatch:
     """A batch that was passed on.
 
     Attributes:
@@ -43,9 +43,9 @@ class Echo:
 
     def __init__(self) -> None:
         self.stirred = time.monotonic()
-        self._awaited: OrderedDict[Message, Passed] = OrderedDict()
+        self._awaited: OrderedDict[Message, ForwardedBatch] = OrderedDict()
         self._bytes = 0
-        self._unanswered: Passed | None = None
+        self._unanswered: ForwardedBatch | None = None
 
     @property
     def awaited(self) -> bool:
@@ -65,7 +65,7 @@ class Echo:
         """
         return min(handed, next(iter(self._awaited.values())).after) if self._awaited else handed
 
-    def expect(self, batch: Passed) -> None:
+    def expect(self, batch: ForwardedBatch) -> None:
         """A batch is passed on now, perhaps again.
 
         Args:
@@ -83,7 +83,7 @@ class Echo:
                 self._awaited[message] = batch
         self._unanswered = batch
 
-    def take_receipt(self, batch: Passed) -> None:
+    def take_receipt(self, batch: ForwardedBatch) -> None:
         """Upstream has the batch.
 
         Args:
@@ -93,7 +93,7 @@ class Echo:
         self._unanswered = None
         self.stir()
 
-    def give_up(self, batch: Passed) -> None:
+    def give_up(self, batch: ForwardedBatch) -> None:
         """Upstream will not ever have the batch.
 
         Args:

@@ -74,7 +74,7 @@ class Link:
         state: how it is.
         why: what it was found by to be so.
         chain: identities of the relays from there on, as far as it has told.
-        passing: whether a batch is on its way.
+        awaits_receipt: whether a batch was submitted and not answered yet.
     """
 
     def __init__(self, identity: str, submit_address: str, outbound_address: str, max_bytes: int) -> None:
@@ -92,7 +92,7 @@ class Link:
         self._next_try = 0.0
         self._asked = False
         self._sent = self._next_inquiry = self._joined_since = 0.0
-        self.passing = False
+        self.awaits_receipt = False
         self._told: tuple[State, str] | None = None
         self._allowance = Allowance()
 
@@ -138,7 +138,7 @@ class Link:
             self.reset(str(broken))
             return None
 
-    def pass_on(self, frames: Sequence[bytes]) -> bool:
+    def submit(self, frames: Sequence[bytes]) -> bool:
         """Send a batch; another one only when this one is answered.
 
         Args:
@@ -147,10 +147,10 @@ class Link:
         Returns:
             Whether it is on its way.
         """
-        if self._submit is None or not self._submit.up or self.passing:
+        if self._submit is None or not self._submit.up or self.awaits_receipt:
             return False
         self._send(self._submit, [submit.PASSING, *frames])
-        self.passing = True
+        self.awaits_receipt = True
         return True
 
     def heard(self, limit: int) -> Iterator[tuple[bytes, bytes]]:
@@ -186,7 +186,7 @@ class Link:
             self._submit.close()
             self._submit = None
         self.chain = []
-        self._asked = self.passing = False
+        self._asked = self.awaits_receipt = False
         self._next_inquiry = 0.0
         self._next_try = now + self._pause
         self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
@@ -212,7 +212,7 @@ class Link:
             raise _BrokenError(f"outbound {self.outbound_address}: {self._mirror.connection.fault}")
         if connection.oversized:
             raise _BrokenError("its answer is too large")
-        if (self._asked or self.passing) and now - self._sent > 1 and connection.stands(ANSWER_SECONDS):
+        if (self._asked or self.awaits_receipt) and now - self._sent > 1 and connection.stands(ANSWER_SECONDS):
             raise _BrokenError("it does not answer")
         if not connection.up:
             self._wait_for(connection)
@@ -259,9 +259,9 @@ class Link:
             self._become(State.AWAY, "it is a relay that can not be chained to: too old")
             self._asked, self._next_inquiry = False, time.monotonic() + ANSWER_SECONDS
             return None
-        if not self.passing:
+        if not self.awaits_receipt:
             raise _BrokenError("it answers what it was not asked")
-        self.passing = False
+        self.awaits_receipt = False
         return answer
 
     def _learn(self, relay: answers.Introduction) -> None:

@@ -16,10 +16,12 @@ import zmq
 from fedmsg_relay import __version__
 from fedmsg_relay.chain.upstream import Link
 from fedmsg_relay.daemon import addresses
-from fedmsg_relay.daemon.forwarding import Passing
-from fedmsg_relay.daemon.pipeline import Onwards, Pipeline
-from fedmsg_relay.daemon.publishing import Hold, Publishing
+from fedmsg_relay.daemon.forwarding import ForwardingStage
+from fedmsg_relay.daemon.hold import Hold
+from fedmsg_relay.daemon.pipeline import Pipeline
+from fedmsg_relay.daemon.publishing import PublishingStage
 from fedmsg_relay.daemon.settings import Settings
+from fedmsg_relay.daemon.stage import Stage
 from fedmsg_relay.errors import ConfigError, RelayError
 from fedmsg_relay.journal.guard import JournalGuard
 from fedmsg_relay.network import zmtp
@@ -104,7 +106,7 @@ class Relay:
         self.inbound = Receiver("publisher", zmtp.SUB, streams=True)
         self.submits = Receiver("submitter", zmtp.ROUTER, streams=False)
         self.peers = (self.inbound, self.submits, self.outbound.listeners)
-        self.passing: Passing | None = None
+        self.forwarding: ForwardingStage | None = None
         """The stage of a relay that is chained."""
         self.health: Health | None = None
         """Looks at what is bound, once all is."""
@@ -126,9 +128,9 @@ class Relay:
         largest = limits.cut_bytes(settings.limits.max_message_size)
         links = [Link(identity, *addresses, largest) for addresses in upstream]
         if links:
-            self.passing = Passing(identity, self.guard, self.outbound, self.hold, links)
-        self._onwards: Onwards = self.passing or Publishing(identity, self.guard, self.outbound, self.hold)
-        self.pipeline = Pipeline(self.inbound, self.submits, self.guard, self._onwards, settings)
+            self.forwarding = ForwardingStage(identity, self.guard, self.outbound, self.hold, links)
+        self._stage: Stage = self.forwarding or PublishingStage(identity, self.guard, self.outbound, self.hold)
+        self.pipeline = Pipeline(self.inbound, self.submits, self.guard, self._stage, settings)
 
     def run(self) -> None:
         """Relay until SIGTERM or SIGINT, also if it came during the start; then drain and close.
@@ -174,12 +176,12 @@ class Relay:
 
     def _wait(self, milliseconds: int) -> list[tuple[Any, int]]:
         """Sleep until something comes."""
-        if self._onwards.waking != self._waking:
-            for gone in self._waking - self._onwards.waking:
+        if self._stage.waking != self._waking:
+            for gone in self._waking - self._stage.waking:
                 self._poller.unregister(gone)
-            for new in self._onwards.waking - self._waking:
+            for new in self._stage.waking - self._waking:
                 self._poller.register(new, zmq.POLLIN)
-            self._waking = set(self._onwards.waking)
+            self._waking = set(self._stage.waking)
         return self._poller.poll(milliseconds)
 
     def _turn(self) -> bool:
@@ -235,7 +237,7 @@ class Relay:
             log.warning("did not close within %.0f s: %s", now - started, ", ".join(self.inbound.addresses))
         deadline = now + DRAIN_SECONDS
         more = self._turn()
-        while not self._onwards.finished and time.monotonic() < deadline:
+        while not self._stage.finished and time.monotonic() < deadline:
             self._wait(0 if more else UNSETTLED_MILLISECONDS)
             more = self._turn()
             self.notifier.sign_of_life()
@@ -252,8 +254,8 @@ class Relay:
         self._closed = True
         if self.health:
             self.health.close()
-        if self.passing is not None:
-            self.passing.close()
+        if self.forwarding is not None:
+            self.forwarding.close()
         self.inbound.close()
         self.submits.close(linger=ANSWER_SECONDS)
         self.outbound.close()
