@@ -277,8 +277,8 @@ def test_without_a_service_manager_it_runs_as_well(host: Host) -> None:
 HASTY = """\
 import sys
 from fedmsg_relay.commands import relay as cli
-from fedmsg_relay.daemon import relay
-relay.DRAIN_SECONDS, relay.LONGEST_DRAIN_SECONDS = map(float, sys.argv[1:])
+from fedmsg_relay.daemon import drain
+drain.DRAIN_SECONDS, drain.LONGEST_DRAIN_SECONDS = map(float, sys.argv[1:])
 del sys.argv[1:]
 sys.exit(cli.main())
 """

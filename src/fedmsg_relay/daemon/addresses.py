@@ -39,12 +39,12 @@ class Plan:
     """What to bind for one endpoint, and what was left out.
 
     Attributes:
-        bind: addresses for :func:`zmq_bind`.
+        local: addresses of this host, to bind.
         foreign: addresses that are another host's.
-        covered: addresses that are not bound by themselves, as a wildcard in ``bind`` takes them in.
+        covered: addresses that are not bound by themselves, as a wildcard in ``local`` takes them in.
     """
 
-    bind: tuple[str, ...]
+    local: tuple[str, ...]
     foreign: tuple[str, ...]
     covered: tuple[str, ...] = ()
 
@@ -122,7 +122,7 @@ def upstream(
             f"{len(submits)} ({', '.join(submits)}) and {len(outbounds)} ({', '.join(outbounds)})"
         )
     named = {address: _to_connect(address, origin) for address in (*submits, *outbounds)}
-    own = {address for plan in plans.endpoints().values() for address in plan.bind}
+    own = {address for plan in plans.endpoints().values() for address in plan.local}
     ports = {_port(address) for address in own if not address.startswith("ipc://")}
     for address, (host, port) in named.items():
         # A loop that a slow name server hides here shows when the relay runs.
@@ -146,30 +146,30 @@ def _to_connect(address: str, origin: str) -> tuple[str, int]:
 
 
 def _plan_one(addresses: Sequence[str], origin: str) -> Plan:
-    bind: dict[str, None] = {}
+    local: dict[str, None] = {}
     foreign = []
     for address in addresses:
         if address.startswith("ipc://"):
-            bind[address] = None
+            local[address] = None
             continue
         host, port = split(address, origin)
         if host == "*":
-            bind[address] = None
+            local[address] = None
         elif ip := literal(host):
             # Of several relays, each named by its IP, only ours can be bound.
             if ip.is_unspecified or _is_local(socket.AF_INET6 if ip.version == 6 else socket.AF_INET, (host,)):
-                bind[address] = None
+                local[address] = None
             else:
                 foreign.append(address)
         elif is_this_host(host):
-            bind[f"tcp://*:{port}"] = None
+            local[f"tcp://*:{port}"] = None
         else:
             foreign.append(address)
-    if not bind:
+    if not local:
         why = f"{origin} names no address of this host, there is nothing to bind: {', '.join(foreign)}"
         raise NoAddressError(f"{why}{_unresolved(foreign)}")
-    bound = _without_covered(bind)
-    return Plan(bound, tuple(foreign), tuple(address for address in bind if address not in bound))
+    bound = _without_covered(local)
+    return Plan(bound, tuple(foreign), tuple(address for address in local if address not in bound))
 
 
 def is_this_host(name: str, seconds: float = NAME_SECONDS) -> bool:
@@ -242,7 +242,7 @@ def _without_covered(bind: Iterable[str]) -> tuple[str, ...]:
 
 def _refuse_clash(plans: Plans, one: str, other: str, origin: str) -> None:
     """Two endpoints on one port, where their addresses overlap, can not both be bound."""
-    for first, second in itertools.product(plans.endpoints()[one].bind, plans.endpoints()[other].bind):
+    for first, second in itertools.product(plans.endpoints()[one].local, plans.endpoints()[other].local):
         if first == second or (_port(first) == _port(second) and _overlap(first, second)):
             keys = [
                 key.replace("relay_outbound", "endpoints['relay_outbound']")

@@ -1,14 +1,21 @@
-"""The hold after a restart: publishing waits, within a bound, until the previous listeners are connected again."""
+"""The hold after a restart: publishing waits, within a bound, until the previous listeners are connected again.
+
+The journal notes who listens, so that the next start knows whom to wait for.
+"""
 
 from __future__ import annotations
 
 import time
 
+from fedmsg_relay.journal.guard import JournalGuard
 from fedmsg_relay.network.outbound import Outbound
 from fedmsg_relay.runtime.log import log
 
 HOLD_SECONDS = 2.5
 """Maximum time that a start waits for the previous listeners. Stock listeners reconnect within a second or two."""
+
+LOOK_SECONDS = 1.0
+"""Minimum time between two notes of who listens."""
 
 
 class Hold:
@@ -42,3 +49,40 @@ class Hold:
     def give_up(self) -> None:
         """End the hold now."""
         self._until = 0.0
+
+
+class ListenerNote:
+    """Notes in the journal who listens, for the hold of the next start.
+
+    Args:
+        guard: of the journal.
+        outbound: where the listeners are connected.
+        hold: of this start; while it is on, the previous listeners stay noted.
+    """
+
+    def __init__(self, guard: JournalGuard, outbound: Outbound, hold: Hold) -> None:
+        self._guard = guard
+        self._outbound = outbound
+        self._hold = hold
+        self._noted = guard.listeners
+        self._changes = -1
+        self._next_look = 0.0
+
+    def update(self) -> None:
+        """Note who listens, if that has changed, at most every :data:`LOOK_SECONDS`."""
+        if time.monotonic() >= self._next_look:
+            self.write()
+
+    def write(self) -> None:
+        """Note who listens, if that has changed."""
+        listeners = self._outbound.listeners
+        changes = listeners.accepted + listeners.closed + self._outbound.subscriptions
+        if changes == self._changes or self._hold.on:
+            return
+        hosts = sorted(self._outbound.hosts())
+        if hosts != self._noted:
+            self._next_look = time.monotonic() + LOOK_SECONDS
+            if not self._guard.remember_listeners(hosts):
+                return
+            self._noted = hosts
+        self._changes = changes
