@@ -102,8 +102,8 @@ class Admission:
                 topic, body = frames
                 try:
                     reason, msg_id = examine(topic, body, max_size, find_msg_id)
-                except MemoryError:  # a message that cannot be looked at reaches no listener
-                    log.error("no memory to look at a message of %d bytes", len(body))
+                except MemoryError:  # a message that cannot be checked reaches no listener
+                    log.error("not enough memory to check a message of %d bytes: it is dropped", len(body))
                     reason, msg_id = Reason.TOO_LARGE, None
                 turn.size += len(topic) + len(body)
                 if reason is None:
@@ -132,7 +132,7 @@ class Admission:
             try:
                 self._admit(batch, turn, max_size)
             except MemoryError:
-                log.error("no memory to look at a batch of %d bytes", batch.size)
+                log.error("not enough memory to check a batch of %d bytes: submit answers busy", batch.size)
                 turn.counts.received -= len(batch.messages)
                 turn.answers.append((batch.reply_to, submit.busy(FAULT_RETRY_AFTER)))
 

@@ -62,4 +62,4 @@ def take_in_rest(
         sign_of_life()
         now = time.monotonic()
     if inbound.addresses:
-        log.warning("did not close within %.0f s: %s", now - started, ", ".join(inbound.addresses))
+        log.warning("publishers did not close within %.0f s: %s", now - started, ", ".join(inbound.addresses))

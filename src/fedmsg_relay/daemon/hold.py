@@ -1,6 +1,6 @@
 """The hold after a restart: publishing waits, within a bound, until the previous listeners are connected again.
 
-The journal notes who listens, so that the next start knows whom to wait for.
+The journal notes which listeners are connected, so that the next start can wait for them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ HOLD_SECONDS = 2.5
 """Maximum time that a start waits for the previous listeners. Stock listeners reconnect within a second or two."""
 
 LOOK_SECONDS = 1.0
-"""Minimum time between two notes of who listens."""
+"""Minimum time between two notes of the listeners."""
 
 
 class Hold:
@@ -52,7 +52,7 @@ class Hold:
 
 
 class ListenerNote:
-    """Notes in the journal who listens, for the hold of the next start.
+    """Notes in the journal which listeners are connected, for the hold of the next start.
 
     Args:
         guard: of the journal.
@@ -69,12 +69,12 @@ class ListenerNote:
         self._next_look = 0.0
 
     def update(self) -> None:
-        """Note who listens, if that has changed, at most every :data:`LOOK_SECONDS`."""
+        """Note the listeners, if they have changed, at most every :data:`LOOK_SECONDS`."""
         if time.monotonic() >= self._next_look:
             self.write()
 
     def write(self) -> None:
-        """Note who listens, if that has changed."""
+        """Note the listeners, if they have changed."""
         listeners = self._outbound.listeners
         changes = listeners.accepted + listeners.closed + self._outbound.subscriptions
         if changes == self._changes or self._hold.on:

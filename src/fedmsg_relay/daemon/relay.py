@@ -54,7 +54,7 @@ class Relay:
     Attributes:
         turned: when the loop last came round, by ``time.monotonic``.
         addresses: addresses that are bound, by endpoint.
-        named: the same, and the addresses that a wildcard takes in as well: the status tells for each who uses it.
+        named: the same, and the addresses that a wildcard takes in as well: the status tells which peers use each.
         forwarding: the stage of a relay that is chained.
         health: checks the bound endpoints, once all are.
 
@@ -222,7 +222,7 @@ class Relay:
         drain.take_in_rest(self.inbound, self.submits, self._turn, self.notifier.sign_of_life)
         self._finish_stage()
         if abandoned := self.inbound.abandon(drain.ABANDON_SECONDS):
-            log.error("stopped while more came in at inbound: dropped %d messages, or more, unread", abandoned)
+            log.error("stopped while more came in at inbound: dropped at least %d unread messages", abandoned)
         self.pipeline.close()
         self.close()
         self.guard.close()  # after outbound: now everything is out

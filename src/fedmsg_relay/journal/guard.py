@@ -198,7 +198,7 @@ class JournalGuard:
             return False
 
     def remember_listeners(self, hosts: list[str]) -> bool:
-        """Note who listens, for the next start to wait for.
+        """Note which listeners are connected, for the next start to wait for.
 
         Args:
             hosts: IP addresses, one for each connection.
@@ -255,7 +255,9 @@ class JournalGuard:
 
     def _set_aside(self) -> None:
         if time.monotonic() < self._next_aside:
-            raise JournalError(f"journal {self._path}: cannot be read again, {ASIDE_SECONDS:.0f} s after it was begun")
+            raise JournalError(
+                f"journal {self._path}: cannot be read, and one was set aside less than {ASIDE_SECONDS:.0f} s ago"
+            )
         try:
             self._aside = set_aside(self._path)
             self._next_aside = time.monotonic() + ASIDE_SECONDS

@@ -86,7 +86,7 @@ class Journal:
         self._all_listeners_known = self._listeners == found.listeners
         if not self._all_listeners_known:
             self.faults.append(
-                "the note of who listened is damaged: publishing waits as long as it may for all of them"
+                "the note of the listeners is damaged: publishing waits its maximum time for all of them"
             )
         self.faults += found.faults
         if self.faults:
@@ -186,7 +186,7 @@ class Journal:
         self.cursor.settle(seq)
 
     def remember_listeners(self, addresses: Sequence[str]) -> None:
-        """Note who listens, for the next start to wait for.
+        """Note which listeners are connected, for the next start to wait for.
 
         Args:
             addresses: IP addresses, one for each connection.
