@@ -1,4 +1,4 @@
-"""The guard of the journal: opens it, opens it again after a fault, and sets it aside when it cannot be read any more.
+"""The guard of the journal: keeps it open and writable, and the relay at work while it is not.
 
 A fault is noted when it shows. It is seen to at the beginning of the next turn of the pipeline
 (:meth:`JournalGuard.recover`), so that the journal does not change in the middle of a turn.
@@ -13,9 +13,9 @@ from pathlib import Path
 
 from fedmsg_relay.errors import JournalCorruptError, JournalError
 from fedmsg_relay.journal.cursor import Cursor
+from fedmsg_relay.journal.opener import Opener, Previous
 from fedmsg_relay.journal.records import Entry, Rejected
 from fedmsg_relay.journal.retention import DEDUP_WINDOW, Retention
-from fedmsg_relay.journal.salvage import set_aside
 from fedmsg_relay.journal.store import Journal
 from fedmsg_relay.journal.upkeep import Upkeep
 from fedmsg_relay.journal.waiting import Waiting, read_waiting
@@ -25,10 +25,6 @@ from fedmsg_relay.runtime.log import log
 
 RETRY_SECONDS = 1.0
 """Time between two tries with a journal that could not be opened or written."""
-
-ASIDE_SECONDS = 60.0
-"""Minimum time between two journals that are set aside. On a disk that returns other bytes than were written it does
-not help to set aside one after the other."""
 
 LOST = " messages of the journal are damaged, they are not published"
 
@@ -56,14 +52,14 @@ class JournalGuard:
         self.cursor = Cursor()
         self.listeners: list[str] = []
         self._path = path
+        self._opener = Opener(path)
         self._upkeep = Upkeep(path)
         self._carried = 0
         self._last = 0
-        self._aside: Path | None = None
         self._corrupt = False
         self._failed_bytes = 0
         self._lost = 0
-        self._next_try = self._next_mark = self._next_aside = 0.0
+        self._next_try = self._next_mark = 0.0
         self._open()
 
     @property
@@ -241,51 +237,16 @@ class JournalGuard:
     def _open(self, corrupt: bool = False) -> None:
         self._next_try = time.monotonic() + RETRY_SECONDS
         try:
-            if corrupt:
-                self._set_aside()
-            try:
-                self._take(Journal(self._path))
-            except JournalCorruptError as error:
-                if corrupt:
-                    raise
-                log.error("%s", error)
-                self._open(corrupt=True)
+            opened = self._opener.open(Previous(self.cursor, self._last, self.window), corrupt)
         except JournalError as error:
             self._failed(error)
-
-    def _set_aside(self) -> None:
-        if time.monotonic() < self._next_aside:
-            raise JournalError(
-                f"journal {self._path}: cannot be read, and one was set aside less than {ASIDE_SECONDS:.0f} s ago"
-            )
-        try:
-            self._aside = set_aside(self._path)
-            self._next_aside = time.monotonic() + ASIDE_SECONDS
-        except OSError as error:
-            raise JournalError(f"journal {self._path}: {error}") from error
-
-    def _take(self, journal: Journal) -> None:
-        """Work with this journal from now on."""
-        try:
-            if self._aside:
-                carried = journal.carry_over(self._aside, self.cursor.handed_over if self._last else None, self._last)
-            window = Window(DEDUP_WINDOW, journal.recent(DEDUP_WINDOW))
-            listeners = journal.listeners()
-        except JournalError:
-            journal.close()
-            raise
-        waiting = journal.last - journal.published
-        self._carried += waiting - self.waiting
-        if self._aside:
-            # A retry of a message that was published from the old one is still known. A lost message is taken again.
-            window.keep_from(self.window, self.cursor.handed_over)
-            self.notices.append(f"a journal that could not be read was set aside as {self._aside}")
-            found = f"of {waiting} messages that waited in it {carried} can be read"
-            first = journal.published + 1
-            untold = f"it is not known how many messages waited in it; {waiting} can be read, from seq {first} on"
-            log.error("%s; %s", self.notices[-1], untold if carried is None else found)
-            self._aside = None
-        self.journal, self.window, self.cursor, self.listeners = journal, window, journal.cursor, listeners
+            return
+        journal = opened.journal
+        self._carried += journal.last - journal.published - self.waiting
+        self.journal, self.cursor = journal, journal.cursor
+        self.window, self.listeners = opened.window, opened.listeners
+        if opened.notice:
+            self.notices.append(opened.notice)
         for fault in journal.faults:
             log.error("journal %s: %s", self._path, fault)
             self._notice(fault, f"journal: {fault}")
