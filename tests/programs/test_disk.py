@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from disk import Disk
-from fedmsg_relay.daemon.keeper import RETRY_SECONDS
+from fedmsg_relay.journal.guard import RETRY_SECONDS
 from harness import Host, Relay, wait_until
 from journaled import take_back
 from wire import Bus, Message, Sockets, StartBus, Submitter, accepted, compare, envelope, join, numbered
@@ -141,7 +141,7 @@ def test_a_disk_that_the_journal_fills_is_no_end_as_published_messages_make_room
     for start in range(0, 3000, 10):
         assert client.ask(*sent[start : start + 10])["status"] == "accepted"
         bus.listener.expect(sent[start : start + 10])
-    assert not bus.relay.log_lines("can not be written")
+    assert not bus.relay.log_lines("journal cannot be written")
     assert_ok(bus)
     assert bus.relay.stop() == 0
     kept = journaled(host)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from fedmsg_relay.daemon.keeper import Keeper
 from fedmsg_relay.errors import JournalCorruptError
 from fedmsg_relay.journal import broken, position, schema
+from fedmsg_relay.journal.guard import JournalGuard
 from fedmsg_relay.journal.salvage import set_aside
 from fedmsg_relay.journal.store import Journal
 from harness import Host, Relay
@@ -201,12 +201,12 @@ def test_a_journal_whose_tables_are_not_those_is_set_aside_and_what_waits_is_car
         journal.append(entries(10))
         journal.mark_published(4)
     edit(path, statement)
-    keeper = Keeper(path)
-    assert not keeper.fault
-    assert keeper.notices
+    guard = JournalGuard(path)
+    assert not guard.fault
+    assert guard.notices
     carried = 0 if "crc" in statement else 6
-    assert len(keeper.next_waiting(100).records) == carried
-    keeper.close()
+    assert len(guard.next_waiting(100).records) == carried
+    guard.close()
 
 
 def test_a_number_that_is_used_already_sets_the_journal_aside_and_not_every_batch_back(tmp_path: Path) -> None:
@@ -221,16 +221,16 @@ def test_a_number_that_is_used_already_sets_the_journal_aside_and_not_every_batc
 def test_a_journal_that_can_not_be_read_again_at_once_is_not_set_aside_again_and_again(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     path.write_bytes(b"garbage" * 1000)
-    keeper = Keeper(path)
+    guard = JournalGuard(path)
     for _ in range(3):
-        keeper._failed(JournalCorruptError("made up"))
-        keeper.recover()
+        guard._failed(JournalCorruptError("made up"))
+        guard.recover()
     assert len([*tmp_path.glob("journal.db.corrupt-*")]) == 1
-    assert keeper.fault
-    keeper._next_try = 0.0
-    keeper.recover()
-    assert not keeper.fault
-    keeper.close()
+    assert guard.fault
+    guard._next_try = 0.0
+    guard.recover()
+    assert not guard.fault
+    guard.close()
 
 
 def test_a_journal_that_is_set_aside_and_removed_is_begun_anew(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_a_publisher_of_large_messages_is_held_back(heavy_bus: Bus) -> None:
     with ThreadPoolExecutor(1) as beside, closing(sqlite3.connect(heavy_bus.host.journal_file)) as db:
         db.execute("BEGIN IMMEDIATE")
         writing = beside.submit(write)
-        heavy_bus.relay.wait_for_log("ERROR", "journal can not be written")
+        heavy_bus.relay.wait_for_log("ERROR", "journal cannot be written")
         db.rollback()
         wait_until(all_received, "it is all received")
         writing.result()

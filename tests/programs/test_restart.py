@@ -82,7 +82,7 @@ def test_ten_restarts_under_60000_messages_lose_none_repeat_none_and_keep_the_or
     join(traffic.publishers[0], traffic.listener)
     for who in range(PUBLISHERS):
         compare(traffic.heard[topic(who)], [message(who, n) for n in range(MESSAGES // PUBLISHERS)])
-    assert not relay.log_lines("not all listeners of before are back")
+    assert not relay.log_lines("not all previous listeners are back")
     relay.settled()
 
 
@@ -110,7 +110,7 @@ def test_what_came_while_its_listeners_were_away_waits_for_them(submit_bus: Bus)
     wait_until(lambda: hear_all(listeners, 500), "every listener hears it")
     for listener in listeners:
         compare(listener.messages, numbered(500))
-    assert not submit_bus.relay.log_lines("not all listeners of before are back")
+    assert not submit_bus.relay.log_lines("not all previous listeners are back")
 
 
 def test_who_has_connected_and_not_yet_subscribed_is_waited_for(submit_bus: Bus) -> None:
@@ -134,7 +134,7 @@ def test_who_has_connected_and_not_yet_subscribed_is_waited_for(submit_bus: Bus)
     for peer in returned:
         assert peer.receive(len(framed(numbered(10)))) == framed(numbered(10))
         peer.close()
-    assert not relay.log_lines("not all listeners of before are back")
+    assert not relay.log_lines("not all previous listeners are back")
 
 
 def test_who_never_subscribed_is_not_waited_for(submit_bus: Bus) -> None:
@@ -148,7 +148,7 @@ def test_who_never_subscribed_is_not_waited_for(submit_bus: Bus) -> None:
     client = submit_bus.sockets.submitter(relay.host.submit)
     assert client.ask(*numbered(10), timeout=2)["status"] == "accepted"
     submit_bus.listener.expect(numbered(10))
-    assert not relay.log_lines("not all listeners of before are back")
+    assert not relay.log_lines("not all previous listeners are back")
 
 
 def old_listener(address: str) -> RawPeer:
@@ -174,7 +174,7 @@ def test_a_listener_with_an_old_libzmq_is_waited_for_too(submit_bus: Bus) -> Non
     assert old.receive(len(framed(numbered(10)))) == framed(numbered(10))
     old.close()
     submit_bus.listener.expect(numbered(10))
-    assert not relay.log_lines("not all listeners of before are back")
+    assert not relay.log_lines("not all previous listeners are back")
 
 
 def test_a_listener_that_never_returns_holds_up_the_others_only_for_a_moment(submit_bus: Bus) -> None:
@@ -188,7 +188,7 @@ def test_a_listener_that_never_returns_holds_up_the_others_only_for_a_moment(sub
     assert client.ask(*numbered(10), timeout=2)["status"] == "accepted"
     assert submit_bus.relay.messages()["waiting"] == 10
     submit_bus.listener.expect(numbered(10), timeout=10)
-    submit_bus.relay.wait_for_log("WARNING", "not all listeners of before are back", "127.0.0.1")
+    submit_bus.relay.wait_for_log("WARNING", "not all previous listeners are back", "127.0.0.1")
     assert submit_bus.relay.settled()["published"] == 10
     # The next start knows that it is gone.
     submit_bus.relay.stop()
@@ -196,8 +196,8 @@ def test_a_listener_that_never_returns_holds_up_the_others_only_for_a_moment(sub
     client = submit_bus.sockets.submitter(submit_bus.host.submit)
     assert client.ask(*numbered(1, start=10))["status"] == "accepted"
     submit_bus.listener.expect(numbered(1, start=10))
-    submit_bus.relay.wait_for_log("not all listeners of before are back")
-    assert len(submit_bus.relay.log_lines("not all listeners of before are back")) == 1
+    submit_bus.relay.wait_for_log("not all previous listeners are back")
+    assert len(submit_bus.relay.log_lines("not all previous listeners are back")) == 1
 
 
 def test_listeners_that_came_just_before_the_stop_are_waited_for(submit_bus: Bus) -> None:
@@ -212,7 +212,7 @@ def test_listeners_that_came_just_before_the_stop_are_waited_for(submit_bus: Bus
         wait_until(partial(hear_all, listeners, 100), "every listener hears it")
         for listener in listeners:
             compare(listener.messages, numbered(100, start=100 * lot))
-    assert not submit_bus.relay.log_lines("not all listeners of before are back")
+    assert not submit_bus.relay.log_lines("not all previous listeners are back")
 
 
 def test_a_start_with_nobody_listening_publishes_at_once(host: Host, start_bus: StartBus) -> None:

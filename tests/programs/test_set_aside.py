@@ -126,7 +126,7 @@ def test_no_number_is_used_twice_though_the_last_one_can_not_be_told(
     listener.expect(new)
     counts = relay.settled()
     assert (counts["carried"], counts["damaged"]) == (0, 0)
-    relay.wait_for_log(" ERROR ", "how many waited in it can not be told, 0 can be read, from seq ")
+    relay.wait_for_log(" ERROR ", "it is not known how many messages waited in it; 0 can be read, from seq ")
     exported = export(host, after=1000)
     assert [(e["topic"].encode(), e["body"].encode()) for e in exported][-3:] == new
     assert exported[-3]["seq"] == first

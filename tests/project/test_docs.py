@@ -14,7 +14,7 @@ import pytest
 from fedmsg_relay import body, client, errors, message, spool, submit
 from fedmsg_relay.chain import upstream
 from fedmsg_relay.commands import aside, deliver
-from fedmsg_relay.daemon import accounting, forwarding, pipeline, publishing, settings
+from fedmsg_relay.daemon import accounting, admission, forwarding, hold, publishing, settings
 from fedmsg_relay.journal import position, quarantine, retention, room, window
 from fedmsg_relay.network import health, outbound
 from fedmsg_relay.runtime import limits, log
@@ -141,14 +141,14 @@ def test_the_limits_of_submit() -> None:
     assert f"at most {message.DEFAULT_MAX_MESSAGE_SIZE >> 20} MiB" in told
     assert f"above {limits.MIN_CUT_BYTES >> 20} MiB, or {limits.CUT_FACTOR} times" in told
     assert f"the last {retention.DEDUP_WINDOW:,} messages" in told
-    assert f'"retry_after": {pipeline.FAULT_RETRY_AFTER}' in told
+    assert f'"retry_after": {admission.FAULT_RETRY_AFTER}' in told
     assert f"at most {message.MAX_MSG_ID} ASCII characters" in told
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/journal.md"])
 def test_the_dedup_window_and_the_hold_at_start(name: str) -> None:
     assert f"the last {retention.DEDUP_WINDOW:,} messages" in prose(name)
-    assert f"{publishing.HOLD_SECONDS} s" in prose(name)
+    assert f"{hold.HOLD_SECONDS} s" in prose(name)
 
 
 def test_the_times_of_health_and_the_room_of_the_log() -> None:
@@ -161,7 +161,7 @@ def test_the_times_of_health_and_the_room_of_the_log() -> None:
 
 def test_the_limits_of_journal_and_spool() -> None:
     told, keys = prose("docs/journal.md"), prose("docs/settings.md")
-    defaults = settings.Journal()
+    defaults = retention.Retention()
     assert f" keep_days = {defaults.keep_days} keep_bytes = {defaults.keep_bytes} " in told
     assert f"| `journal.keep_days` | `{defaults.keep_days}` |" in keys
     assert f"| `journal.keep_bytes` | `{defaults.keep_bytes}` |" in keys

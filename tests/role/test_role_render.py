@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from fedmsg_relay import config
-from fedmsg_relay.daemon import relay, settings
+from fedmsg_relay.daemon import drain, settings
 from fedmsg_relay.network.address import split
 
 ROOT = Path(__file__).parents[2]
@@ -292,8 +292,8 @@ def test_systemd_counts_at_most_1_5_of_exposure(rendered: Path, host: str, tmp_p
 @pytest.mark.parametrize("host", SYSTEMS)
 def test_systemd_lets_a_relay_take_its_time_to_stop(rendered: Path, host: str) -> None:
     (patience,) = re.findall(r"^TimeoutStopSec=(\d+)$", (rendered / f"{host}-fedmsg-relay.service").read_text(), re.M)
-    longest = relay.LONGEST_DRAIN_SECONDS + relay.DRAIN_SECONDS + relay.ABANDON_SECONDS
-    assert longest + relay.LINGER_SECONDS + relay.ANSWER_SECONDS + 10 < int(patience)
+    longest = drain.LONGEST_DRAIN_SECONDS + drain.DRAIN_SECONDS + drain.ABANDON_SECONDS
+    assert longest + drain.LINGER_SECONDS + drain.ANSWER_SECONDS + 10 < int(patience)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from fedmsg_relay.daemon.backlog import Backlog, Request
-from fedmsg_relay.daemon.batch import Back
+from fedmsg_relay.daemon.backlog import Backlog, Batch
+from fedmsg_relay.daemon.turn import ReturnPath
 from fedmsg_relay.network import zmtp
 from fedmsg_relay.network.greeter import Peer
 from fedmsg_relay.runtime import limits
@@ -24,8 +24,8 @@ def peers() -> Iterator[list[Peer]]:
         yield [Peer(each, f"127.0.0.1:{number}", zmtp.ROUTER) for number, each in enumerate(sockets)]
 
 
-def request(peer: Peer, name: str, size: int = 10) -> Request:
-    return Request([(name.encode(), b"{}")], Back(peer, [b""]), size)
+def batch(peer: Peer, name: str, size: int = 10) -> Batch:
+    return Batch([(name.encode(), b"{}")], ReturnPath(peer, [b""]), size)
 
 
 def names(backlog: Backlog) -> list[str]:
@@ -38,24 +38,24 @@ def names(backlog: Backlog) -> list[str]:
 def test_each_submitter_has_its_turn_whatever_another_has_sent_before(peers: list[Peer]) -> None:
     backlog = Backlog()
     for name in ("a1", "a2", "a3", "b1", "b2", "c1"):
-        assert backlog.put(request(peers["abc".index(name[0])], name))
+        assert backlog.put(batch(peers["abc".index(name[0])], name))
     assert names(backlog) == ["a1", "b1", "c1", "a2", "b2", "a3"]
 
 
 def test_half_of_the_room_is_for_those_of_whom_nothing_waits(peers: list[Peer]) -> None:
     backlog = Backlog()
     greedy, modest, late = peers
-    assert backlog.put(request(greedy, "g1", HALF))
-    assert not backlog.put(request(greedy, "g2"))
-    assert backlog.put(request(modest, "m1", HALF))
-    assert not backlog.put(request(late, "l1"))
+    assert backlog.put(batch(greedy, "g1", HALF))
+    assert not backlog.put(batch(greedy, "g2"))
+    assert backlog.put(batch(modest, "m1", HALF))
+    assert not backlog.put(batch(late, "l1"))
     assert backlog.turned_back == 2
     assert names(backlog) == ["g1", "m1"]
-    assert backlog.put(request(late, "l1")), "there is room again"
+    assert backlog.put(batch(late, "l1")), "there is room again"
 
 
 def test_one_submitter_can_have_so_many_waiting_and_no_more(peers: list[Peer]) -> None:
     backlog = Backlog()
-    put = [backlog.put(request(peers[0], str(number))) for number in range(limits.WAITING_REQUESTS + 1)]
+    put = [backlog.put(batch(peers[0], str(number))) for number in range(limits.WAITING_REQUESTS + 1)]
     assert put == [True] * limits.WAITING_REQUESTS + [False]
     assert names(backlog) == [str(number) for number in range(limits.WAITING_REQUESTS)]

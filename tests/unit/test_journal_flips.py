@@ -15,8 +15,8 @@ from random import Random
 import pytest
 
 from fedmsg_relay.commands import journal as journal_cli
-from fedmsg_relay.daemon.keeper import Keeper
 from fedmsg_relay.errors import ConfigError, RelayError
+from fedmsg_relay.journal.guard import JournalGuard
 from fedmsg_relay.journal.store import UNKNOWN, Journal
 from journaled import entries
 
@@ -38,19 +38,19 @@ class Found:
 def start(path: Path) -> Found | None:
     """Start with it, and publish all that waits; None where the start is refused, as that of a newer version's is."""
     try:
-        keeper = Keeper(path)
+        guard = JournalGuard(path)
     except ConfigError:
         return None
     published: list[tuple[bytes, bytes]] = []
     for _ in range(10):
-        keeper.recover()
-        listeners = keeper.listeners
-        while (lot := keeper.next_waiting(40)).upto > keeper.handed:
+        guard.recover()
+        listeners = guard.listeners
+        while (lot := guard.next_waiting(40)).upto > guard.cursor.handed_over:
             published += [(record.topic, record.body) for record in lot.records]
-            keeper.handed = lot.upto
-    keeper.close()
-    assert keeper.handed == keeper.last
-    return Found(published, listeners, keeper.notices)
+            guard.cursor.hand_over(lot.upto)
+    guard.close()
+    assert guard.cursor.handed_over == guard.last
+    return Found(published, listeners, guard.notices)
 
 
 def check(path: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:

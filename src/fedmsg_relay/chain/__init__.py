@@ -1,1 +1,1 @@
-"""A relay that is chained to others: the connections to a relay upstream, and what comes back over them."""
+"""A chained relay's side of the chain: its connections to a relay upstream, and what comes back over them."""

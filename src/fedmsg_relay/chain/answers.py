@@ -1,4 +1,7 @@
-"""What a relay upstream answers, read as what it may be: anybody's bytes. What is sent stands in `submit.py`."""
+"""Answers of a relay upstream to the batches and inquiries that this relay submits there, read and checked.
+
+The bytes may come from anybody, so nothing of them is trusted. Requests: :mod:`fedmsg_relay.submit`.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,12 @@ _Identity = Annotated[str, Meta(max_length=limits.IDENTITY_CHARACTERS, pattern=r
 
 
 class Introduction(msgspec.Struct, tag_field="status", tag="relay"):
-    """Who it is.
+    """The answer to an inquiry: which relay it is.
 
     Attributes:
-        chain: identities of this relay, its upstream, and so on.
-        complete: whether the last one of these publishes by itself.
-        heard: whether it has our subscription.
+        chain: identities of that relay, its upstream, and so on.
+        complete: whether the last relay of the chain publishes by itself.
+        heard: whether that relay has our subscription.
     """
 
     chain: Annotated[list[_Identity], Meta(max_length=limits.CHAIN_RELAYS)]
@@ -28,11 +31,11 @@ class Introduction(msgspec.Struct, tag_field="status", tag="relay"):
 
 
 class Receipt(msgspec.Struct, tag_field="status", tag="accepted"):
-    """It has a batch on its disk.
+    """The upstream has a batch on its disk.
 
     Attributes:
-        seq: of the first and the last message, in its journal.
-        duplicates: how many of the messages it had before.
+        seq: of the first and the last message, in the upstream's journal.
+        duplicates: number of messages of the batch that were in it before.
     """
 
     seq: tuple[_Count, _Count]
@@ -42,14 +45,14 @@ class Receipt(msgspec.Struct, tag_field="status", tag="accepted"):
         """Tell whether this can be the receipt of a batch.
 
         Args:
-            messages: of the batch.
+            messages: number of messages in the batch.
         """
         first, last = self.seq
         return 0 < self.duplicates <= messages or (self.duplicates == 0 and last - first + 1 == messages)
 
 
 class Refused(msgspec.Struct, tag_field="status", tag="refused"):
-    """It does not take a batch, now or later.
+    """The upstream does not take a batch, now or later.
 
     Attributes:
         reason: a code.
@@ -59,7 +62,7 @@ class Refused(msgspec.Struct, tag_field="status", tag="refused"):
 
 
 class Busy(msgspec.Struct, tag_field="status", tag="busy"):
-    """It cannot take a batch now.
+    """The upstream cannot take a batch now.
 
     Attributes:
         retry_after: seconds after which to try again.
@@ -77,10 +80,10 @@ def read(data: bytes) -> Answer | None:
     """Read an answer.
 
     Args:
-        data: JSON, if it is one.
+        data: the last frame of a reply.
 
     Returns:
-        The answer; None where it is none.
+        The answer; None where the data are not an answer.
     """
     try:
         return _DECODER.decode(data)

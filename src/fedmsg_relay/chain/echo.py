@@ -1,9 +1,9 @@
-"""What was passed on and was not heard back yet, so that our own listeners miss nothing that has a receipt here.
+"""The echo: messages that were forwarded to the upstream and not yet heard back at its outbound.
 
-A chained relay publishes what it hears at the upstream's outbound, its own messages among it. One that upstream has
-taken may never be heard: the link was cut just then, or one of the relays was killed. It is published here all the same
-when it can be told that it was missed: by one that was passed on after it and is heard (upstream publishes in its
-journal's order), or by time.
+A chained relay publishes what it hears at the upstream's outbound, its own messages among it. A message that the
+upstream has taken may never be heard: the link was cut just then, or one of the relays was killed. Our listeners get it
+all the same: it is published here once it has been missed. That shows when a later message is heard, as the upstream
+publishes in its journal's order, or when too much time has passed.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ Message = tuple[bytes, bytes]
 
 
 @dataclass(eq=False)
-class Passed:
-    """A batch that was passed on.
+class ForwardedBatch:
+    """A batch that was submitted to the upstream.
 
     Attributes:
-        messages: topic and body of each.
+        messages: topic and body of each message.
         after: ``seq`` in our journal before its first message.
-        receipted: whether upstream has it.
+        receipted: whether the upstream has given its receipt.
     """
 
     messages: Sequence[Message]
@@ -35,45 +35,45 @@ class Passed:
 
 
 class Echo:
-    """Own messages that are yet to be heard, in the order in which they were passed on.
+    """Own messages that are yet to be heard, in the order in which they were submitted.
 
     Attributes:
-        stirred: when last one was heard or got its receipt, by ``time.monotonic``; or was not to be expected.
+        stirred: when the wait for missed messages began, by ``time.monotonic``: see :meth:`stir`.
     """
 
     def __init__(self) -> None:
         self.stirred = time.monotonic()
-        self._awaited: OrderedDict[Message, Passed] = OrderedDict()
+        self._awaited: OrderedDict[Message, ForwardedBatch] = OrderedDict()
         self._bytes = 0
-        self._unanswered: Passed | None = None
+        self._unanswered: ForwardedBatch | None = None
 
     @property
     def awaited(self) -> bool:
-        """Whether upstream has one that nobody has heard."""
+        """Whether the upstream has a message that was not heard yet."""
         return bool(self._awaited) and next(iter(self._awaited.values())).receipted
 
     @property
     def full(self) -> bool:
-        """Whether so many are awaited that no further ones may be passed on."""
+        """Whether so many messages are awaited that no more may be submitted."""
         return len(self._awaited) >= limits.ECHO_MESSAGES or self._bytes >= limits.ECHO_BYTES
 
-    def complete_up_to(self, handed: int) -> int:
-        """Tell up to where in our journal everything has come out here.
+    def complete_up_to(self, handed_over: int) -> int:
+        """Get the ``seq`` up to which all messages of our journal have come out here.
 
         Args:
-            handed: ``seq`` up to which upstream has everything.
+            handed_over: ``seq`` up to which the upstream has all messages.
         """
-        return min(handed, next(iter(self._awaited.values())).after) if self._awaited else handed
+        return min(handed_over, next(iter(self._awaited.values())).after) if self._awaited else handed_over
 
-    def expect(self, batch: Passed) -> None:
-        """A batch is passed on now, perhaps again.
+    def expect(self, batch: ForwardedBatch) -> None:
+        """Expect to hear a batch that is being submitted, perhaps again.
 
         Args:
-            batch: what it is.
+            batch: the batch.
         """
-        # Of one that got no answer, what was heard all the same is not expected to be heard again.
-        before = self._unanswered.messages if self._unanswered is not None else ()
-        heard = {message for message in before if message not in self._awaited}
+        # If the previous batch got no answer, its messages come again; those that were heard are not heard twice.
+        previous = self._unanswered.messages if self._unanswered is not None else ()
+        heard = {message for message in previous if message not in self._awaited}
         for message in batch.messages:
             known = self._awaited.get(message)
             if known is None and message not in heard:
@@ -83,38 +83,38 @@ class Echo:
                 self._awaited[message] = batch
         self._unanswered = batch
 
-    def take_receipt(self, batch: Passed) -> None:
-        """Upstream has the batch.
+    def take_receipt(self, batch: ForwardedBatch) -> None:
+        """Note that the upstream has a batch.
 
         Args:
-            batch: which one.
+            batch: the batch.
         """
         batch.receipted = True
         self._unanswered = None
         self.stir()
 
-    def give_up(self, batch: Passed) -> None:
-        """Upstream will not ever have the batch.
+    def give_up(self, batch: ForwardedBatch) -> None:
+        """Expect a batch no longer: the upstream will never have it.
 
         Args:
-            batch: which one.
+            batch: the batch.
         """
         self._unanswered = None
         for message in batch.messages:
             self._forget(message)
 
     def stir(self) -> None:
-        """The time after which messages are taken to have been missed begins anew."""
+        """Begin anew to wait: messages count as missed only when nothing has stirred for some time."""
         self.stirred = time.monotonic()
 
     def hear(self, message: Message) -> Iterator[Message]:
-        """A message is heard, one of ours or another.
+        """Note that a message was heard, one of ours or another.
 
         Args:
             message: topic and body.
 
         Yields:
-            Own messages that were published upstream before it and were missed.
+            Own messages that were missed, as the upstream has published them before this one.
         """
         if message not in self._awaited:
             return
@@ -125,10 +125,10 @@ class Echo:
         self._forget(message)
 
     def missed(self) -> Iterator[Message]:
-        """Give up waiting.
+        """Stop waiting.
 
         Yields:
-            Own messages that upstream has and nobody has heard.
+            Own messages that the upstream has and that were not heard.
         """
         while self._awaited:
             message, batch = next(iter(self._awaited.items()))

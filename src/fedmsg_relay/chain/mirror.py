@@ -1,4 +1,4 @@
-"""What a relay upstream publishes, as it is heard over a connection to its outbound."""
+"""The mirror of an upstream: a subscription to everything that the relay publishes at its outbound."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fedmsg_relay.runtime import limits
 from fedmsg_relay.runtime.log import log
 
 LEFTOVER_SECONDS = 0.5
-"""How long what the relay had published before its connection broke is still taken in."""
+"""Maximum time for taking in what the relay had published before its connection broke."""
 
 
 class Mirror:
@@ -20,13 +20,14 @@ class Mirror:
 
     Args:
         address: of the relay's outbound.
-        max_bytes: of a message; a larger one is not taken in.
+        max_bytes: maximum size of a message; a larger one is not taken in.
 
     Attributes:
-        address: the same.
-        token: a topic of its own, that the relay can be asked for; it is in force after the subscription to everything.
-        connection: what it comes over.
-        forwarded: whether what comes is of use, so that the rest of it is as well.
+        address: of the relay's outbound.
+        token: a topic that only this mirror subscribes to, after all others. The relay can be asked whether it has this
+            subscription; if so, it has all of them.
+        connection: to the relay's outbound.
+        forwarded: whether messages from here are published, so that those which are left may be as well.
     """
 
     def __init__(self, address: str, max_bytes: int) -> None:
@@ -40,7 +41,7 @@ class Mirror:
         self._until = 0.0
 
     def update(self) -> None:
-        """Take in what has come; never waits."""
+        """Take in what has come, without waiting."""
         self.connection.update()
         if self.connection.oversized and not self._oversized:
             told = "upstream %s publishes messages of more than %d bytes, which are not forwarded"
@@ -51,21 +52,21 @@ class Mirror:
         """Take messages.
 
         Args:
-            limit: how many at most.
+            limit: maximum number of messages.
 
         Yields:
             Topic and body.
         """
         for frames in self.connection.take(limit):
-            if len(frames) == 2:  # all that a relay of ours publishes
+            if len(frames) == 2:  # a relay publishes no others
                 yield frames[0], frames[1]
 
     def leave(self) -> None:
-        """Take in only what is there yet."""
+        """Take in only what has already come."""
         self._until = time.monotonic() + LEFTOVER_SECONDS
 
     @property
     def over(self) -> bool:
-        """Whether all that was there when it was left has been taken."""
+        """Whether all that had come when it was left has been taken."""
         ended = bool(self.connection.fault) or time.monotonic() >= self._until
         return ended and not self.connection.holds

@@ -1,8 +1,8 @@
-"""A connection to an endpoint of another relay. It speaks ZMTP on a socket of its own, and never waits.
+"""An outgoing connection: from this relay to an endpoint of another relay. It speaks ZMTP itself, and never waits.
 
-libzmq does not serve here (:mod:`fedmsg_relay.network.zmtp`): it looks names up where it sends and receives, answers a
-PING at a full queue by ending the process, and with heartbeats of its own may end that of an older relay at the other
-end. So there are none: the kernel finds out that the other host is gone, and an inquiry that its relay does not answer.
+libzmq cannot be used here (:mod:`fedmsg_relay.network.zmtp`). It looks names up where it sends and receives. It answers
+a PING at a full queue by ending the process. Its own heartbeats may end an older relay at the other end in this way. So
+there are no heartbeats: the kernel finds out that the other host is gone, and an inquiry that its relay is.
 """
 
 from __future__ import annotations
@@ -21,24 +21,25 @@ from fedmsg_relay.network import dialling, zmtp
 from fedmsg_relay.runtime import limits
 
 CONNECT_SECONDS = 5.0
-"""After which an address that does not answer, or does not speak ZMTP, is given up."""
+"""Time after which an address that does not answer, or does not speak ZMTP, is given up."""
 
 FRESH_SECONDS = 1.0
-"""How long a connection that is not up yet is looked after soon; then with every turn of the relay's loop."""
+"""Time in which a new connection makes the relay's loop look at it every few milliseconds, until it is up."""
 
 _CHUNK_BYTES = 256 * 1024
 _TURN_BYTES = 1024 * 1024
-"""Bytes read in one turn."""
+"""Maximum bytes that are read in one turn."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What a connection is for.
+    """Kind of a connection.
 
     Attributes:
         role: of our end, in ZMTP.
-        max_bytes: of a message; one that is larger is passed over.
-        hold_bytes: of messages that nobody has taken; beyond it nothing is read, and TCP holds the other relay back.
+        max_bytes: maximum size of a message; a larger one is skipped.
+        hold_bytes: maximum bytes of messages that were read and not taken. Beyond it nothing is read, and TCP holds the
+            other relay back.
         greeting: messages that are sent before any other.
     """
 
@@ -49,17 +50,17 @@ class Kind:
 
 
 class Outgoing:
-    """A connection to one endpoint. It is made once: when it ends, another one has to be made.
+    """A connection to one endpoint. It connects once: after it has ended, a new one has to be made.
 
     Args:
         address: ``tcp://HOST:PORT`` or ``ipc://PATH``.
-        kind: what it is for.
+        kind: kind of the connection.
 
     Attributes:
         up: whether messages can be sent.
         up_since: when that began, by ``time.monotonic``.
-        fault: why it has ended; empty while it has not. What had come may still be taken then.
-        oversized: messages that were passed over as they are too large.
+        fault: why it has ended; empty while it has not. Messages that had come may still be taken then.
+        oversized: number of messages that were skipped as they are too large.
     """
 
     def __init__(self, address: str, kind: Kind) -> None:
@@ -82,17 +83,17 @@ class Outgoing:
 
     @property
     def waking(self) -> socket.socket | None:
-        """What is readable when something has come; None while nothing is wanted."""
+        """Socket that is readable when something has come; None while nothing is wanted."""
         return self._socket if self._connected and not self.fault and self._wants_more else None
 
     @property
     def unsettled(self) -> bool:
-        """Whether it has to be looked after soon, without anything having come."""
+        """Whether it has to be updated soon, also when nothing has come."""
         return bool(self.fault or self._unsent or self._fresh)
 
     @property
     def waits_for(self) -> str:
-        """What it has waited for, for a person; empty once it is up, and before it is worth a word."""
+        """Why it is not up yet, for a person; empty once it is up, and in the first moment."""
         if self.up or self._fresh:
             return ""
         return self._lookup.fault if self._candidates is None else "it does not answer"
@@ -102,7 +103,7 @@ class Outgoing:
         return not self.up and time.monotonic() - self._began < FRESH_SECONDS
 
     def update(self) -> None:
-        """Go on with whatever comes next; never waits."""
+        """Connect, send and receive as far as this can be done without waiting."""
         if self.fault:
             return
         with self._ended_by_faults():
@@ -113,7 +114,7 @@ class Outgoing:
                 self._read()
 
     def send(self, frames: Sequence[bytes]) -> None:
-        """Send a message; what the kernel does not take at once follows with the next updates.
+        """Send a message. Bytes that the kernel does not take at once follow with the next updates.
 
         Args:
             frames: of the message.
@@ -123,10 +124,10 @@ class Outgoing:
             self._write()
 
     def take(self, limit: int) -> Iterator[list[bytes]]:
-        """Take what has come.
+        """Take messages that have come.
 
         Args:
-            limit: messages at most.
+            limit: maximum number of messages.
 
         Yields:
             The frames of each.
@@ -138,11 +139,11 @@ class Outgoing:
 
     @property
     def holds(self) -> bool:
-        """Whether something has come that nobody has taken."""
+        """Whether messages have come that were not taken yet."""
         return bool(self._messages)
 
     def stands(self, seconds: float) -> bool:
-        """Tell whether nothing of what was sent has got anywhere for a time.
+        """Tell whether the other host has not acknowledged any sent byte for some time.
 
         Args:
             seconds: the time.
@@ -243,7 +244,7 @@ class Outgoing:
             self._take_in(data)
             self._write()
         if not self.up and time.monotonic() - self._began > CONNECT_SECONDS:
-            self._end(f"its handshake was not over after {CONNECT_SECONDS:g} s")
+            self._end(f"it did not finish the ZMTP handshake within {CONNECT_SECONDS:g} s")
 
     def _take_in(self, data: bytes) -> None:
         if not self.up:
@@ -264,7 +265,7 @@ class Outgoing:
                 self._held += _cost(message)
         if self._splitter.fault:
             raise zmtp.ProtocolError(self._splitter.fault)
-        if not self._unsent:  # or it gets no answer to its PING: what it does not take must not grow
+        if not self._unsent:  # else its PINGs get no answer: what it does not take must not grow
             self._unsent += self._splitter.output
         self._splitter.output.clear()
 
@@ -274,5 +275,5 @@ def _said(error: OSError) -> str:
 
 
 def _cost(frames: list[bytes]) -> int:
-    """What a message takes of memory."""
+    """Bytes that a message takes in memory."""
     return sum(map(len, frames)) + limits.MESSAGE_OVERHEAD

@@ -1,12 +1,12 @@
-"""A relay that this one is chained to: where it stands, and what is heard on its outbound.
+"""The link to a relay upstream: its two connections, to submit and outbound, and the state that they are in.
 
 A link is *joined* when three things are known of the relay at its other end: its own chain ends at a relay that
-publishes by itself, it does not lead back to us, and our subscription to its outbound is in force. Until then nothing
-is passed on and nothing that it publishes is forwarded, so that each message comes out exactly once at every outbound
-along the chain.
+publishes by itself, that chain does not lead back here, and the relay has our subscription to its outbound. Until then
+nothing is submitted to it and nothing that it publishes is published here. So each message comes out exactly once at
+every outbound along the chain.
 
-Whatever is wrong with a link or with what comes over it ends both its connections, is told in one line, and is tried
-anew after a pause.
+Any fault of a link, or of the bytes that come over it, ends both its connections. It is logged in one line, and the
+link connects anew after a pause.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from fedmsg_relay.runtime.drops import Allowance
 from fedmsg_relay.runtime.log import log
 
 INQUIRE_SECONDS = 1.0
-"""How often a relay upstream is asked who it is; what it answers may change when its own upstream does."""
+"""Time between two inquiries which relay the upstream is. The answer may change when its own upstream does."""
 
 UNHEARD_SECONDS = 0.05
-"""The same, while our subscription to its outbound is on its way."""
+"""The same, while it does not have our subscription yet."""
 
 ANSWER_SECONDS = 5.0
-"""After which a relay that does not answer is connected to anew."""
+"""Time after which the link to a relay that does not answer connects anew."""
 
 HEAR_SECONDS = 3.0
-"""The same, where it does not take our subscription."""
+"""The same, for a relay that does not take our subscription."""
 
 SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 0.5
 STEADY_SECONDS = 2.0
-"""Before it is connected to anew: longer each time, until it has been joined for so long."""
+"""Pause before a link connects anew: longer each time, until the link was joined for ``STEADY_SECONDS``."""
 
 ANSWERS_AT_ONCE = 100
-"""Answers looked at in one turn; there are two at most, and more end the link."""
+"""Answers looked at in one turn. No more than two can be due; more end the link."""
 
 _SUBMIT = Kind(zmtp.DEALER, max_bytes=limits.ANSWER_BYTES, hold_bytes=limits.ANSWER_BYTES)
 
@@ -50,7 +50,7 @@ _Answered = answers.Receipt | answers.Refused | answers.Busy
 
 
 class State(StrEnum):
-    """How a link is."""
+    """State of a link."""
 
     JOINED = "joined"
     AWAY = "away"
@@ -58,7 +58,7 @@ class State(StrEnum):
 
 
 class _BrokenError(Exception):
-    """The link can not go on."""
+    """A fault that ends the link."""
 
 
 class Link:
@@ -68,13 +68,13 @@ class Link:
         identity: of this relay.
         submit_address: of the relay's submit.
         outbound_address: of the same relay's outbound.
-        max_bytes: of a message that it publishes; a larger one is not forwarded.
+        max_bytes: maximum size of a message that it publishes; a larger one is not published here.
 
     Attributes:
-        state: how it is.
-        why: what it was found by to be so.
-        chain: identities of the relays from there on, as far as it has told.
-        passing: whether a batch is on its way.
+        state: of the link.
+        why: the reason for the state, for a person.
+        chain: identities of that relay, its upstream, and so on, as far as it has told.
+        awaits_receipt: whether a batch was submitted and not answered yet.
     """
 
     def __init__(self, identity: str, submit_address: str, outbound_address: str, max_bytes: int) -> None:
@@ -92,15 +92,15 @@ class Link:
         self._next_try = 0.0
         self._asked = False
         self._sent = self._next_inquiry = self._joined_since = 0.0
-        self.passing = False
+        self.awaits_receipt = False
         self._told: tuple[State, str] | None = None
         self._allowance = Allowance()
 
     def waking(self, forwarding: bool) -> list[socket.socket]:
-        """Get the sockets on which something may come.
+        """Get the sockets that wake the relay's loop.
 
         Args:
-            forwarding: whether what the relay publishes is wanted now.
+            forwarding: whether messages that the relay publishes are wanted now.
         """
         wanted = self._connections[: None if forwarding else 1]
         return [found for each in wanted if (found := each.waking) is not None]
@@ -112,7 +112,7 @@ class Link:
 
     @property
     def unsettled(self) -> bool:
-        """Whether it has to be looked after soon, without anything having come."""
+        """Whether it has to be updated soon, also when nothing has come."""
         if self._leftover is not None:
             return True
         if self._submit is None:
@@ -121,10 +121,10 @@ class Link:
         return joining or any(each.unsettled for each in self._connections)
 
     def update(self) -> _Answered | None:
-        """See to the connections; never waits.
+        """Go on with both connections, without waiting.
 
         Returns:
-            The answer to the batch that is on its way, if it has come.
+            The answer to the batch that was submitted, if it has come.
         """
         self._tell()
         now = time.monotonic()
@@ -138,26 +138,26 @@ class Link:
             self.reset(str(broken))
             return None
 
-    def pass_on(self, frames: Sequence[bytes]) -> bool:
-        """Send a batch; another one only when this one is answered.
+    def submit(self, frames: Sequence[bytes]) -> bool:
+        """Submit a batch. Another one can be submitted only when this one is answered.
 
         Args:
             frames: topic and body of each message.
 
         Returns:
-            Whether it is on its way.
+            Whether it was submitted.
         """
-        if self._submit is None or not self._submit.up or self.passing:
+        if self._submit is None or not self._submit.up or self.awaits_receipt:
             return False
         self._send(self._submit, [submit.PASSING, *frames])
-        self.passing = True
+        self.awaits_receipt = True
         return True
 
     def heard(self, limit: int) -> Iterator[tuple[bytes, bytes]]:
-        """Take in what the relay published, when it may be forwarded.
+        """Take messages that the relay has published and that may be published here.
 
         Args:
-            limit: messages at most.
+            limit: maximum number of messages.
 
         Yields:
             Topic and body.
@@ -172,10 +172,10 @@ class Link:
             yield from self._mirror.take(limit)
 
     def reset(self, why: str) -> None:
-        """Connect anew: what is known of the relay does not hold any more.
+        """Forget what is known of the relay, and connect anew.
 
         Args:
-            why: for the log.
+            why: the reason, for the log.
         """
         now = time.monotonic()
         if self.state == State.JOINED and now - self._joined_since > STEADY_SECONDS:
@@ -186,7 +186,7 @@ class Link:
             self._submit.close()
             self._submit = None
         self.chain = []
-        self._asked = self.passing = False
+        self._asked = self.awaits_receipt = False
         self._next_inquiry = 0.0
         self._next_try = now + self._pause
         self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
@@ -203,8 +203,8 @@ class Link:
         if self._mirror is not None:
             self._mirror.update()
         answered = [found for frames in connection.take(ANSWERS_AT_ONCE) if (found := self._judge(frames))]
-        if answered:  # what it said before it left counts
-            self._inquire(connection, now)  # before the next batch, or under load it would never be asked
+        if answered:  # before any fault: an answer that came before the connection ended is valid
+            self._inquire(connection, now)  # before the next batch: under load it would otherwise never be asked
             return answered[0]
         if connection.fault:
             raise _BrokenError(connection.fault)
@@ -212,7 +212,7 @@ class Link:
             raise _BrokenError(f"outbound {self.outbound_address}: {self._mirror.connection.fault}")
         if connection.oversized:
             raise _BrokenError("its answer is too large")
-        if (self._asked or self.passing) and now - self._sent > 1 and connection.stands(ANSWER_SECONDS):
+        if (self._asked or self.awaits_receipt) and now - self._sent > 1 and connection.stands(ANSWER_SECONDS):
             raise _BrokenError("it does not answer")
         if not connection.up:
             self._wait_for(connection)
@@ -235,43 +235,43 @@ class Link:
         self._sent = time.monotonic()
 
     def _unsubscribe(self) -> None:
-        """End the subscription; what came over it while the relay was joined is still taken in."""
+        """End the subscription. Messages that came while the link was joined are still taken in."""
         mirror, self._mirror = self._mirror, None
         if mirror is not None and mirror.forwarded:
             mirror.leave()
-            self._leftover = mirror  # there is no older one: with that the relay would not have been joined
+            self._leftover = mirror  # there is no older one: with one, the link would not have been joined
         elif mirror is not None:
             mirror.connection.close()
 
-    # What it answers.
+    # Answers.
 
     def _judge(self, frames: list[bytes]) -> _Answered | None:
-        """Take in an answer; return it if it is that of the batch on its way."""
+        """Take in an answer; return it if it answers the batch that was submitted."""
         answer = answers.read(frames[2]) if len(frames) == 3 and frames[:2] == [b"", submit.VERSION] else None
         if answer is None:
-            raise _BrokenError("what it answers is no answer of a relay's submit")
+            raise _BrokenError("it sent bytes that are not an answer of a relay's submit")
         if isinstance(answer, answers.Introduction):
             if not self._asked:
-                raise _BrokenError("it says who it is without being asked")
+                raise _BrokenError("it told which relay it is without being asked")
             self._learn(answer)
             return None
         if self._asked and isinstance(answer, answers.Refused) and answer.reason == submit.Refusal.BAD_VERSION:
-            self._become(State.AWAY, "it is a relay that can not be chained to: too old")
+            self._become(State.AWAY, "it is too old a relay to be chained to")
             self._asked, self._next_inquiry = False, time.monotonic() + ANSWER_SECONDS
             return None
-        if not self.passing:
-            raise _BrokenError("it answers what it was not asked")
-        self.passing = False
+        if not self.awaits_receipt:
+            raise _BrokenError("it sent an answer without having been asked")
+        self.awaits_receipt = False
         return answer
 
     def _learn(self, relay: answers.Introduction) -> None:
-        """Take in who the relay is, and whether our subscription to its outbound is in force."""
+        """Take in which relay it is, and whether it has our subscription."""
         now = time.monotonic()
         mirror = self._mirror.connection if self._mirror is not None else None
         self._asked, self._next_inquiry, self.chain = False, now + INQUIRE_SECONDS, relay.chain
         chain = " -> ".join(relay.chain)
         if self._identity in relay.chain:
-            self._become(State.LOOP, f"its chain leads back here ({chain}): nothing is passed on")
+            self._become(State.LOOP, f"its chain leads back here ({chain}): nothing is forwarded")
         elif relay.complete and relay.heard and self._leftover is None:
             if self.state != State.JOINED:
                 self._joined_since = now
@@ -294,7 +294,7 @@ class Link:
         self._tell()
 
     def _tell(self) -> None:
-        """Say in the log how the link is, where that has changed; what changes too often is told later."""
+        """Log the state of the link when it has changed; a state that changes too often is logged later."""
         if not self.why or self._told == (self.state, self.why) or not self._allowance.take():
             return
         self._told = self.state, self.why

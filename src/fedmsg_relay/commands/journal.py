@@ -13,11 +13,10 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from fedmsg_relay.errors import JournalError, RelayError, UsageError, printable, say
 from fedmsg_relay.journal import broken, position, schema
-from fedmsg_relay.journal.records import Record, Rejected, lenient_text, read_records
+from fedmsg_relay.journal.records import Record, Rejected, read_records
 from fedmsg_relay.runtime import paths
 
 OK, CRITICAL = 0, 2
@@ -97,7 +96,7 @@ def sequence(text: str) -> int:
 def _with_journal(run: Callable[[sqlite3.Connection, argparse.Namespace], int], options: argparse.Namespace) -> int:
     path = options.journal = options.journal or paths.state() / "journal.db"
     try:
-        db = _open(path)
+        db = schema.open_for_reading(path)
     except sqlite3.Error as error:
         raise JournalError(f"journal {path}: {error}") from error
     try:
@@ -110,15 +109,6 @@ def _with_journal(run: Callable[[sqlite3.Connection, argparse.Namespace], int], 
         raise JournalError(f"journal {path}: holds what was never written: {error}") from error
     finally:
         db.close()
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    # Who may not write beside it can not make the files that SQLite reads a WAL by; without a WAL nobody writes.
-    still = not os.access(path.parent, os.W_OK) and _files(path)[1] is None
-    mode = "mode=ro&immutable=1" if still else "mode=ro"
-    db = sqlite3.connect(f"file:{quote(os.fsencode(path))}?{mode}", uri=True, timeout=5)
-    db.text_factory = lenient_text
-    return db
 
 
 def _files(path: Path) -> list[int | None]:
@@ -163,7 +153,7 @@ def _tail(db: sqlite3.Connection, options: argparse.Namespace) -> int:
             last = page[-1].seq
         if now != files:  # set aside, or written again; the numbers go on
             with suppress(sqlite3.OperationalError):  # it is just being begun
-                new = _open(options.journal)
+                new = schema.open_for_reading(options.journal)
                 new.execute("SELECT 1 FROM message LIMIT 1")
                 db.close()
                 db, files = new, now

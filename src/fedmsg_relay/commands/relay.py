@@ -115,7 +115,7 @@ def _check_config(options: argparse.Namespace) -> int:
     else:
         chosen = settings.load(options.settings)
         plans = addresses.plan(config, chosen, options.settings)
-        result["bind"] = {name: plan.bind for name, plan in plans.endpoints().items()}
+        result["bind"] = {name: plan.local for name, plan in plans.endpoints().items()}
         result["upstream"] = addresses.upstream(config, chosen, plans, options.settings)
         result["settings"] = settings.reloaded(chosen)
         schema.refuse_newer(paths.state() / "journal.db")

@@ -3,8 +3,9 @@
     received             = journaled + quarantined + refused + duplicates + unjournaled
     journaled + carried  = published + waiting + damaged
 
-``unjournaled`` is not 0 only where the journal could not be written and inbound was forwarded all the same;
-``carried`` is what an earlier run had journaled and not published; ``damaged`` what the journal could not give back.
+``unjournaled`` counts messages from inbound that were published although the journal could not be written. ``carried``
+counts messages that an earlier run had journaled and not published. ``damaged`` counts messages that are damaged or
+missing in the journal.
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ from dataclasses import dataclass, fields
 
 @dataclass
 class Counts:
-    """Messages since the start.
+    """Numbers of messages since the start.
 
     Attributes:
-        received: taken in, at inbound and submit.
-        journaled: on disk.
-        quarantined: not well-formed.
-        refused: submitted, and refused.
-        duplicates: submitted, and in the journal already.
-        unjournaled: forwarded without a journal.
-        carried: waiting in the journal at the start.
-        published: handed to outbound from the journal.
-        waiting: in the journal and not published yet.
-        damaged: in the journal with other bytes than were written, and so not published.
+        received: came at inbound or submit.
+        journaled: are on disk.
+        quarantined: came at inbound and were not well-formed.
+        refused: were submitted and refused.
+        duplicates: were submitted and in the journal already.
+        unjournaled: were published without being in the journal.
+        carried: waited in the journal at the start.
+        published: were handed over from the journal.
+        waiting: are in the journal and not handed over yet.
+        damaged: are damaged or missing in the journal, and so not published.
     """
 
     received: int = 0
@@ -54,7 +55,7 @@ class Counts:
 
 
 class Accounting:
-    """Counts whole batches, so that every view of it can be held against the identities. Safe between threads."""
+    """Counts whole turns of the pipeline, so that the identities hold whenever they are looked at. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -65,9 +66,9 @@ class Accounting:
         """Count what one turn of the pipeline did.
 
         Args:
-            counts: what to add; its ``waiting`` is not looked at.
-            waiting: messages between the journal's end and what is published, as the journal says it.
-            dropped: messages quarantined or refused, by reason.
+            counts: to add; its ``waiting`` is not looked at.
+            waiting: number of messages that wait in the journal now.
+            dropped: numbers of messages quarantined or refused, by reason.
         """
         with self._lock:
             for field in fields(Counts):

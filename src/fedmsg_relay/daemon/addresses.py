@@ -1,4 +1,4 @@
-"""Which addresses this relay binds: those of the global config that are this host's.
+"""The addresses that this relay binds: those of the global config that are this host's. And those of its upstream.
 
 An IP literal or ``*`` is bound as it is. A host name is bound on ``*`` with its port, as stock publishers do, and only
 if the name is this host's: the config is the same everywhere and may name several relays.
@@ -24,10 +24,10 @@ from fedmsg_relay.errors import ConfigError
 from fedmsg_relay.network.address import literal, parse, split
 
 NAME_SECONDS = 8.0
-"""How long a start waits for name servers, all in all: one that is dead is passed over after 5 s."""
+"""Maximum time that a start waits for all name servers: a dead one is skipped after 5 s."""
 
 UPSTREAM_SECONDS = 2.0
-"""The same, to learn whether a relay upstream is this one."""
+"""The same, for finding out whether a relay upstream is this one."""
 
 
 class NoAddressError(ConfigError):
@@ -36,22 +36,22 @@ class NoAddressError(ConfigError):
 
 @dataclass(frozen=True)
 class Plan:
-    """What to bind for one endpoint, and what was left out.
+    """The addresses of one endpoint: those to bind, and those that are left out.
 
     Attributes:
-        bind: addresses for :func:`zmq_bind`.
-        foreign: addresses that are another host's.
-        covered: addresses that are not bound by themselves, as a wildcard in ``bind`` takes them in.
+        local: addresses of this host, to bind.
+        foreign: addresses of other hosts.
+        covered: addresses of this host that a wildcard in ``local`` takes in.
     """
 
-    bind: tuple[str, ...]
+    local: tuple[str, ...]
     foreign: tuple[str, ...]
     covered: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Plans:
-    """All endpoints of a relay; submit may have nothing to bind."""
+    """The addresses of all endpoints of a relay; submit may have none."""
 
     inbound: Plan
     outbound: Plan
@@ -63,19 +63,19 @@ class Plans:
 
 
 def plan(config: Mapping[str, Any], settings: Settings, settings_path: Path | None = None) -> Plans:
-    """Decide what to bind.
+    """Decide which addresses to bind.
 
     Args:
         config: the merged global config.
-        settings: relay.toml, whose ``[bind]`` goes before the config.
-        settings_path: where that stands, for messages.
+        settings: relay.toml, whose ``[bind]`` is used instead of the config.
+        settings_path: of relay.toml, for messages.
 
     Returns:
-        The plans; inbound and outbound bind at least one address, submit only where it is named.
+        The plans. Inbound and outbound have at least one address to bind, submit only if it is named.
 
     Raises:
         ConfigError: an address is malformed, or two endpoints want the same port.
-        NoAddressError: none is this host's.
+        NoAddressError: no address is this host's.
     """
     chosen = {}
     _begin_to_look_up(config, settings)
@@ -97,16 +97,16 @@ def plan(config: Mapping[str, Any], settings: Settings, settings_path: Path | No
 def upstream(
     config: Mapping[str, Any], settings: Settings, plans: Plans, settings_path: Path | None = None
 ) -> list[tuple[str, str]]:
-    """Decide which relays to be chained to.
+    """Decide which relays this one is chained to.
 
     Args:
         config: the merged global config.
-        settings: relay.toml, whose ``[upstream]`` goes before the config.
-        plans: what this relay binds.
-        settings_path: where relay.toml stands, for messages.
+        settings: relay.toml, whose ``[upstream]`` is used instead of the config.
+        plans: addresses that this relay binds.
+        settings_path: of relay.toml, for messages.
 
     Returns:
-        Of each its submit and its outbound; none where this relay is not chained.
+        Submit and outbound of each relay; none where this relay is not chained.
 
     Raises:
         ConfigError: an address is missing, malformed or this relay's own.
@@ -118,21 +118,21 @@ def upstream(
     outbounds = settings.upstream.outbound or global_config.addresses(config, "relay_outbound")
     if len(submits) != len(outbounds):
         raise ConfigError(
-            f"{origin}: each relay has a submit and an outbound, but here are "
+            f"{origin}: each relay has a submit and an outbound, but there are "
             f"{len(submits)} ({', '.join(submits)}) and {len(outbounds)} ({', '.join(outbounds)})"
         )
     named = {address: _to_connect(address, origin) for address in (*submits, *outbounds)}
-    own = {address for plan in plans.endpoints().values() for address in plan.bind}
+    own = {address for plan in plans.endpoints().values() for address in plan.local}
     ports = {_port(address) for address in own if not address.startswith("ipc://")}
     for address, (host, port) in named.items():
-        # A loop that a slow name server hides here shows when the relay runs.
+        # Where a name server is too slow to show a loop here, the relay finds it when it runs.
         if address in own or (str(port) in ports and is_this_host(host, UPSTREAM_SECONDS)):
-            raise ConfigError(f"{origin}: {address} is this relay itself: a loop, in which no message would come out")
+            raise ConfigError(f"{origin}: {address} is this relay itself: a loop, and no message would come out")
     return list(zip(submits, outbounds, strict=True))
 
 
 def _to_connect(address: str, origin: str) -> tuple[str, int]:
-    """Take an address apart; refuse what could only be bound, or be nobody's. Nobody need be there."""
+    """Split an address; refuse one that can only be bound, or that no host can have. No relay need answer there."""
     if address.startswith("ipc://"):
         return "", 0
     host, port = split(address, origin)
@@ -141,35 +141,35 @@ def _to_connect(address: str, origin: str) -> tuple[str, int]:
     except UnicodeError:  # a label is empty or too long
         possible = False
     if not possible:
-        raise ConfigError(f"{origin}: can not connect to {address}: no host can have this name")
+        raise ConfigError(f"{origin}: cannot connect to {address}: no host can have this name")
     return host, port
 
 
 def _plan_one(addresses: Sequence[str], origin: str) -> Plan:
-    bind: dict[str, None] = {}
+    local: dict[str, None] = {}
     foreign = []
     for address in addresses:
         if address.startswith("ipc://"):
-            bind[address] = None
+            local[address] = None
             continue
         host, port = split(address, origin)
         if host == "*":
-            bind[address] = None
+            local[address] = None
         elif ip := literal(host):
             # Of several relays, each named by its IP, only ours can be bound.
             if ip.is_unspecified or _is_local(socket.AF_INET6 if ip.version == 6 else socket.AF_INET, (host,)):
-                bind[address] = None
+                local[address] = None
             else:
                 foreign.append(address)
         elif is_this_host(host):
-            bind[f"tcp://*:{port}"] = None
+            local[f"tcp://*:{port}"] = None
         else:
             foreign.append(address)
-    if not bind:
+    if not local:
         why = f"{origin} names no address of this host, there is nothing to bind: {', '.join(foreign)}"
         raise NoAddressError(f"{why}{_unresolved(foreign)}")
-    bound = _without_covered(bind)
-    return Plan(bound, tuple(foreign), tuple(address for address in bind if address not in bound))
+    bound = _without_covered(local)
+    return Plan(bound, tuple(foreign), tuple(address for address in local if address not in bound))
 
 
 def is_this_host(name: str, seconds: float = NAME_SECONDS) -> bool:
@@ -177,10 +177,10 @@ def is_this_host(name: str, seconds: float = NAME_SECONDS) -> bool:
 
     Args:
         name: a host name.
-        seconds: how long name servers have for an answer, from when it was first asked for.
+        seconds: maximum time for the name server to answer, from when it was first asked.
 
     Returns:
-        True if it is; not where a name server takes longer to say so.
+        True if it is; False where the name server takes longer to answer.
     """
     if name.lower() == socket.gethostname().lower():
         return True
@@ -200,20 +200,20 @@ def _found(search: names.Search, seconds: float) -> list[Any]:
 
 
 def _begin_to_look_up(config: Mapping[str, Any], settings: Settings) -> None:
-    """Look all names up at once, so that they take no longer than one of them."""
+    """Look up all names at the same time, so that they take no longer than one of them."""
     _search()
     addresses = [*settings.bind.inbound, *settings.bind.outbound, *settings.bind.submit]
     if settings.upstream is not None:
         addresses += [*settings.upstream.submit, *settings.upstream.outbound]
     for key in ("relay_inbound", "relay_outbound", "relay_submit"):
-        with contextlib.suppress(ConfigError):  # who needs it will say so
+        with contextlib.suppress(ConfigError):  # reported where the address is needed
             addresses += global_config.addresses(config, key)
     for name in _names(addresses):
         _search(name)
 
 
 def _unresolved(addresses: Iterable[str]) -> str:
-    """Say which names led nowhere, as the end of a sentence: they may be this host's."""
+    """Name the host names that did not resolve, as the end of a sentence: they may be this host's."""
     return "".join(f"; {fault}" for fault in dict.fromkeys(_search(name).fault for name in _names(addresses)) if fault)
 
 
@@ -224,7 +224,7 @@ def _names(addresses: Iterable[str]) -> list[str]:
 
 
 def _is_local(family: int, address: Any) -> bool:
-    """Only an address that this host holds can be bound."""
+    """Tell whether this host holds an address: no other can be bound."""
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
             probe.bind((address[0], 0, *address[2:]))
@@ -233,16 +233,16 @@ def _is_local(family: int, address: Any) -> bool:
     return True
 
 
-def _without_covered(bind: Iterable[str]) -> tuple[str, ...]:
-    """Leave out what a wildcard of the same port already covers; binding both would fail."""
-    bind = tuple(bind)
-    wildcards = {address.rpartition(":")[2] for address in bind if address.startswith("tcp://*:")}
-    return tuple(a for a in bind if a.startswith(("tcp://*:", "ipc://")) or a.rpartition(":")[2] not in wildcards)
+def _without_covered(local: Iterable[str]) -> tuple[str, ...]:
+    """Leave out addresses that a wildcard of the same port covers: binding both would fail."""
+    local = tuple(local)
+    wildcards = {address.rpartition(":")[2] for address in local if address.startswith("tcp://*:")}
+    return tuple(a for a in local if a.startswith(("tcp://*:", "ipc://")) or a.rpartition(":")[2] not in wildcards)
 
 
 def _refuse_clash(plans: Plans, one: str, other: str, origin: str) -> None:
-    """Two endpoints on one port, where their addresses overlap, can not both be bound."""
-    for first, second in itertools.product(plans.endpoints()[one].bind, plans.endpoints()[other].bind):
+    """Refuse two endpoints on one port whose addresses overlap: they cannot both be bound."""
+    for first, second in itertools.product(plans.endpoints()[one].local, plans.endpoints()[other].local):
         if first == second or (_port(first) == _port(second) and _overlap(first, second)):
             keys = [
                 key.replace("relay_outbound", "endpoints['relay_outbound']")

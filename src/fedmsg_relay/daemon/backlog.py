@@ -1,4 +1,7 @@
-"""Submitted batches that wait for their turn: each submitter gets its own turn, whatever the others have sent."""
+"""Submitted batches that wait until the pipeline takes them, one from each submitter in turn.
+
+So each submitter gets its share, however much the others send.
+"""
 
 from __future__ import annotations
 
@@ -6,39 +9,39 @@ import time
 from collections import deque
 from typing import NamedTuple
 
-from fedmsg_relay.daemon.batch import Back
+from fedmsg_relay.daemon.turn import ReturnPath
 from fedmsg_relay.network.greeter import Peer
 from fedmsg_relay.runtime import drops, limits
 from fedmsg_relay.runtime.log import log
 
 RETRY_AFTER = 0.5
-"""Seconds after which a submitter shall try again when too much waits."""
+"""Seconds after which a submitter shall try again when too many batches wait."""
 
 
-class Request(NamedTuple):
+class Batch(NamedTuple):
     """A submitted batch.
 
     Attributes:
-        messages: topic and body of each.
-        back: where its answer goes.
-        size: bytes of its messages.
+        messages: topic and body of each message.
+        reply_to: where its reply goes.
+        size: bytes of all its messages.
     """
 
     messages: list[tuple[bytes, bytes]]
-    back: Back
+    reply_to: ReturnPath
     size: int
 
 
 class Backlog:
-    """The batches of all submitters, bounded in bytes, taken in turn: one of each submitter, then the next of each.
+    """The waiting batches of all submitters, bounded in bytes.
 
     Attributes:
-        turned_back: batches there was no room for.
+        turned_back: number of batches for which there was no room.
     """
 
     def __init__(self) -> None:
         self.turned_back = 0
-        self._of: dict[Peer, deque[Request]] = {}
+        self._of: dict[Peer, deque[Batch]] = {}
         self._turns: deque[Peer] = deque()
         self._bytes = 0
         self._told = 0
@@ -47,48 +50,48 @@ class Backlog:
     def __bool__(self) -> bool:
         return bool(self._turns)
 
-    def put(self, request: Request) -> bool:
+    def put(self, batch: Batch) -> bool:
         """Let a batch wait, if there is room for it.
 
-        Half of the room is for submitters of which nothing waits yet: so who sends one batch after the other, without
-        waiting for answers, does not turn everybody else back.
+        Half of the room is for submitters that have no batch waiting. So a submitter that sends batch after batch,
+        without waiting for replies, does not take the room from everybody else.
 
         Args:
-            request: the batch.
+            batch: the batch.
 
         Returns:
             Whether it waits.
         """
-        peer = request.back.peer
+        peer = batch.reply_to.peer
         waiting = self._of.get(peer, ())
         room = limits.BACKLOG_BYTES // 2 if waiting else limits.BACKLOG_BYTES
-        if self._bytes + request.size > room or len(waiting) >= limits.WAITING_REQUESTS:
+        if self._bytes + batch.size > room or len(waiting) >= limits.WAITING_REQUESTS:
             self.turned_back += 1
             return False
         if not waiting:
             self._of[peer] = deque()
             self._turns.append(peer)
-        self._of[peer].append(request)
-        self._bytes += request.size
+        self._of[peer].append(batch)
+        self._bytes += batch.size
         return True
 
-    def take(self) -> Request:
-        """Take the batch whose turn it is; there must be one."""
+    def take(self) -> Batch:
+        """Take the next batch; there must be one."""
         peer = self._turns.popleft()
         waiting = self._of[peer]
-        request = waiting.popleft()
-        self._bytes -= request.size
+        batch = waiting.popleft()
+        self._bytes -= batch.size
         if waiting:
             self._turns.append(peer)
         else:
             del self._of[peer]
-        return request
+        return batch
 
     def report(self, everything: bool = False) -> None:
-        """Say in the log how many batches were turned back; at once, then every ``drops.INTERVAL`` seconds.
+        """Log how many batches were turned back: the first time at once, then every ``drops.INTERVAL`` seconds.
 
         Args:
-            everything: also what is not due yet, at the end.
+            everything: also log what is not due yet, for the end.
         """
         new, now = self.turned_back - self._told, time.monotonic()
         if new and (everything or now >= self._next_told):

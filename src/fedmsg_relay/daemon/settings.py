@@ -1,4 +1,4 @@
-"""relay.toml: how this daemon runs. Where the relay is stands in the global fedmsg config, not here."""
+"""The settings: relay.toml, which says how this daemon runs. The global fedmsg config says where the relay is."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 
 from fedmsg_relay.errors import ConfigError
+from fedmsg_relay.journal.retention import Retention
 from fedmsg_relay.message import DEFAULT_MAX_MESSAGE_SIZE
 
 DEFAULT_PATH = Path("/etc/fedmsg-relay/relay.toml")
@@ -34,30 +35,17 @@ class Limits(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """``[limits]``.
 
     Attributes:
-        max_message_size: bytes of topic and body together; what is larger is dropped. Re-read on SIGHUP.
+        max_message_size: maximum bytes of topic and body together; a larger message is dropped. Re-read on SIGHUP.
     """
 
     max_message_size: Size = DEFAULT_MAX_MESSAGE_SIZE
 
 
-class Journal(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """``[journal]``: how long messages are kept. Both are re-read on SIGHUP.
-
-    Attributes:
-        keep_days: days a published message is kept.
-        keep_bytes: bytes the journal may reach, with a share for the quarantine; beyond it the oldest published
-            messages go first.
-    """
-
-    keep_days: Annotated[float, msgspec.Meta(gt=0, le=36500)] = 14.0
-    keep_bytes: Annotated[int, msgspec.Meta(ge=1024 * 1024)] = 4 * 1024 * 1024 * 1024
-
-
 class Upstream(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """``[upstream]``: this relay is chained to another one; where the table is empty, to what the global config names.
+    """``[upstream]``: this relay is chained to another one. If the table is empty, the global config names that one.
 
     Attributes:
-        submit: instead of ``relay_submit``; of several the first that answers gets everything.
+        submit: instead of ``relay_submit``; of several relays the first one that answers gets everything.
         outbound: instead of ``endpoints["relay_outbound"]``; one for each submit, in the same order.
     """
 
@@ -66,23 +54,23 @@ class Upstream(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """All of relay.toml; what the file leaves out has its default."""
+    """All of relay.toml; settings that the file leaves out have their defaults."""
 
     bind: Bind = Bind()
     limits: Limits = Limits()
-    journal: Journal = Journal()
+    journal: Retention = Retention()
     upstream: Upstream | None = None
 
 
 RELOADED = ("limits", "journal")
-"""Tables that a running relay re-reads on SIGHUP; what else there is changes with a restart."""
+"""Tables that a running relay re-reads on SIGHUP; all others change with a restart."""
 
 
 def reloaded(settings: Settings) -> dict[str, dict[str, Any]]:
-    """Take what a reload can change.
+    """Get the settings that a reload can change.
 
     Args:
-        settings: all of them.
+        settings: all settings.
 
     Returns:
         The tables of ``RELOADED``, each with every key.
@@ -100,8 +88,8 @@ def load(path: Path | None = None) -> Settings:
         The settings; the defaults where there is no file.
 
     Raises:
-        ConfigError: the file is missing though named, is not TOML, or holds a key or value that is not accepted. It
-            names the file, the key and what is accepted.
+        ConfigError: the named file is missing or is not TOML, or a key or value is not accepted. The error names the
+            file, the key and the accepted values.
     """
     if path is None:
         if not DEFAULT_PATH.exists():
@@ -118,22 +106,22 @@ def load(path: Path | None = None) -> Settings:
 
 
 def accepted() -> dict[str, list[str]]:
-    """List what relay.toml may hold.
+    """List the tables and keys that relay.toml may have.
 
     Returns:
-        For each table its keys.
+        The keys of each table.
     """
     tables: dict[str, type[msgspec.Struct]] = {
         "bind": Bind,
         "limits": Limits,
-        "journal": Journal,
+        "journal": Retention,
         "upstream": Upstream,
     }
     return {name: [key.name for key in msgspec.structs.fields(table)] for name, table in tables.items()}
 
 
 def _explain(error: str) -> str:
-    """Add to msgspec's message, which names the key, what is accepted in its place."""
+    """Add the accepted values to msgspec's message, which names the key."""
     if "unknown field" in error:
         keys = "; ".join(f"[{table}] {', '.join(names)}" for table, names in accepted().items())
         return f"{error.replace('Object contains unknown field', 'unknown key')} (accepted: {keys})"

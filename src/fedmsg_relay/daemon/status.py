@@ -25,7 +25,7 @@ from fedmsg_relay.runtime import paths, threads
 from fedmsg_relay.runtime.log import log
 
 if TYPE_CHECKING:
-    from fedmsg_relay.daemon.forwarding import Passing
+    from fedmsg_relay.daemon.forwarding import ForwardingStage
     from fedmsg_relay.daemon.relay import Relay
     from fedmsg_relay.network.peers import Peers
     from fedmsg_relay.network.receiver import Receiver
@@ -50,9 +50,9 @@ def describe(relay: Relay) -> Status:
     Returns:
         What ``fedmsg-relay status --json`` prints.
     """
-    pipeline, keeper = relay.pipeline, relay.keeper
+    pipeline, guard = relay.pipeline, relay.guard
     totals, dropped = pipeline.accounting.totals(), pipeline.accounting.dropped()
-    journal = keeper.journal
+    journal = guard.journal
     endpoints: dict[str, Receiver | Peers] = {
         "inbound": relay.inbound,
         "outbound": relay.outbound.listeners,
@@ -86,13 +86,13 @@ def describe(relay: Relay) -> Status:
         "reused_names": pipeline.reused_names,
         "dropped": {code: dropped[code] for code in (*Reason, *submit.Refusal)},
         "journal": {
-            "fault": keeper.fault,
-            "notices": keeper.notices,
-            "bytes": keeper.bytes,
+            "fault": guard.fault,
+            "notices": guard.notices,
+            "bytes": guard.bytes,
             "last": journal.last if journal else None,
             "holding": relay.hold.on,
         },
-        "upstream": _upstream(relay.passing),
+        "upstream": _upstream(relay.forwarding),
         "laggards": [asdict(laggard) for laggard in list(relay.outbound.laggards.values())],
         "peers": {
             **{f"{group.role}s": group.addresses for group in relay.peers},
@@ -105,16 +105,16 @@ def describe(relay: Relay) -> Status:
     }
 
 
-def _upstream(passing: Passing | None) -> dict[str, Any] | None:
-    if passing is None:
+def _upstream(stage: ForwardingStage | None) -> dict[str, Any] | None:
+    if stage is None:
         return None
     return {
-        "state": passing.state,
-        "using": passing.using.submit_address if passing.using else None,
-        "submit": [link.submit_address for link in passing.links],
-        "outbound": [link.outbound_address for link in passing.links],
-        "states": [link.state for link in passing.links],
-        "reasons": [link.why for link in passing.links],
+        "state": stage.state,
+        "using": stage.using.submit_address if stage.using else None,
+        "submit": [link.submit_address for link in stage.links],
+        "outbound": [link.outbound_address for link in stage.links],
+        "states": [link.state for link in stage.links],
+        "reasons": [link.why for link in stage.links],
     }
 
 

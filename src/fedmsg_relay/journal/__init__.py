@@ -1,1 +1,1 @@
-"""The journal: one SQLite file with what the relay accepted. Everything that knows its tables is here."""
+"""The journal: one SQLite file with the messages that the relay accepted. All code that knows its tables is here."""

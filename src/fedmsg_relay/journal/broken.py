@@ -1,10 +1,10 @@
-"""Tells a journal that is broken for good from one that can not be used just now."""
+"""Tells a journal that is broken for good from one that cannot be used at the moment."""
 
 from __future__ import annotations
 
 import sqlite3
 
-_PASSING = {
+_TRANSIENT = {
     sqlite3.SQLITE_AUTH,
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_CANTOPEN,
@@ -21,7 +21,8 @@ _PASSING = {
     sqlite3.SQLITE_READONLY,
     sqlite3.SQLITE_TOOBIG,
 }
-"""What SQLite says of the disk, of rights and of other programs: it may pass. All else it says of the file."""
+"""SQLite's codes for faults of the disk, of permissions and of other programs, which may pass. All others are about the
+file."""
 
 _LASTING = {
     sqlite3.SQLITE_IOERR_CORRUPTFS,
@@ -29,26 +30,23 @@ _LASTING = {
     sqlite3.SQLITE_IOERR_SHORT_READ,
     sqlite3.SQLITE_READONLY_DBMOVED,
 }
-"""And of these too: the same will be said again and again."""
+"""SQLite's codes that look as if they might pass, but come again and again with this file."""
 
 
 def is_broken(error: Exception) -> bool:
-    """Tell what the file is from what the disk does.
+    """Tell whether an error will come again and again with this file.
 
     Args:
-        error: that came of the journal.
-
-    Returns:
-        Whether it will never work with this file.
+        error: from reading or writing the journal.
     """
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
-    return code & 0xFF not in _PASSING or code in _LASTING
+    return code & 0xFF not in _TRANSIENT or code in _LASTING
 
 
 def is_too_big(error: Exception) -> bool:
-    """Tell whether something is larger than SQLite takes: nothing that it has written is.
+    """Tell whether a value is larger than SQLite takes: SQLite has not written such a value.
 
     Args:
-        error: that came of the journal.
+        error: from reading or writing the journal.
     """
     return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) == sqlite3.SQLITE_TOOBIG

@@ -1,7 +1,7 @@
-"""How far the journal is: where it ends, and up to where it is published. Noted twice, in two tables, with checks.
+"""The position of a journal: its last message, and its last published one. It is noted in two tables, with checks.
 
-``state`` is written when something was published, ``batch`` with each batch. So one bit, or one page, that is lost
-costs at most that what was published since the last batch goes out again, and that is said.
+``state`` is written when messages were published, ``batch`` when messages are added. If one bit or one page is lost,
+messages that were published since others were last added may go out again. The log then says so.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 from fedmsg_relay.journal.broken import is_broken
 
 FORMAT = 2
-"""Of a journal. Format 1 had neither table ``batch`` nor ``name``, and no checks but those of topic and body."""
+"""Format of a journal. Format 1 had no tables ``batch`` and ``name``, and checks only of topic and body."""
 
 TABLES = """
 CREATE TABLE state (
@@ -25,17 +25,17 @@ CREATE TABLE batch (published INTEGER NOT NULL, last INTEGER NOT NULL, crc INTEG
 
 
 class UntrustedError(ValueError):
-    """What the journal holds was never written so."""
+    """The journal holds what was never written."""
 
 
 class Position(NamedTuple):
-    """Where a journal is.
+    """The position of a journal.
 
     Attributes:
         published: ``seq`` of the last message that was handed to outbound.
         last: ``seq`` of the last message.
-        listeners: checksum of the listeners' addresses; None where it can not be told.
-        faults: what could not be trusted, and what follows from that.
+        listeners: checksum of the listeners' addresses; None where its note is damaged.
+        faults: notes that could not be trusted, and what follows from that.
     """
 
     published: int
@@ -63,16 +63,13 @@ def seal_listeners(addresses: Sequence[str]) -> int:
 
 
 def find(db: sqlite3.Connection) -> Position:
-    """Find out where a journal is, from what of its notes can be trusted.
+    """Find the position of a journal, from those of its notes that can be trusted.
 
     Args:
         db: a journal of this format.
 
-    Returns:
-        Its position.
-
     Raises:
-        UntrustedError: it can not be told.
+        UntrustedError: both notes are damaged.
     """
     state = _sealed(db, "SELECT format, published, listeners, crc FROM state")
     batch = _sealed(db, "SELECT published, last, crc FROM batch")
@@ -94,19 +91,19 @@ def find(db: sqlite3.Connection) -> Position:
             f"{published + 1} on"
         )
     if not batch:
-        faults.append("the note of the last batch is damaged: nothing follows from that")
+        faults.append("the note of the last messages is damaged: nothing follows from that")
     return Position(published, last, state[2] if state else None, tuple(faults))
 
 
 def refuse_beyond(db: sqlite3.Connection, last: int) -> None:
-    """Refuse a journal with a message beyond its end, which was never written with that number.
+    """Refuse a journal with a message beyond its end: such a message was never written with that number.
 
     Args:
         db: a journal.
         last: ``seq`` of its last message.
 
     Raises:
-        UntrustedError: there is one.
+        UntrustedError: there is such a message.
     """
     for seq in ends(db):
         if seq is not None and seq > last:
@@ -114,12 +111,12 @@ def refuse_beyond(db: sqlite3.Connection, last: int) -> None:
 
 
 def ends(db: sqlite3.Connection) -> tuple[int | None, int | None]:
-    """Get the ``seq`` of the first and the last message that is there; None where there is none.
+    """Get the ``seq`` of the first and of the last message; None where there are no messages.
 
     Args:
         db: a journal.
     """
-    # Asked for both in one query SQLite reads all that is in between.
+    # Without the subqueries SQLite would read all messages in between.
     found = db.execute("SELECT (SELECT min(seq) FROM message), (SELECT max(seq) FROM message)")
     oldest, newest = found.fetchone()
     return oldest, newest
@@ -132,7 +129,7 @@ def begin(db: sqlite3.Connection, published: int, last: int, listeners: int) -> 
         db: a journal.
         published: ``seq`` of the last message that was handed to outbound.
         last: ``seq`` of the last message.
-        listeners: checksum of their addresses.
+        listeners: checksum of the listeners' addresses.
     """
     db.execute("DELETE FROM state")
     db.execute("DELETE FROM batch")
@@ -142,12 +139,12 @@ def begin(db: sqlite3.Connection, published: int, last: int, listeners: int) -> 
 
 
 def note_published(db: sqlite3.Connection, published: int, listeners: int) -> None:
-    """Note what was published, or who listens.
+    """Note which messages were published, or which listeners are connected.
 
     Args:
         db: a journal.
         published: ``seq`` of the last message that was handed to outbound.
-        listeners: checksum of their addresses.
+        listeners: checksum of the listeners' addresses.
 
     Raises:
         UntrustedError: the row is gone.
@@ -157,12 +154,12 @@ def note_published(db: sqlite3.Connection, published: int, listeners: int) -> No
 
 
 def note_batch(db: sqlite3.Connection, published: int, last: int) -> None:
-    """Note a batch, in its transaction.
+    """Note that messages are added. Within the transaction that adds them.
 
     Args:
         db: a journal.
         published: ``seq`` of the last message that was handed to outbound.
-        last: ``seq`` of the last message of the batch.
+        last: ``seq`` of the last of these messages.
 
     Raises:
         UntrustedError: the row is gone.
@@ -177,7 +174,7 @@ def _update(db: sqlite3.Connection, statement: str, row: tuple[int, ...]) -> Non
 
 
 def _sealed(db: sqlite3.Connection, query: str) -> tuple[int, ...] | None:
-    """The row whose check is right, if there is one and it can be read."""
+    """Get the row whose check is right; None where there is no such row, or it cannot be read."""
     try:
         rows: list[tuple[int, ...]] = db.execute(query).fetchall()
     except (sqlite3.Error, ValueError) as error:

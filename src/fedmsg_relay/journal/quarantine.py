@@ -1,4 +1,4 @@
-"""The quarantine: the newest of what was not taken, within bounds of its own."""
+"""The quarantine: the newest messages that were not taken, within bounds of its own."""
 
 from __future__ import annotations
 
@@ -9,29 +9,31 @@ from collections.abc import Sequence
 from fedmsg_relay.journal.records import Rejected
 
 ROWS = 10_000
+"""Maximum number of messages."""
+
 FRAME_BYTES = 8_192
 """Bytes that are kept of each frame."""
 
 SHARE = 10
 MOST_BYTES = 16 * 1024 * 1024
-"""It has this part of what the journal may reach, and no more than these bytes. The rest is the messages'."""
+"""Maximum size: one part in ``SHARE`` of the journal's maximum size, but no more than ``MOST_BYTES``."""
 
 STEP_ROWS = 2_000
-"""Rows that are removed at once, so that it never holds up the pipeline for long."""
+"""Maximum number of rows that are removed at once, so that this does not hold up the pipeline for long."""
 
 _PAGE = 16 * 1024
 _ROW = 64
-"""What a row takes besides its frames, or a little more."""
+"""Bytes of a row besides its frames, rounded up."""
 
 
 class Quarantine:
-    """Keeps what was not taken in the table of that name.
+    """Keeps messages that were not taken, in the table ``quarantine``.
 
     Args:
         db: the journal.
 
     Attributes:
-        size: bytes that it takes.
+        size: bytes that the quarantine takes.
     """
 
     def __init__(self, db: sqlite3.Connection) -> None:
@@ -42,17 +44,17 @@ class Quarantine:
         self.count()
 
     def count(self) -> None:
-        """Count what is there: at first, and when what was done is undone."""
+        """Count what the table holds: at first, and when a transaction was undone."""
         query = "SELECT length(topic) + length(body) FROM quarantine ORDER BY id"
         self._sizes = deque(_place(length) for (length,) in self._db.execute(query))
         self.size = sum(self._sizes)
 
     def add(self, now: int, rejected: Sequence[Rejected]) -> None:
-        """Take in what was not taken; the oldest make room. Within a transaction.
+        """Add messages; the oldest make room. Within a transaction.
 
         Args:
             now: Unix microseconds.
-            rejected: what.
+            rejected: the messages.
         """
         rows = [
             (now, r.reason, r.source, r.topic[:FRAME_BYTES], r.body[:FRAME_BYTES], r.size) for r in rejected[-ROWS:]
@@ -65,19 +67,19 @@ class Quarantine:
         self._remove_surplus(len(rows) + STEP_ROWS)
 
     def surplus(self, keep_bytes: int) -> bool:
-        """Tell whether there is too much of it.
+        """Tell whether the quarantine is above its maximum size.
 
         Args:
-            keep_bytes: what the journal may reach.
+            keep_bytes: maximum size of the journal.
         """
         self._limit = share(keep_bytes)
         return len(self._sizes) > ROWS or self.size > self._limit
 
     def trim(self) -> int:
-        """Remove some of the oldest, as far as it is too much. Within a transaction.
+        """Remove some of the oldest messages that are too many. Within a transaction.
 
         Returns:
-            How many.
+            Number of removed messages.
         """
         return self._remove_surplus(STEP_ROWS)
 
@@ -93,14 +95,14 @@ class Quarantine:
 
 
 def share(keep_bytes: int) -> int:
-    """Tell how many bytes of what the journal may reach are the quarantine's.
+    """Get the maximum size of the quarantine.
 
     Args:
-        keep_bytes: what the journal may reach.
+        keep_bytes: maximum size of the journal.
     """
     return min(MOST_BYTES, keep_bytes // SHARE)
 
 
 def _place(length: int) -> int:
-    """Bytes a row takes: of those above half a page there is one on a page, and what is larger has some beside."""
+    """Get the bytes that a row takes: a row above half a page has a page to itself, a larger one has several."""
     return _PAGE * -(-(length + _PAGE // 8) // _PAGE) if length > _PAGE // 2 - _ROW else length + _ROW

@@ -1,4 +1,4 @@
-"""What stands in the journal: messages, and what was not taken. The format is :mod:`fedmsg_relay.journal.store`'s."""
+"""The rows of the journal: messages, and messages that were not taken. Their format: :mod:`.schema`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Record(NamedTuple):
 
     @property
     def intact(self) -> bool:
-        """Whether all of it is as it was journaled; a flipped bit may even have made numbers of texts."""
+        """Whether the row is as it was journaled. (A flipped bit may even have made a number of a text.)"""
         try:
             if self.crc >= _COVERS_ALL:
                 return self.crc == checksum(self.seq, self.time, self.msg_id, self.topic, self.body)
@@ -53,30 +53,30 @@ class Record(NamedTuple):
             return False
 
     def holds(self, entry: Entry) -> bool:
-        """Whether it is this message, byte for byte."""
+        """Whether topic and body are the same, byte for byte."""
         return (self.topic, self.body) == (entry.topic, entry.body)
 
 
 _COVERS_ALL = 1 << 32
-"""Added to a checksum that covers the whole row: in format 1 it was that of topic and body alone."""
+"""Added to a checksum that covers the whole row. In format 1 a checksum covered topic and body alone."""
 
 
 _PRIME = 2**32 - 5
-"""The remainder by it is another one with each bit of a number that flips."""
+"""A prime number: when one bit of a number flips, its remainder by this one changes."""
 
 
 def checksum(seq: int, time: int, msg_id: str | None, topic: bytes, body: bytes) -> int:
     """Make the checksum of a message's row.
 
     Args:
-        seq: its number.
-        time: when it was journaled.
-        msg_id: its name, if it has one.
+        seq: of the message.
+        time: when it was journaled, in Unix microseconds.
+        msg_id: of the message, if it has one.
         topic: first frame.
         body: second frame.
 
     Returns:
-        A CRC-32, and ``_COVERS_ALL``; it begins with the numbers.
+        A CRC-32 of all columns, with ``_COVERS_ALL`` added.
     """
     start = (seq ^ time) % _PRIME
     if msg_id is not None:
@@ -85,7 +85,7 @@ def checksum(seq: int, time: int, msg_id: str | None, topic: bytes, body: bytes)
 
 
 def digest(topic: bytes, body: bytes) -> bytes:
-    """Make what stands for a message where its bytes are gone: nobody can make another message with the same one.
+    """Make the digest that a message is known by when its bytes are gone: no other message can be made to have it.
 
     Args:
         topic: first frame.
@@ -98,7 +98,7 @@ def digest(topic: bytes, body: bytes) -> bytes:
 
 
 def lenient_text(found: bytes) -> str:
-    """Read what a flipped bit may have made of a text."""
+    """Decode a text in which bits may have flipped."""
     return found.decode(errors="backslashreplace")
 
 
@@ -107,7 +107,7 @@ def read_records(db: sqlite3.Connection, where: str, *parameters: object) -> Ite
 
     Args:
         db: a journal.
-        where: what follows ``FROM message`` in the query; never anybody's input.
+        where: the end of the query, after ``FROM message``; never any user's input.
         parameters: for its placeholders.
 
     Yields:

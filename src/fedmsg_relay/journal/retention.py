@@ -4,34 +4,50 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from typing import Annotated
+
+import msgspec
 
 from fedmsg_relay.journal.records import digest
 
 STEP_ROWS = 5_000
 STEP_BYTES = 16 * 1024 * 1024
 SMALL_STEP_BYTES = 128 * 1024
-"""Rows, and bytes, that one step removes at most, so that it never holds up the pipeline for long; and bytes where the
-disk is short of room, as what is removed is written into the WAL."""
+"""Maximum rows, and bytes, that one step removes, so that it does not hold up the pipeline for long. Fewer bytes where
+the disk is short of room, as removed pages are written into the WAL first."""
 
 SPARE_PAGES = 250
-"""Free pages that are not given back to the disk: the next messages need them."""
+"""Free pages that the database keeps for the next messages."""
 
 DEDUP_WINDOW = 50_000
-"""A message that is among the last so many journaled ones is a duplicate when it is submitted again."""
+"""Number of journaled messages, the newest ones, that are duplicates when they are submitted again."""
+
+
+class Retention(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """``[journal]`` of relay.toml: how long messages are kept. Both settings are re-read on SIGHUP.
+
+    Attributes:
+        keep_days: days a published message is kept.
+        keep_bytes: bytes the journal may reach, with a share for the quarantine; beyond it the oldest published
+            messages go first.
+    """
+
+    keep_days: Annotated[float, msgspec.Meta(gt=0, le=36500)] = 14.0
+    keep_bytes: Annotated[int, msgspec.Meta(ge=1024 * 1024)] = 4 * 1024 * 1024 * 1024
 
 
 def choose(db: sqlite3.Connection, limit: int, surplus: int, keep_seconds: float, short: bool) -> int:
-    """Choose what goes in one step.
+    """Choose the messages that one step removes.
 
     Args:
         db: the journal.
-        limit: ``seq`` of the last message that may go.
-        surplus: bytes that are too much.
-        keep_seconds: age a message may reach.
+        limit: ``seq`` of the last message that may be removed.
+        surplus: bytes by which the journal is too large.
+        keep_seconds: maximum age of a message.
         short: whether the disk is short of room.
 
     Returns:
-        ``seq`` of the last message that goes; 0 where none does.
+        ``seq`` of the last message to remove; 0 where there is none.
     """
     too_old = time.time_ns() // 1000 - int(keep_seconds * 1e6)
     at_most = SMALL_STEP_BYTES if short else STEP_BYTES
@@ -47,22 +63,22 @@ def choose(db: sqlite3.Connection, limit: int, surplus: int, keep_seconds: float
 def remove(db: sqlite3.Connection, upto: int, last: int) -> int:
     """Remove the oldest messages. Within a transaction.
 
-    What is still in the dedup window leaves its name and a digest behind.
+    A message that is still in the dedup window leaves its ``msg_id`` and a digest behind.
 
     Args:
         db: the journal.
-        upto: ``seq`` of the last message that goes.
+        upto: ``seq`` of the last message to remove.
         last: ``seq`` of the last message of the journal.
 
     Returns:
-        How many were removed.
+        Number of removed messages.
     """
     _remember(db, last - DEDUP_WINDOW, upto)
     return int(db.execute("DELETE FROM message WHERE seq <= ?", (upto,)).rowcount)
 
 
 def _remember(db: sqlite3.Connection, after: int, upto: int) -> None:
-    """Keep what a retry of the messages that go is known by."""
+    """Keep ``msg_id`` and digest of the messages that are removed, so that their retries are still known."""
     db.execute("DELETE FROM name WHERE seq <= ?", (after,))
     query = "SELECT seq, msg_id, topic, body FROM message WHERE seq > ? AND seq <= ? AND msg_id IS NOT NULL"
     going = db.execute(query, (after, upto))
@@ -71,17 +87,17 @@ def _remember(db: sqlite3.Connection, after: int, upto: int) -> None:
 
 
 def give_back(db: sqlite3.Connection) -> int:
-    """Give some free pages back to the disk; a few are kept for what comes next.
+    """Give some free pages back to the disk; a few are kept for the next messages.
 
     Args:
         db: the journal.
 
     Returns:
-        How many.
+        Number of pages.
     """
     free = int(db.execute("PRAGMA freelist_count").fetchone()[0])
     if free <= SPARE_PAGES:
         return 0
-    # As a script: execute() takes one step of it only, which is one page.
+    # Not with execute(), which takes only one step of it: that is one page.
     db.executescript(f"PRAGMA incremental_vacuum({SPARE_PAGES})")
     return min(free - SPARE_PAGES, SPARE_PAGES)

@@ -1,12 +1,12 @@
-"""The room that the journal's disk has, and how the journal does with little of it.
+"""The room on the journal's disk, and how the journal gets by with little of it.
 
-SQLite writes everything twice: into the WAL, and from there into the database, which it does when the WAL has 16 MB.
-On a disk with less room the WAL alone would fill it. Then it could not be written back either, so it would never get
-smaller: the journal would be stuck until somebody removes a file. So:
+SQLite writes everything twice: into the WAL, and from there into the database once the WAL has 16 MB. On a disk with
+less room the WAL alone would fill it. Then it could not be written back either, so it would never get smaller: the
+journal would be stuck until somebody removes a file. So:
 
-- Where room is short the WAL is written back early, and kept small.
-- Nothing is written for which there is not room twice, and a reserve: what is in the WAL can always be written back.
-- What SQLite could not write all the same leaves nothing behind in the WAL.
+- Where room is short, the WAL is written back early and kept small.
+- Messages are written only if there is room for them twice, and a reserve. So the WAL can always be written back.
+- If SQLite cannot write all the same, nothing is left behind in the WAL.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ import sqlite3
 from pathlib import Path
 
 SHORT = 256 * 1024 * 1024
-"""Below so many free bytes the WAL is kept small."""
+"""Free bytes of the disk below which room is short, and the WAL is kept small."""
 
 RESERVE = 512 * 1024
 """Bytes that stay free: for the WAL to be written back, and for a step of retention, which needs room itself."""
 
 PAGE_WASTE = 2
-"""Of messages that are larger than half a page there is one on a page."""
+"""Pages that a message may take for each page of its bytes: one above half a page has a page to itself."""
 
 WAL_BYTES = 64 * 1024 * 1024
 SMALL_WAL_BYTES = 256 * 1024
-"""What the WAL may keep of the disk after a reader had held it up."""
+"""Maximum bytes that the WAL keeps after a reader had held it up: normally, and where room is short."""
 
 WAL_PAGES = 1000
 SMALL_WAL_PAGES = 16
-"""Pages in the WAL after which it is written back."""
+"""Pages in the WAL after which it is written back: normally, and where room is short."""
 
 WANTED_SHARE = 4
 WANTED_BYTES = 64 * 1024 * 1024
-"""Retention sees to it that this part of the disk, or these bytes if they are less, stay free, where the journal itself
-takes more than half of the disk."""
+"""Where the journal takes more than half of its disk, retention keeps room free: one part in ``WANTED_SHARE`` of the
+disk, or ``WANTED_BYTES`` if they are less."""
 
 
 class Room:
-    """Keeps the journal within what its disk has.
+    """Keeps the journal within the room of its disk.
 
     Args:
         path: of the journal.
-        db: it, open for writing.
+        db: the journal, open for writing.
     """
 
     def __init__(self, path: Path, db: sqlite3.Connection) -> None:
@@ -57,13 +57,13 @@ class Room:
         self._free()
 
     def require(self, size: int) -> None:
-        """See to it that a batch can be written, and written back.
+        """Make sure that messages can be written, and written back.
 
         Args:
-            size: its bytes.
+            size: their bytes.
 
         Raises:
-            OSError: there is no room for it.
+            OSError: there is no room for them.
         """
         if self._has_room(size):
             return
@@ -72,7 +72,7 @@ class Room:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def lacking(self, used: int) -> int:
-        """Tell how much of the journal has to go as the disk is short of room.
+        """Get the bytes that retention has to remove, as the disk is short of room.
 
         Args:
             used: bytes of the journal that hold something.
@@ -80,16 +80,16 @@ class Room:
         disk = os.statvfs(self._path.parent)
         total, free = disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
         if used <= total // 2:
-            return 0  # others fill it
+            return 0  # other programs fill the disk
         return min(WANTED_BYTES, total // WANTED_SHARE) - free - self._unused()
 
     @property
     def short(self) -> bool:
-        """Whether it was short when last looked."""
+        """Whether room was short when last looked."""
         return bool(self._short)
 
     def write_back(self) -> None:
-        """Write the WAL back, and give its room to the disk, as far as this can be done now."""
+        """Write the WAL back and give its room to the disk, as far as this can be done at once."""
         timeout = self._db.execute("PRAGMA busy_timeout").fetchone()[0]
         with contextlib.suppress(sqlite3.Error):
             self._db.execute("PRAGMA busy_timeout = 0")  # a reader may hold it for long
@@ -97,7 +97,7 @@ class Room:
         self._db.execute(f"PRAGMA busy_timeout = {timeout}")
 
     def _free(self) -> int:
-        """Look how much is free, and fit the WAL to it."""
+        """Get the free bytes of the disk, and fit the WAL to them."""
         disk = os.statvfs(self._path.parent)
         free = disk.f_bavail * disk.f_frsize
         if (free < SHORT) != self._short:
@@ -112,7 +112,7 @@ class Room:
         free, once = self._free(), PAGE_WASTE * size
         if free >= RESERVE + 2 * once:
             return True
-        # What the files have of the disk is written again and again.
+        # Room that the files have already is written over.
         return free >= RESERVE + max(0, once - self._wal_size()) + max(0, once - self._unused())
 
     def _wal_size(self) -> int:
@@ -122,5 +122,5 @@ class Room:
             return 0
 
     def _unused(self) -> int:
-        """Bytes of the database that hold nothing."""
+        """Get the bytes of the database that hold nothing."""
         return int(self._db.execute("PRAGMA freelist_count").fetchone()[0]) * self._page_size

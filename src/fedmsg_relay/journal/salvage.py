@@ -1,4 +1,4 @@
-"""What can still be read of a journal that was set aside, for :meth:`fedmsg_relay.journal.store.Journal.carry_over`."""
+"""Salvage: a journal that cannot be read any more is set aside, and a new one takes over what can still be read."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import contextlib
 import sqlite3
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from urllib.parse import quote
+from typing import NamedTuple
 
-from fedmsg_relay.journal import schema
+from fedmsg_relay.journal import position, schema
 from fedmsg_relay.journal.position import Position, seal_listeners
-from fedmsg_relay.journal.records import Record, lenient_text, read_records
+from fedmsg_relay.journal.records import Record, checksum, lenient_text, read_records
 
 UNREADABLE = (sqlite3.Error, ValueError, TypeError, OverflowError)
-"""What reading raises where the file does not hold what was written."""
+"""Errors that reading raises where the file does not hold what was written."""
 
 
 def set_aside(path: Path) -> Path:
@@ -25,10 +25,10 @@ def set_aside(path: Path) -> Path:
         path: of ``journal.db``.
 
     Returns:
-        Where it is now: beside, as ``journal.db.corrupt-TIME``.
+        Its new path, ``journal.db.corrupt-TIME`` in the same directory.
 
     Raises:
-        OSError: it can not be renamed.
+        OSError: it cannot be renamed.
     """
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     aside = path.with_name(f"{path.name}.corrupt-{stamp}")
@@ -47,23 +47,22 @@ class Remains:
     """A journal that was set aside. It is only read.
 
     Args:
-        path: where it is now.
+        path: where it is now; it may have been removed.
     """
 
     def __init__(self, path: Path) -> None:
-        # Somebody may have removed it.
-        self._db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro" if path.exists() else ":memory:", uri=True)
+        self._db = schema.open_for_reading(path) if path.exists() else sqlite3.connect(":memory:")
         self._db.text_factory = lenient_text
         self._position: Position | None = None
         with contextlib.suppress(*UNREADABLE):
             self._position = schema.find_position(self._db)
 
     def published(self) -> int | None:
-        """``seq`` of the last message that was noted as published; None where that can not be told any more."""
+        """``seq`` of the last message that was noted as published; None where that cannot be read."""
         return self._position.published if self._position else None
 
     def last(self) -> int | None:
-        """``seq`` of the last message, 0 where there is none; None where that can not be told."""
+        """``seq`` of the last message, 0 where there is none; None where that cannot be read."""
         if self._position:
             return self._position.last
         with contextlib.suppress(*UNREADABLE):
@@ -72,7 +71,7 @@ class Remains:
         return None
 
     def listeners(self) -> list[str] | None:
-        """IP addresses of the listeners that were connected last; None where they can not be told any more."""
+        """IP addresses of the listeners that were connected last; None where they cannot be read."""
         with contextlib.suppress(*UNREADABLE):
             found = [str(address) for (address,) in self._db.execute("SELECT address FROM listener")]
             if self._position and self._position.listeners == seal_listeners(found):
@@ -80,11 +79,11 @@ class Remains:
         return None
 
     def messages(self, after: int, last: int | None) -> Iterator[Record]:
-        """Read what can be read, from both ends: what cannot is mostly a page or two in between.
+        """Read all messages that can be read, from both ends: mostly a page or two in between cannot.
 
         Args:
             after: ``seq`` after which to begin.
-            last: ``seq`` of the last one; None where that can not be told.
+            last: ``seq`` of the last message; None where that is not known.
 
         Yields:
             Each message once, in no order.
@@ -103,3 +102,54 @@ class Remains:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+
+class Carried(NamedTuple):
+    """Messages and notes that a new journal has taken over.
+
+    Attributes:
+        published: ``seq`` of the last message that was published.
+        last: ``seq`` of the last message.
+        listeners: checksum of the listeners' addresses.
+        all_listeners: whether the addresses of all listeners could be read.
+        messages: number of messages; None where it is not known how many waited.
+    """
+
+    published: int
+    last: int
+    listeners: int
+    all_listeners: bool
+    messages: int | None
+
+
+def carry_over(db: sqlite3.Connection, remains: Remains, published: int | None, last: int) -> Carried:
+    """Take over messages that wait in a journal that was set aside. Within a transaction.
+
+    Messages that cannot be read are missing before the last one. Where it is not known how many waited, those that can
+    be read get a new ``seq``, above any that was used.
+
+    Args:
+        db: the new journal.
+        remains: the old one.
+        published: ``seq`` of its last message that was handed over; None to read that from it.
+        last: ``seq`` of its last message; 0 to read that from it.
+    """
+    after = remains.published() if published is None else published
+    end = last or remains.last()
+    found: Iterable[Record] = () if after is None else remains.messages(after, end)
+    known = after is not None and end is not None
+    if after is None or end is None:
+        after = end = time.time_ns() // 1000  # no relay has had a message for each microsecond
+        found = (_renumbered(record, seq) for seq, record in enumerate(found, after + 1))
+    addresses = remains.listeners()
+    listeners = seal_listeners(addresses or [])
+    carried = db.executemany("INSERT OR IGNORE INTO message VALUES (?, ?, ?, ?, ?, ?)", found).rowcount
+    end = max(after, end) if known else after + carried
+    position.begin(db, after, end, listeners)
+    db.executemany("INSERT INTO listener VALUES (?)", [(host,) for host in addresses or []])
+    return Carried(after, end, listeners, addresses is not None, carried if known else None)
+
+
+def _renumbered(record: Record, seq: int) -> Record:
+    crc = checksum(seq, record.time, record.msg_id, record.topic, record.body)
+    return record._replace(seq=seq, crc=crc)

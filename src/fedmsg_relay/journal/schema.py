@@ -1,9 +1,31 @@
-"""The journal's file: made, opened, converted from format 1, and told from what is none. Its format is described in
-:mod:`fedmsg_relay.journal.store`."""
+"""The journal's file: its format, and how it is made, opened, converted from format 1 and told from other files.
+
+Format (version 2): one SQLite database in WAL mode, ``journal.db``, which any ``sqlite3`` can open. Its pages have
+16 KiB, as long bodies then take a third less CPU time; the size of a page is not a part of the format.
+
+- ``message``: ``seq`` (1, 2, 3, ... without gaps, but see :mod:`fedmsg_relay.journal.store` for retention and
+  recovery), ``time`` (Unix microseconds when it was journaled), ``msg_id`` (of the envelope, or NULL), ``topic`` and
+  ``body`` (the two frames, byte for byte), ``crc`` (of the whole row, see :func:`.records.checksum`; a value below 2^32
+  is from format 1, and the CRC-32 of topic, then body, alone).
+- ``state``: one row: ``format``, ``published``, the last ``seq`` that was handed to outbound, and ``listeners``, the
+  checksum of the addresses in ``listener``. ``crc`` is the check of the row (:mod:`fedmsg_relay.journal.position`).
+- ``batch``: one row, written in each transaction that adds messages: ``published`` as it was then, ``last``, the last
+  ``seq``, and ``crc``.
+- ``listener``: the IP addresses of the listeners that were connected last, one row for each connection.
+- ``name``: ``seq``, ``msg_id`` and a digest of topic and body of each message of the dedup window that retention has
+  removed: a retry of such a message is known by it.
+- ``quarantine``: messages that were not well-formed or were refused: ``time``, ``reason``, ``source`` (IP address),
+  ``topic`` and ``body`` (cut at ``FRAME_BYTES``), ``size`` (before the cut). Its bounds:
+  :mod:`fedmsg_relay.journal.quarantine`.
+
+Format 1 had no ``batch`` and no ``name``, and in ``state`` only ``format`` and ``published``. It is read, and converted
+when it is opened for writing: the messages stay as they are.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from pathlib import Path
 from urllib.parse import quote
@@ -14,7 +36,7 @@ from fedmsg_relay.journal.position import UntrustedError
 from fedmsg_relay.journal.records import lenient_text
 
 LOCK_SECONDS = 1.0
-"""How long another program that locks the journal against writing may hold up the pipeline."""
+"""Maximum time that another program that locks the journal against writing may hold up the pipeline."""
 
 _PRAGMAS = """
 PRAGMA page_size = 16384;
@@ -48,7 +70,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     Raises:
         UntrustedError: it holds what was never written.
         ConfigError: a newer version wrote it.
-        sqlite3.Error: whatever SQLite has to say.
+        sqlite3.Error: it cannot be opened, or not written.
     """
     db = sqlite3.connect(path, isolation_level=None, timeout=LOCK_SECONDS)
     db.text_factory = lenient_text
@@ -60,16 +82,34 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         _refuse_newer(path, db)
         if _columns(db) == ["format", "published"]:
             _convert(db)
-        # Both ends are looked at, so that a file which is no journal any more is found now and not in the pipeline.
+        # Look at both ends, so that a file which is not a journal any more is found now and not in the pipeline.
         for end in ("ASC", "DESC"):
             db.execute(f"SELECT seq, time, crc FROM message ORDER BY seq {end} LIMIT 1").fetchone()  # noqa: S608
-        # SQLite opens what it may only read without a word, and would so keep it when the disk is writable again.
+        # SQLite opens a read-only file without an error, and would keep it so when the disk is writable again.
         db.execute("BEGIN")
         db.execute("UPDATE state SET format = format")
         db.execute("ROLLBACK")
     except BaseException:
         db.close()
         raise
+    return db
+
+
+def open_for_reading(path: Path) -> sqlite3.Connection:
+    """Open a journal without writing to it; a relay may write it meanwhile.
+
+    Args:
+        path: of ``journal.db``.
+
+    Raises:
+        sqlite3.Error: it cannot be opened.
+    """
+    # SQLite reads a WAL by a file that it makes beside it. Where this user cannot make one and there is no WAL, no
+    # relay is writing.
+    still = not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists()
+    mode = "mode=ro&immutable=1" if still else "mode=ro"
+    db = sqlite3.connect(f"file:{quote(os.fsencode(path))}?{mode}", uri=True)
+    db.text_factory = lenient_text
     return db
 
 
@@ -84,8 +124,7 @@ def refuse_newer(path: Path) -> None:
     """
     with contextlib.suppress(sqlite3.Error, OSError, UnicodeError):
         if path.exists():
-            with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as db:
-                db.text_factory = lenient_text
+            with contextlib.closing(open_for_reading(path)) as db:
                 _refuse_newer(path, db)
 
 
@@ -96,7 +135,7 @@ def refuse_newer_format(db: sqlite3.Connection) -> None:
         db: a journal.
 
     Raises:
-        UntrustedError: so it is.
+        UntrustedError: its format is newer than this version reads.
     """
     for (found,) in db.execute("SELECT format FROM state").fetchall():
         if isinstance(found, int) and found > position.FORMAT:
@@ -111,14 +150,14 @@ def _refuse_newer(path: Path, db: sqlite3.Connection) -> None:
 
 
 def find_position(db: sqlite3.Connection) -> position.Position:
-    """Find out where a journal of any known format is, without writing to it.
+    """Find the position of a journal of any known format, without writing to it.
 
     Args:
         db: a journal.
 
     Raises:
-        UntrustedError: it can not be told.
-        sqlite3.Error: it can not be read.
+        UntrustedError: its notes are damaged.
+        sqlite3.Error: it cannot be read.
     """
     if _columns(db) == ["format", "published"]:
         return _find_in_format_1(db)
@@ -126,7 +165,7 @@ def find_position(db: sqlite3.Connection) -> position.Position:
 
 
 def _columns(db: sqlite3.Connection) -> list[str]:
-    """Those of the table ``state``; none where it is not there."""
+    """Names of the columns of the table ``state``; none where there is no such table."""
     return [str(row[1]) for row in db.execute("PRAGMA table_info(state)")]
 
 
@@ -137,7 +176,7 @@ def _make(db: sqlite3.Connection) -> None:
 
 
 def _find_in_format_1(db: sqlite3.Connection) -> position.Position:
-    """There it was noted once, without a check; what can not be is not taken for true."""
+    """Find the position in its only note, which has no check: a value that is impossible is not trusted."""
     rows = db.execute("SELECT format, published FROM state").fetchall()
     oldest, newest = position.ends(db)
     if not rows and newest is None:

@@ -1,67 +1,49 @@
-"""The journal: what the relay accepted, in order, on disk before anybody hears of it.
+"""The journal: the messages that the relay accepted, in order, on disk before any listener gets them.
 
-Format (version 2): one SQLite database in WAL mode, ``journal.db``, which any ``sqlite3`` can open. Its pages have
-16 KiB, as long bodies then take a third less of CPU; the size of a page is no part of the format.
-
-- ``message``: ``seq`` (1, 2, 3, ... without gaps but for the front: what retention removed, and see Recovery),
-  ``time`` (Unix microseconds when it was journaled), ``msg_id`` (of the envelope, or NULL), ``topic`` and ``body`` (the
-  two frames, byte for byte), ``crc`` (of all of it, see :func:`.records.checksum`; below 2^32 it is from
-  format 1, and the CRC-32 of topic, then body, alone).
-- ``state``: one row: ``format``, ``published``, the last ``seq`` that was handed to outbound, and ``listeners``, the
-  checksum of the addresses in ``listener``. ``crc`` is the check of the row (:mod:`fedmsg_relay.journal.position`).
-- ``batch``: one row, written with each batch: ``published`` as it was then, ``last``, its last ``seq``, and ``crc``.
-- ``listener``: the IP addresses of the listeners that were connected last, one row for each connection.
-- ``name``: ``seq``, ``msg_id`` and a digest of topic and body of each message of the dedup window that retention has
-  removed: what a retry of it is known by.
-- ``quarantine``: what was not well-formed or was refused: ``time``, ``reason``, ``source`` (IP address), ``topic`` and
-  ``body`` (cut at ``FRAME_BYTES``), ``size`` (before the cut). Its bounds: :mod:`fedmsg_relay.journal.quarantine`.
-
-Format 1 had neither ``batch`` nor ``name``, and of ``state`` only ``format`` and ``published``. It is read, and
-converted when it is opened for writing: the messages stay as they are.
+Its file and format: :mod:`fedmsg_relay.journal.schema`.
 
 Invariants:
 
-1. A batch is one transaction, synced to disk (``synchronous=FULL``) before :meth:`Journal.append` returns.
+1. What one call of :meth:`Journal.append` adds is one transaction, synced to disk before the call returns.
 2. ``published`` never passes the last ``seq``, and never goes back.
-3. What is above ``published`` has not been handed to outbound, or only just: it goes out first at the next start. After
-   a crash the last batch may therefore be published twice; it is never lost.
-4. Retention removes only from the front, only what is published, and never the newest message: no ``seq`` is used
-   twice.
-5. Nothing is acted on without a check. ``published`` and the last ``seq`` are noted twice; where one of the notes is
-   not what was written the other one holds, and an error in the log says what follows.
+3. A message above ``published`` has not been handed to outbound, or only just: it goes out first at the next start.
+   After a crash the last messages may therefore be published twice; they are never lost.
+4. Retention removes only the oldest messages, only published ones, and never the newest one: no ``seq`` is used twice.
+5. Nothing is acted on without a check. ``published`` and the last ``seq`` are noted twice. Where one of the notes is
+   not what was written, the other one holds, and an error in the log says what follows.
 
-Recovery: a torn tail is cut by SQLite's WAL checksums: such a batch was never acknowledged. A database that can not be
-read is set aside as ``journal.db.corrupt-TIME`` and a new one begun, with an error in the log; the relay goes on, and
-so do the numbers; where the last one can not be told they begin above the Unix time in microseconds, so that none is
-used twice. This may show only later, in the middle of the work; then it is done at once. What waited in it and
-can still be read is carried over, with its ``seq``; what can not is missing in the new one, and counted as damaged.
-A flipped bit inside a message shows in its ``crc``: it is reported and that message is not published. Messages that
-are not in the order of their ``seq``, or beyond the last one, are no journal any more.
+Recovery:
+
+- A torn tail is cut by SQLite's WAL checksums: such messages were never acknowledged.
+- A database that cannot be read is set aside as ``journal.db.corrupt-TIME`` and a new one begun, with an error in the
+  log. The relay goes on, and so do the numbers. Where the last number is not known, they begin above the Unix time in
+  microseconds, so that none is used twice. If damage shows only later, in the middle of the work, this is done then.
+- Messages that waited in it and can still be read are carried over, with their ``seq``. The others are missing in the
+  new journal, and are counted as damaged.
+- A flipped bit inside a message shows in its ``crc``: it is reported and that message is not published.
+- A file whose messages are not in the order of their ``seq``, or beyond the last one, is not a journal any more.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from fedmsg_relay.errors import JournalCorruptError, JournalError, RelayError
-from fedmsg_relay.journal import broken, position, quarantine, retention, schema
+from fedmsg_relay.errors import JournalError
+from fedmsg_relay.journal import position, quarantine, retention, salvage, window
+from fedmsg_relay.journal.cursor import Cursor
+from fedmsg_relay.journal.database import Database
 from fedmsg_relay.journal.quarantine import Quarantine
-from fedmsg_relay.journal.records import Entry, Record, Rejected, checksum, digest, read_records
+from fedmsg_relay.journal.records import Entry, Record, Rejected, checksum, read_records
 from fedmsg_relay.journal.room import Room
-from fedmsg_relay.journal.salvage import Remains
-from fedmsg_relay.journal.window import Sighting, fingerprint
+from fedmsg_relay.journal.window import Sighting
 from fedmsg_relay.runtime import limits
 
-FINGERPRINT_BYTES = 4096
-"""Messages below are read at the start, so that retries of them are known even where the journal is then lost."""
-
 UNKNOWN = "?"
-"""Stands for listeners that were connected, where it can not be told which."""
+"""Stands for listeners whose addresses are not known."""
 
 
 class Journal:
@@ -70,55 +52,64 @@ class Journal:
     Args:
         path: of ``journal.db``; made when it is not there.
 
+    Attributes:
+        last: ``seq`` of the last message.
+        cursor: what of it is handed over and published.
+        faults: notes that could not be trusted when it was opened, and what follows from that.
+
     Raises:
-        JournalCorruptError: the file is no journal any more.
-        JournalError: it can not be opened: full or read-only disk, no permission.
+        JournalCorruptError: the file is not a journal any more.
+        JournalError: it cannot be opened: full or read-only disk, no permission.
         ConfigError: a newer version wrote it.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
         self.faults: list[str] = []
-        with self._faults():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = schema.open_for_writing(path)
-            try:
-                self._db.execute("PRAGMA synchronous = FULL")
+        self._database = Database(path)
+        self._db = self._database.connection
+        try:
+            with self._database.named_errors():
                 self._room = Room(path, self._db)
                 self._quarantine = Quarantine(self._db)
-                self._page_size = self._number("PRAGMA page_size")
                 self._find()
-            except BaseException:
-                self._db.close()
-                raise
+        except BaseException:
+            self._db.close()
+            raise
 
     def _find(self) -> None:
-        """Find out where it is, and write the notes of that anew where they are not what was written."""
+        """Find the position, and write its notes anew where they are not what was written."""
         found = position.find(self._db)
         position.refuse_beyond(self._db, found.last)
-        self.published, self.last = found.published, found.last
+        self.cursor, self.last = Cursor(found.published), found.last
         addresses = self._addresses()
         self._listeners = position.seal_listeners(addresses)
         self._all_listeners_known = self._listeners == found.listeners
         if not self._all_listeners_known:
             self.faults.append(
-                "the note of who listened is damaged: publishing waits as long as it may for all of them"
+                "the note of the listeners is damaged: publishing waits its maximum time for all of them"
             )
         self.faults += found.faults
         if self.faults:
-            with self._transaction():
+            with self._database.transaction():
                 position.begin(self._db, self.published, self.last, self._listeners)
 
+    @property
+    def published(self) -> int:
+        """``seq`` of the last message that is noted as published."""
+        return self.cursor.published
+
+    # Writing.
+
     def append(self, entries: Sequence[Entry], rejected: Sequence[Rejected] = (), size: int = 0) -> None:
-        """Journal one batch: on disk when this returns, or not at all.
+        """Journal messages: they are on disk when this returns, or none of them is.
 
         Args:
             entries: messages; they get the next ``seq`` in their order.
-            rejected: for the quarantine.
-            size: bytes of all of it.
+            rejected: messages for the quarantine.
+            size: bytes of all of them.
 
         Raises:
-            JournalError: it could not be written; nothing of it was.
+            JournalError: they could not be written; none of them was.
         """
         now = time.time_ns() // 1000
         seq = self.last
@@ -126,10 +117,10 @@ class Journal:
             (seq + i, now, msg_id, topic, body, checksum(seq + i, now, msg_id, topic, body))
             for i, (topic, body, msg_id) in enumerate(entries, start=1)
         ]
-        with self._faults():
+        with self._database.named_errors():
             self._room.require(size)
         try:
-            with self._transaction():
+            with self._database.transaction():
                 if rows:
                     self._db.executemany("INSERT INTO message VALUES (?, ?, ?, ?, ?, ?)", rows)
                     position.note_batch(self._db, self.published, seq + len(rows))
@@ -138,45 +129,31 @@ class Journal:
         except JournalError:
             self._room.write_back()
             if rejected:
-                with self._faults():
+                with self._database.named_errors():
                     self._quarantine.count()
             raise
         self.last += len(rows)
 
     def carry_over(self, aside: Path, published: int | None, last: int) -> int | None:
-        """Take over, into this journal that is new, what waits in one that was set aside.
+        """Take over, into this new journal, messages that wait in one that was set aside.
 
         Args:
-            aside: where that one is now.
-            published: its last message that was handed over; None to read that from it.
+            aside: path of the old one.
+            published: ``seq`` of its last message that was handed over; None to read that from it.
             last: ``seq`` of its last message; 0 to read that from it.
 
         Returns:
-            How many messages it took over; those that can not be read are missing before ``last``. None where it can
-            not be told how many waited: what can be read of them then gets a new ``seq``, above any that was used.
+            Number of messages that were taken over; None where it is not known how many waited.
 
         Raises:
             JournalError: they could not be written.
         """
-        with self._faults(), contextlib.closing(Remains(aside)) as remains:
-            after = remains.published() if published is None else published
-            end = last or remains.last()
-            found: Iterable[Record] = () if after is None else remains.messages(after, end)
-            told = after is not None and end is not None
-            if after is None or end is None:
-                after = end = time.time_ns() // 1000  # no relay has had a message for each microsecond
-                found = (_renumbered(record, seq) for seq, record in enumerate(found, after + 1))
-            addresses = remains.listeners()
-            self._all_listeners_known = addresses is not None
-            listeners = position.seal_listeners(addresses or [])
-            with self._transaction():
-                insert = "INSERT OR IGNORE INTO message VALUES (?, ?, ?, ?, ?, ?)"
-                carried = self._db.executemany(insert, found).rowcount
-                end = max(after, end) if told else after + carried
-                position.begin(self._db, after, end, listeners)
-                self._db.executemany("INSERT INTO listener VALUES (?)", [(host,) for host in addresses or []])
-            self.published, self.last, self._listeners = after, end, listeners
-            return carried if told else None
+        with self._database.named_errors(), contextlib.closing(salvage.Remains(aside)) as remains:
+            with self._database.transaction():
+                carried = salvage.carry_over(self._db, remains, published, last)
+            self.cursor, self.last, self._listeners = Cursor(carried.published), carried.last, carried.listeners
+            self._all_listeners_known = carried.all_listeners
+            return carried.messages
 
     def try_to_write(self, size: int) -> None:
         """Find out whether the journal can be written.
@@ -185,18 +162,18 @@ class Journal:
             size: bytes that there must be room for.
 
         Raises:
-            JournalError: it can not.
+            JournalError: it cannot be written.
         """
-        with self._faults():
+        with self._database.named_errors():
             self._room.write_back()
             self._room.require(size)
-        with self._transaction():
+        with self._database.transaction():
             position.note_published(self._db, self.published, self._listeners)
 
     def mark_published(self, seq: int) -> None:
         """Note that everything up to ``seq`` was handed to outbound.
 
-        This survives a kill at once but a power cut only with the next batch: then those few go out again.
+        This survives a kill at once, but a power cut only with the next messages: then those few go out again.
 
         Args:
             seq: of the last message handed over.
@@ -204,12 +181,12 @@ class Journal:
         Raises:
             JournalError: it could not be written.
         """
-        with self._without_sync(), self._faults():
+        with self._database.without_sync(), self._database.named_errors():
             position.note_published(self._db, seq, self._listeners)
-        self.published = seq
+        self.cursor.settle(seq)
 
     def remember_listeners(self, addresses: Sequence[str]) -> None:
-        """Note who is listening, for the next start to wait for.
+        """Note which listeners are connected, for the next start to wait for.
 
         Args:
             addresses: IP addresses, one for each connection.
@@ -218,21 +195,23 @@ class Journal:
             JournalError: it could not be written.
         """
         listeners = position.seal_listeners(addresses)
-        with self._without_sync(), self._transaction():
+        with self._database.without_sync(), self._database.transaction():
             self._db.execute("DELETE FROM listener")
             self._db.executemany("INSERT INTO listener VALUES (?)", [(address,) for address in addresses])
             position.note_published(self._db, self.published, listeners)
         self._listeners = listeners
 
+    # Reading.
+
     def listeners(self) -> list[str]:
         """Get the IP addresses of the listeners that were connected last, one for each connection.
 
-        Where they can not be trusted ``UNKNOWN``, which nobody has, is one of them.
+        Where they cannot be trusted, ``UNKNOWN``, which no listener has, is one of them.
 
         Raises:
-            JournalError: they can not be read.
+            JournalError: they cannot be read.
         """
-        with self._faults():
+        with self._database.named_errors():
             return self._addresses() + ([] if self._all_listeners_known else [UNKNOWN])
 
     def waiting(self, after: int, limit: int, max_bytes: int = limits.TURN_BYTES) -> list[Record]:
@@ -240,17 +219,17 @@ class Journal:
 
         Args:
             after: ``seq`` after which to begin.
-            limit: messages at most.
-            max_bytes: bytes of them at most; one of more comes alone.
+            limit: maximum number of messages.
+            max_bytes: maximum bytes of them; a larger message comes alone.
 
         Returns:
             The next messages.
 
         Raises:
             JournalCorruptError: they are not in their order.
-            JournalError: they can not be read.
+            JournalError: they cannot be read.
         """
-        with self._faults(reading=True):
+        with self._database.named_errors(reading=True):
             records: list[Record] = []
             size = 0
             for record in read_records(self._db, "WHERE seq > ? ORDER BY seq LIMIT ?", after, limit):
@@ -264,71 +243,59 @@ class Journal:
         return records
 
     def holds(self, seq: int, entry: Entry) -> bool:
-        """Tell whether a message is the one of that number, byte for byte.
+        """Tell whether a message in the dedup window is the same as another one, byte for byte.
 
         Args:
-            seq: of a message in the dedup window.
-            entry: a message.
+            seq: of the message in the dedup window.
+            entry: the other message.
 
         Raises:
-            JournalError: it can not be read.
+            JournalError: it cannot be read.
         """
-        # Bytes are only looked at where there are as many.
-        same = "length(topic) = ? AND length(body) = ? AND topic = ? AND body = ?"
-        frames = len(entry.topic), len(entry.body), entry.topic, entry.body
-        with self._faults(reading=True):
-            row = self._db.execute(f"SELECT {same} FROM message WHERE seq = ?", (*frames, seq)).fetchone()  # noqa: S608
-            if row is not None:
-                return bool(row[0])
-            row = self._db.execute("SELECT digest FROM name WHERE seq = ?", (seq,)).fetchone()
-            return row is not None and row[0] == digest(entry.topic, entry.body)
+        with self._database.named_errors(reading=True):
+            return window.is_same(self._db, seq, entry)
 
-    def recent(self, window: int) -> Iterator[tuple[str, Sighting]]:
+    def recent(self, messages: int) -> Iterator[tuple[str, Sighting]]:
         """Get the newest messages by their ``msg_id``, oldest first, to rebuild the dedup window.
 
         Args:
-            window: how many of the newest messages to look at; of those that retention has removed, too.
+            messages: number of messages to look at, those that retention has removed among them.
 
         Raises:
-            JournalError: they can not be read.
+            JournalError: they cannot be read.
         """
-        after = self.last - window
-        with self._faults(reading=True):
-            for msg_id, seq in self._db.execute("SELECT msg_id, seq FROM name WHERE seq > ? ORDER BY seq", (after,)):
-                yield msg_id, (seq, None)
-            small = f"length(topic) + length(body) < {FINGERPRINT_BYTES}"
-            query = (
-                f"SELECT msg_id, seq, topic, iif({small}, body, NULL) FROM message "  # noqa: S608 -- a number
-                "WHERE seq > ? AND msg_id IS NOT NULL ORDER BY seq"
-            )
-            for msg_id, seq, topic, body in self._db.execute(query, (after,)):
-                yield msg_id, (seq, None if body is None else fingerprint(topic, body))
+        with self._database.named_errors(reading=True):
+            yield from window.read_recent(self._db, self.last - messages)
+
+    def _addresses(self) -> list[str]:
+        return [str(address) for (address,) in self._db.execute("SELECT address FROM listener")]
+
+    # Retention.
 
     def size(self) -> int:
-        """Bytes of the database that hold something.
+        """Get the bytes of the database that hold something.
 
         Raises:
-            JournalError: it can not be read.
+            JournalError: it cannot be read.
         """
-        with self._faults():
-            pages = self._number("PRAGMA page_count") - self._number("PRAGMA freelist_count")
-        return pages * self._page_size
+        with self._database.named_errors():
+            return self._database.size()
 
     def crowded(self) -> bool:
         """Tell whether retention has to make room now, as it is the journal that fills its disk.
 
         Raises:
-            JournalError: it can not be told.
+            JournalError: it cannot be read.
         """
-        with self._faults():
+        with self._database.named_errors():
             return self._room.short and self._room.lacking(self.size()) > 0
 
     def trim(self, keep_seconds: float, keep_bytes: int) -> int:
         """Take one step of retention: remove some of the oldest published messages that are too old or too many.
 
         Args:
-            keep_seconds: age a message may reach.
-            keep_bytes: size the journal may reach, with a share for the quarantine.
+            keep_seconds: maximum age of a message.
+            keep_bytes: maximum size of the journal, with a share for the quarantine.
 
         Returns:
             0 when nothing is left to do; else how much was done.
@@ -336,15 +303,15 @@ class Journal:
         Raises:
             JournalError: it could not be written.
         """
-        with self._faults():
+        with self._database.named_errors():
             return self._trim(keep_seconds, keep_bytes)
 
     def _trim(self, keep_seconds: float, keep_bytes: int) -> int:
         if self._quarantine.surplus(keep_bytes):
-            with self._transaction():
+            with self._database.transaction():
                 return self._quarantine.trim()
         limit = min(self.published, self.last - 1)
-        oldest = self._number("SELECT coalesce(min(seq), 0) FROM message")
+        oldest = self._database.number("SELECT coalesce(min(seq), 0) FROM message")
         if oldest > self.last:
             position.refuse_beyond(self._db, self.last)
         if 0 < oldest <= limit:
@@ -352,58 +319,10 @@ class Journal:
             messages = used - self._quarantine.size
             surplus = max(messages - (keep_bytes - quarantine.share(keep_bytes)), self._room.lacking(used))
             if upto := retention.choose(self._db, limit, surplus, keep_seconds, self._room.short):
-                with self._transaction():
+                with self._database.transaction():
                     return retention.remove(self._db, upto, self.last)
         return retention.give_back(self._db)
 
     def close(self) -> None:
         """Close the database, with the WAL written back into it."""
-        self._db.close()
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """All of it or nothing."""
-        with self._faults():
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-
-    @contextlib.contextmanager
-    def _faults(self, reading: bool = False) -> Iterator[None]:
-        """Name the journal in what SQLite has to say, and tell what the disk does from what the file is."""
-        try:
-            yield
-        except RelayError:
-            raise
-        except (ValueError, TypeError, OverflowError) as error:
-            raise JournalCorruptError(f"journal {self.path}: holds what was never written: {error}") from error
-        except MemoryError as error:  # SQLite's too
-            raise JournalError(f"journal {self.path}: out of memory") from error
-        except (sqlite3.Error, OSError) as error:
-            for_good = broken.is_broken(error) or (reading and broken.is_too_big(error))
-            raise (JournalCorruptError if for_good else JournalError)(f"journal {self.path}: {error}") from error
-
-    @contextlib.contextmanager
-    def _without_sync(self) -> Iterator[None]:
-        """For what may be lost with the power, but not with the process."""
-        self._db.execute("PRAGMA synchronous = NORMAL")
-        try:
-            yield
-        finally:
-            self._db.execute("PRAGMA synchronous = FULL")
-
-    def _addresses(self) -> list[str]:
-        return [str(address) for (address,) in self._db.execute("SELECT address FROM listener")]
-
-    def _number(self, query: str) -> int:
-        return int(self._db.execute(query).fetchone()[0])
-
-
-def _renumbered(record: Record, seq: int) -> Record:
-    crc = checksum(seq, record.time, record.msg_id, record.topic, record.body)
-    return record._replace(seq=seq, crc=crc)
+        self._database.close()

@@ -1,26 +1,33 @@
-"""The dedup window: what a submitted message is known again by.
+"""The dedup window: the newest messages by their ``msg_id``, in memory and in the journal. It tells a duplicate.
 
-A name is not a message: whoever knows or guesses a ``msg_id`` could silence somebody else's message with it. So a
-duplicate is a message with the same ``msg_id`` and the same topic and body, byte for byte.
+A duplicate has the same ``msg_id`` and the same topic and body, byte for byte. The ``msg_id`` alone is not enough:
+anybody who knows or guesses one could silence somebody else's message with it.
 """
 
 from __future__ import annotations
 
+import sqlite3
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias
 
+from fedmsg_relay.journal.records import Entry, digest
+
 NAMESAKES = 4
-"""Messages that are remembered of one name: the newest. So nobody makes a look-up long."""
+"""Number of messages that are remembered of one ``msg_id``: the newest. So a look-up is never long."""
+
+FINGERPRINT_BYTES = 4096
+"""Smaller messages are read at the start, so that their retries are known even if the journal is then lost."""
 
 Sighting: TypeAlias = tuple[int, int | None]
-"""Where a message is: its ``seq``; and what stands for its bytes in memory, None where only the journal can tell."""
+"""Where a message is: its ``seq``, and its fingerprint; None where only the journal has its bytes."""
 
 
 def fingerprint(topic: bytes, body: bytes) -> int:
-    """Make what stands for a message in the memory of this process.
+    """Make a short number that stands for a message in the memory of this process.
 
-    Python's hash of bytes is a SipHash with a key of each process: nobody outside can look for two that are the same.
+    Python's hash of bytes is a SipHash with a key of this process, so that nobody can look for two messages that have
+    the same.
 
     Args:
         topic: first frame.
@@ -30,57 +37,96 @@ def fingerprint(topic: bytes, body: bytes) -> int:
 
 
 class Window:
-    """Knows the newest messages by their names.
+    """Knows the newest messages by their ``msg_id``.
 
     Args:
-        limit: how many names.
+        limit: maximum number of different ``msg_id``.
         found: messages that the journal has, by their ``msg_id``, oldest first.
     """
 
     def __init__(self, limit: int, found: Iterable[tuple[str, Sighting]] = ()) -> None:
         self._limit = limit
-        # Not a dict: to find the oldest key of one takes longer with every key that was removed before it.
+        # Not a dict: finding its oldest key takes longer with every key that was removed.
         self._known: OrderedDict[str, tuple[Sighting, ...]] = OrderedDict()
-        for name, sighting in found:
-            self._add(name, (sighting,))
+        for msg_id, sighting in found:
+            self._add(msg_id, (sighting,))
 
     def add(self, known: Mapping[str, tuple[Sighting, ...]]) -> None:
-        """Take in the messages of a batch; the oldest make room.
+        """Take in messages; the oldest make room.
 
         Args:
-            known: where they are, by their names.
+            known: where the messages are, by their ``msg_id``.
         """
-        for name, sightings in known.items():
-            self._add(name, sightings)
+        for msg_id, sightings in known.items():
+            self._add(msg_id, sightings)
         while len(self._known) > self._limit:
             self._known.popitem(last=False)
 
-    def find(self, name: str) -> tuple[Sighting, ...]:
-        """Get where messages of this name are.
+    def find(self, msg_id: str) -> tuple[Sighting, ...]:
+        """Get where the messages with a ``msg_id`` are.
 
         Args:
-            name: a ``msg_id``.
+            msg_id: the name of a message.
 
         Returns:
             The newest last.
         """
-        return self._known.get(name, ())
+        return self._known.get(msg_id, ())
 
     def keep_from(self, other: Window, upto: int) -> None:
-        """Take over what another one knows and this one does not.
+        """Take over messages that another window knows and this one does not.
 
         Args:
-            other: of a journal that was set aside.
-            upto: ``seq`` of the last message of it that retries shall still be known of.
+            other: the window of a journal that was set aside.
+            upto: ``seq`` of its last message to take over.
         """
         mine = self._known
         self._known = OrderedDict()
-        for name, sightings in other._known.items():
+        for msg_id, sightings in other._known.items():
             if kept := tuple(sighting for sighting in sightings if sighting[0] <= upto):
-                self._add(name, kept)
-        for name, sightings in mine.items():
-            self._add(name, sightings)
+                self._add(msg_id, kept)
+        for msg_id, sightings in mine.items():
+            self._add(msg_id, sightings)
 
-    def _add(self, name: str, sightings: tuple[Sighting, ...]) -> None:
-        before = self._known.pop(name, ())
-        self._known[name] = (before + sightings)[-NAMESAKES:] if before else sightings
+    def _add(self, msg_id: str, sightings: tuple[Sighting, ...]) -> None:
+        previous = self._known.pop(msg_id, ())
+        self._known[msg_id] = (previous + sightings)[-NAMESAKES:] if previous else sightings
+
+
+def read_recent(db: sqlite3.Connection, after: int) -> Iterator[tuple[str, Sighting]]:
+    """Read the messages of the window from a journal, oldest first, also those that retention has removed.
+
+    Args:
+        db: a journal.
+        after: ``seq`` after which the window begins.
+
+    Yields:
+        ``msg_id``, and where the message is.
+    """
+    for msg_id, seq in db.execute("SELECT msg_id, seq FROM name WHERE seq > ? ORDER BY seq", (after,)):
+        yield msg_id, (seq, None)
+    small = f"length(topic) + length(body) < {FINGERPRINT_BYTES}"
+    query = (
+        f"SELECT msg_id, seq, topic, iif({small}, body, NULL) FROM message "  # noqa: S608 -- a number
+        "WHERE seq > ? AND msg_id IS NOT NULL ORDER BY seq"
+    )
+    for msg_id, seq, topic, body in db.execute(query, (after,)):
+        yield msg_id, (seq, None if body is None else fingerprint(topic, body))
+
+
+def is_same(db: sqlite3.Connection, seq: int, entry: Entry) -> bool:
+    """Tell whether a message of the window is the same as another one, byte for byte.
+
+    Args:
+        db: a journal.
+        seq: of the message in the window; retention may have removed it.
+        entry: the other message.
+    """
+    # SQLite compares the bytes only where there are as many.
+    same = "length(topic) = ? AND length(body) = ? AND topic = ? AND body = ?"
+    frames = len(entry.topic), len(entry.body), entry.topic, entry.body
+    row = db.execute(f"SELECT {same} FROM message WHERE seq = ?", (*frames, seq)).fetchone()  # noqa: S608
+    if row is not None:
+        return bool(row[0])
+    row = db.execute("SELECT digest FROM name WHERE seq = ?", (seq,)).fetchone()
+    return row is not None and row[0] == digest(entry.topic, entry.body)

@@ -1,0 +1,88 @@
+"""The hold after a restart: publishing waits, within a bound, until the previous listeners are connected again.
+
+The journal notes which listeners are connected, so that the next start can wait for them.
+"""
+
+from __future__ import annotations
+
+import time
+
+from fedmsg_relay.journal.guard import JournalGuard
+from fedmsg_relay.network.outbound import Outbound
+from fedmsg_relay.runtime.log import log
+
+HOLD_SECONDS = 2.5
+"""Maximum time that a start waits for the previous listeners. Stock listeners reconnect within a second or two."""
+
+LOOK_SECONDS = 1.0
+"""Minimum time between two notes of the listeners."""
+
+
+class Hold:
+    """Holds publishing until the previous listeners are back, or :data:`HOLD_SECONDS` have passed.
+
+    Args:
+        outbound: where the listeners connect.
+        expected: IP addresses of the previous listeners, one for each connection.
+    """
+
+    def __init__(self, outbound: Outbound, expected: list[str]) -> None:
+        self._outbound = outbound
+        self._expected = expected
+        self._until = time.monotonic() + HOLD_SECONDS if expected else 0.0
+
+    @property
+    def over(self) -> bool:
+        """Whether publishing may go on. This looks at the listeners; :attr:`on` does not."""
+        if self._until and not self._outbound.returned(self._expected):
+            if time.monotonic() < self._until:
+                return False
+            log.warning("not all previous listeners are back (%s); publishing", ", ".join(self._expected))
+        self._until = 0.0
+        return True
+
+    @property
+    def on(self) -> bool:
+        """Whether publishing was held when :attr:`over` was last looked at."""
+        return bool(self._until)
+
+    def give_up(self) -> None:
+        """End the hold now."""
+        self._until = 0.0
+
+
+class ListenerNote:
+    """Notes in the journal which listeners are connected, for the hold of the next start.
+
+    Args:
+        guard: of the journal.
+        outbound: where the listeners are connected.
+        hold: of this start; while it is on, the previous listeners stay noted.
+    """
+
+    def __init__(self, guard: JournalGuard, outbound: Outbound, hold: Hold) -> None:
+        self._guard = guard
+        self._outbound = outbound
+        self._hold = hold
+        self._noted = guard.listeners
+        self._changes = -1
+        self._next_look = 0.0
+
+    def update(self) -> None:
+        """Note the listeners, if they have changed, at most every :data:`LOOK_SECONDS`."""
+        if time.monotonic() >= self._next_look:
+            self.write()
+
+    def write(self) -> None:
+        """Note the listeners, if they have changed."""
+        listeners = self._outbound.listeners
+        changes = listeners.accepted + listeners.closed + self._outbound.subscriptions
+        if changes == self._changes or self._hold.on:
+            return
+        hosts = sorted(self._outbound.hosts())
+        if hosts != self._noted:
+            self._next_look = time.monotonic() + LOOK_SECONDS
+            if not self._guard.remember_listeners(hosts):
+                return
+            self._noted = hosts
+        self._changes = changes

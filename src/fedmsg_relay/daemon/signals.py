@@ -1,0 +1,38 @@
+"""The signals of the relay: they wake its loop, which handles them between two turns of the pipeline."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Iterator
+from types import FrameType
+
+
+class Signals:
+    """Catches SIGTERM, SIGINT, SIGHUP and SIGUSR1 from now on.
+
+    Attributes:
+        waking: a socket that is readable when a signal has come.
+    """
+
+    def __init__(self) -> None:
+        self._caught: list[int] = []
+        self.waking, self._waker = socket.socketpair()
+        self.waking.setblocking(False)
+        self._waker.setblocking(False)
+        signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+            signal.signal(number, self._catch)
+
+    def _catch(self, number: int, _frame: FrameType | None) -> None:
+        self._caught.append(number)
+
+    def take(self) -> Iterator[signal.Signals]:
+        """Take the signals that have come; call this when ``waking`` is readable.
+
+        Yields:
+            The signals, in the order in which they came.
+        """
+        self.waking.recv(4096)
+        while self._caught:
+            yield signal.Signals(self._caught.pop(0))

@@ -1,0 +1,100 @@
+"""What one turn of the pipeline took in, and what it has to answer, as it goes through the stages."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from fedmsg_relay.daemon.accounting import Counts
+from fedmsg_relay.journal.records import Entry, Rejected
+from fedmsg_relay.journal.window import NAMESAKES, Sighting
+from fedmsg_relay.network.greeter import Peer
+
+
+class ReturnPath(NamedTuple):
+    """Where the reply to a request goes.
+
+    Attributes:
+        peer: the submitter whose connection the request came over.
+        route: frames that the reply begins with.
+    """
+
+    peer: Peer
+    route: list[bytes]
+
+
+class DueReceipt(NamedTuple):
+    """The receipt of a submitted batch, due once the turn is on disk.
+
+    Attributes:
+        to: where the receipt goes.
+        first: lowest ``seq`` that a message of the batch has.
+        last: highest ``seq`` that a message of the batch has.
+        messages: number of messages in the batch.
+        duplicates: number of them that the journal had already.
+    """
+
+    to: ReturnPath
+    first: int
+    last: int
+    messages: int
+    duplicates: int
+
+
+@dataclass
+class Turn:
+    """Messages from inbound and submit, in the order in which they were received.
+
+    Attributes:
+        base: ``seq`` of the last message in the journal before this turn.
+        entries: messages to be journaled.
+        known: where the entries will be, by their ``msg_id``: for the dedup window.
+        renamed: number of submitted messages that have the ``msg_id`` of another message.
+        from_inbound: number of entries that came at inbound; they are the first ones.
+        receipts: due once the turn is on disk.
+        answers: all other replies, and where they go.
+        rejected: messages for the quarantine.
+        dropped: number of messages quarantined or refused, by reason.
+        counts: for the accounting.
+        size: bytes of all messages.
+    """
+
+    base: int
+    entries: list[Entry] = field(default_factory=list)
+    known: dict[str, tuple[Sighting, ...]] = field(default_factory=dict)
+    from_inbound: int = 0
+    receipts: list[DueReceipt] = field(default_factory=list)
+    answers: list[tuple[ReturnPath, bytes]] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)
+    counts: Counts = field(default_factory=Counts)
+    size: int = 0
+    renamed: int = 0
+
+    def add(self, entry: Entry, fingerprint: int | None = None) -> int:
+        """Take in a message.
+
+        Args:
+            entry: the message.
+            fingerprint: of its bytes, where a retry of it is likely.
+
+        Returns:
+            The ``seq`` that the message will have.
+        """
+        self.entries.append(entry)
+        seq = self.base + len(self.entries)
+        name = entry.msg_id
+        if name is not None:
+            previous = self.known.get(name)
+            self.known[name] = (*previous[1 - NAMESAKES :], (seq, fingerprint)) if previous else ((seq, fingerprint),)
+        return seq
+
+    def holds(self, seq: int, entry: Entry) -> bool:
+        """Tell whether a message of this turn is the same as another one, byte for byte.
+
+        Args:
+            seq: of the message of this turn.
+            entry: the other message.
+        """
+        return self.entries[seq - self.base - 1] == entry

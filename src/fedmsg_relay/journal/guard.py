@@ -1,0 +1,289 @@
+"""The guard of the journal: keeps it open and writable, and the relay at work while it is not.
+
+A fault is noted when it shows. It is seen to at the beginning of the next turn of the pipeline
+(:meth:`JournalGuard.recover`), so that the journal does not change in the middle of a turn.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from fedmsg_relay.errors import JournalCorruptError, JournalError
+from fedmsg_relay.journal.cursor import Cursor
+from fedmsg_relay.journal.opener import Opener, Previous
+from fedmsg_relay.journal.records import Entry, Rejected
+from fedmsg_relay.journal.retention import DEDUP_WINDOW, Retention
+from fedmsg_relay.journal.store import Journal
+from fedmsg_relay.journal.upkeep import Upkeep
+from fedmsg_relay.journal.waiting import Waiting, read_waiting
+from fedmsg_relay.journal.window import Sighting, Window, fingerprint
+from fedmsg_relay.runtime import limits
+from fedmsg_relay.runtime.log import log
+
+RETRY_SECONDS = 1.0
+"""Time between two tries with a journal that could not be opened or written."""
+
+LOST = " messages of the journal are damaged, they are not published"
+
+
+class JournalGuard:
+    """Keeps the relay's journal open and writable.
+
+    Args:
+        path: of ``journal.db``.
+
+    Attributes:
+        journal: the journal; None while it cannot be opened.
+        fault: why the journal cannot be opened or written; empty while it can.
+        notices: what an operator must know about messages and notes that were lost.
+        window: the dedup window.
+        cursor: what of the journal is handed over and published.
+        listeners: IP addresses of the listeners before this start, one for each connection.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.journal: Journal | None = None
+        self.fault = ""
+        self.notices: list[str] = []
+        self.window = Window(DEDUP_WINDOW)
+        self.cursor = Cursor()
+        self.listeners: list[str] = []
+        self._path = path
+        self._opener = Opener(path)
+        self._upkeep = Upkeep(path)
+        self._carried = 0
+        self._last = 0
+        self._corrupt = False
+        self._failed_bytes = 0
+        self._lost = 0
+        self._next_try = self._next_mark = 0.0
+        self._open()
+
+    @property
+    def last(self) -> int:
+        """``seq`` of the last message in the journal."""
+        return self.journal.last if self.journal else self._last
+
+    @property
+    def waiting(self) -> int:
+        """Number of messages in the journal that were not handed over yet."""
+        return self.last - self.cursor.handed_over
+
+    @property
+    def bytes(self) -> int:
+        """Size of the journal when last looked."""
+        return self._upkeep.bytes
+
+    def take_carried(self) -> int:
+        """Get how many messages waited in journals that were opened since this was last asked for.
+
+        It is negative where a journal was set aside and fewer of its messages still wait.
+        """
+        carried, self._carried = self._carried, 0
+        return carried
+
+    # At work.
+
+    def append(
+        self,
+        entries: Sequence[Entry],
+        rejected: Sequence[Rejected],
+        size: int,
+        known: Mapping[str, tuple[Sighting, ...]],
+    ) -> bool:
+        """Put messages on disk: all of them or none.
+
+        Args:
+            entries: messages that were admitted.
+            rejected: messages for the quarantine.
+            size: bytes of all of them.
+            known: where the entries will be, by their ``msg_id``: for the dedup window.
+
+        Returns:
+            Whether all of them are on disk.
+        """
+        if self.journal is None:
+            return False
+        if entries or rejected:
+            try:
+                self.journal.append(entries, rejected, size)
+            except JournalError as error:
+                self._failed_bytes = size
+                self._failed(error)
+                return False
+            self._works_again()
+            self.window.add(known)
+        return True
+
+    def holds(self, seq: int, seen: int | None, entry: Entry) -> bool:
+        """Tell whether a message in the dedup window is the same as another one, byte for byte.
+
+        Args:
+            seq: of the message in the window.
+            seen: its fingerprint, where that is in memory.
+            entry: the other message.
+
+        Returns:
+            Whether it is the same; False where the journal cannot be read.
+        """
+        if seen is not None or self.journal is None:
+            return seen == fingerprint(entry.topic, entry.body)
+        try:
+            return self.journal.holds(seq, entry)
+        except JournalError as error:
+            self._failed(error)
+            return False
+
+    def next_waiting(self, limit: int, max_bytes: int = limits.TURN_BYTES) -> Waiting:
+        """Read the next messages that were not handed over yet.
+
+        Args:
+            limit: maximum number of messages.
+            max_bytes: maximum bytes of them; a larger message comes alone.
+
+        Returns:
+            The messages; none where the journal cannot be read.
+        """
+        none = Waiting([], self.cursor.handed_over, 0)
+        if self.journal is None or not self.waiting:
+            return none
+        try:
+            waiting = read_waiting(self.journal, limit, max_bytes)
+        except JournalError as error:
+            self._failed(error)
+            return none
+        if waiting.damaged:
+            self._lost += waiting.damaged
+            self._notice(LOST, f"{self._lost}{LOST}")
+        return waiting
+
+    def mark_published(self, seq: int) -> None:
+        """Note in the journal which messages are out for good. If this cannot be written, it is tried again later.
+
+        Args:
+            seq: of the last of these messages.
+        """
+        if self.journal is None or seq == self.journal.published or time.monotonic() < self._next_mark:
+            return
+        try:
+            self.journal.mark_published(seq)
+        except JournalError as error:
+            log.error("%s: published messages may go out again at the next start", error)
+            self._next_mark = time.monotonic() + RETRY_SECONDS
+            if isinstance(error, JournalCorruptError):
+                self._failed(error)
+
+    def trim(self, retention: Retention) -> bool:
+        """Take a step of retention, if one is due.
+
+        Args:
+            retention: how long messages are kept.
+
+        Returns:
+            Whether there is more to do.
+        """
+        if self.journal is None:
+            return False
+        try:
+            return self._upkeep.step(self.journal, retention)
+        except JournalError as error:
+            self._put_off(error)
+            return False
+
+    def remember_listeners(self, hosts: list[str]) -> bool:
+        """Note which listeners are connected, for the next start to wait for.
+
+        Args:
+            hosts: IP addresses, one for each connection.
+
+        Returns:
+            Whether it is noted.
+        """
+        if self.journal is None:
+            return False
+        try:
+            self.journal.remember_listeners(hosts)
+        except JournalError as error:
+            self._put_off(error)
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close the journal: all that was handed over is published."""
+        if self.journal is not None:
+            with suppress(JournalError):
+                self.journal.mark_published(self.cursor.handed_over)
+            self.journal.close()
+
+    # Opening.
+
+    def recover(self) -> None:
+        """See to a fault, if there is one: set an unreadable journal aside, try again to open or write another one."""
+        if self._corrupt and self.journal is not None:
+            log.error("%s; %d messages wait in it", self.fault, self.waiting)
+            self._last = self.journal.last
+            self.journal.close()
+            self.journal = None
+            self._open(corrupt=True)
+        elif self.fault and time.monotonic() >= self._next_try:
+            if self.journal is None:
+                self._open()
+            else:
+                self._try_to_write(self.journal)
+
+    def _open(self, corrupt: bool = False) -> None:
+        self._next_try = time.monotonic() + RETRY_SECONDS
+        try:
+            opened = self._opener.open(Previous(self.cursor, self._last, self.window), corrupt)
+        except JournalError as error:
+            self._failed(error)
+            return
+        journal = opened.journal
+        self._carried += journal.last - journal.published - self.waiting
+        self.journal, self.cursor = journal, journal.cursor
+        self.window, self.listeners = opened.window, opened.listeners
+        if opened.notice:
+            self.notices.append(opened.notice)
+        for fault in journal.faults:
+            log.error("journal %s: %s", self._path, fault)
+            self._notice(fault, f"journal: {fault}")
+        self._corrupt = False
+        self._works_again()
+        log.info("journal %s: last seq %d, %d waiting", self._path, journal.last, self.waiting)
+
+    def _try_to_write(self, journal: Journal) -> None:
+        self._next_try = time.monotonic() + RETRY_SECONDS
+        try:
+            journal.try_to_write(self._failed_bytes)
+        except JournalError as error:
+            self._failed(error)
+        else:
+            self._works_again()
+
+    # Faults.
+
+    def _failed(self, error: JournalError) -> None:
+        self._corrupt = isinstance(error, JournalCorruptError)
+        self._next_try = time.monotonic() + RETRY_SECONDS
+        if str(error) != self.fault:
+            log.error("journal cannot be written, inbound is forwarded unjournaled, submit is busy: %s", error)
+            self.fault = str(error)
+
+    def _works_again(self) -> None:
+        if self.fault:
+            log.warning("journal is written again, after: %s", self.fault)
+            self.fault = ""
+
+    def _put_off(self, error: JournalError) -> None:
+        """Try again later what is not urgent."""
+        self._upkeep.put_off()
+        log.error("%s", error)
+        if isinstance(error, JournalCorruptError):
+            self._failed(error)
+
+    def _notice(self, about: str, notice: str) -> None:
+        """Let an operator know; a later notice about the same replaces the previous one."""
+        self.notices = [*(other for other in self.notices if not other.endswith(about)), notice]
