@@ -6,11 +6,9 @@ counts the bytes that were written to that.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 import struct
-import termios
 import time
 from collections.abc import Sequence
 
@@ -45,7 +43,7 @@ class Written:
         # A copy, as libzmq may close its own at any time.
         self._tcp = socket.socket(fileno=os.dup(descriptor))
         try:
-            self._expected = self._count()
+            self._expected = tcp.bytes_written(self._tcp)
         except OSError:
             self._tcp.close()
             raise
@@ -68,7 +66,7 @@ class Written:
         self._expected += sum(len(frame) + (2 if len(frame) < 256 else 9) for frame in frames)
         pause = PAUSE_SECONDS
         while not self.ended and time.monotonic() < deadline:
-            if self._count() >= self._expected:
+            if tcp.bytes_written(self._tcp) >= self._expected:
                 return True
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
@@ -77,11 +75,3 @@ class Written:
     def close(self) -> None:
         """Let the connection go; it ends when libzmq does the same."""
         self._tcp.close()
-
-    def _count(self) -> int:
-        """Bytes written: those that were acknowledged, and those that still are to be."""
-        while True:
-            acknowledged = tcp.bytes_acked(self._tcp)
-            outstanding = int.from_bytes(fcntl.ioctl(self._tcp, termios.TIOCOUTQ, bytes(4)), "little")
-            if acknowledged == tcp.bytes_acked(self._tcp):  # or between the two looks some became the others
-                return acknowledged + outstanding

@@ -85,6 +85,22 @@ def bytes_acked(connection: socket.socket) -> int:
     return _count(_BYTES_ACKED, connection)
 
 
+def bytes_written(connection: socket.socket) -> int:
+    """Tell how many bytes this side has written since it was connected, acknowledged or not.
+
+    Args:
+        connection: TCP.
+
+    Raises:
+        OSError: it is closed, or is not TCP.
+    """
+    while True:
+        acked = bytes_acked(connection)
+        (outstanding,) = struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, b"\0" * 4))
+        if acked == bytes_acked(connection):  # or some were acknowledged between the two looks
+            return acked + int(outstanding)
+
+
 def bytes_received(fd: int) -> int:
     """Tell how many bytes a peer has sent since it connected.
 

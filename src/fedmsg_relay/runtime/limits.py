@@ -78,9 +78,6 @@ TURN_SUBSCRIPTIONS = 200
 ANSWER_BYTES = 64 * 1024
 """Bytes of what it answers."""
 
-CHAIN_RELAYS, IDENTITY_CHARACTERS = 100, 300
-"""Relays of a chain, and characters of what each one is known by."""
-
 LINK_FRAMES = 8
 """Frames of a message that is kept of it; it sends two or three."""
 
