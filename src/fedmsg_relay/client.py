@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fedmsg_relay import config as global_config
 from fedmsg_relay import spool
-from fedmsg_relay.connection import InboundConnection, Message
+from fedmsg_relay.connection import InboundConnection, Message, Sent
 from fedmsg_relay.errors import ConfigError, NoRelayError, NotWellFormedError, UsageError, say
 from fedmsg_relay.forks import setting_up
 
 if TYPE_CHECKING:
+    from fedmsg_relay.errors import RelayError
     from fedmsg_relay.submitter import SubmitConnection
 
 DEFAULT_TIMEOUT = 10.0
@@ -54,14 +55,6 @@ class Receipt(NamedTuple):
     address: str
     seq: int | None = None
     spooled: str = ""
-
-
-class _Taken(NamedTuple):
-    """Who took messages: a relay, which may have given a ``seq``, or for each that has one a file in the spool."""
-
-    address: str = ""
-    seq: int | None = None
-    files: Sequence[str] = ()
 
 
 class Publisher:
@@ -109,7 +102,10 @@ class Publisher:
         timeout: float | None = None,
     ) -> Receipt:
         """Send one message; see :func:`publish`."""
-        return self.publish_all(topic, [msg], modname, pre_fire_hook, timeout)[0]
+        receipts, fault = self.publish_all(topic, [msg], modname, pre_fire_hook, timeout)
+        if fault is not None:
+            raise fault
+        return receipts[0]
 
     def publish_all(
         self,
@@ -118,7 +114,7 @@ class Publisher:
         modname: str | None,
         pre_fire_hook: Callable[[Json], None] | None = None,
         timeout: float | None = None,
-    ) -> list[Receipt]:
+    ) -> tuple[list[Receipt], RelayError | None]:
         """Send messages of one topic together, with one round trip where the relay gives receipts.
 
         Args:
@@ -129,10 +125,11 @@ class Publisher:
             timeout: seconds for all of them.
 
         Returns:
-            A receipt for each.
+            The receipts of those that were taken, which are the first ones; and why the others were not, as the error
+            that :func:`publish` raises, or None if all were taken.
 
         Raises:
-            RelayError: as for :func:`publish`.
+            RelayError: as for :func:`publish`; none of them was taken.
         """
         wrapped = []
         for msg in msgs:
@@ -143,50 +140,47 @@ class Publisher:
                 pre_fire_hook(one)
             wrapped.append(one)
         messages = [encode(one) for one in wrapped]
-        taken = self._send_or_spool(messages, self._timeout if timeout is None else timeout)
+        sent, files = self._send_or_spool(messages, self._timeout if timeout is None else timeout)
+        taken = [(sent.address, sent.seq, "")] * sent.number + [("", None, file) for file in files]
         return [
-            Receipt(one.get("msg_id", ""), one["topic"], "" if file else taken.address, taken.seq, file)
-            for one, file in zip(wrapped, taken.files or [""] * len(wrapped), strict=True)
-        ]
+            Receipt(one.get("msg_id", ""), one["topic"], *how) for one, how in zip(wrapped, taken, strict=False)
+        ], sent.fault
 
     def close(self) -> None:
         """Hand over what is queued, bounded by the timeout; see :meth:`InboundConnection.close`."""
         self._connection.close(self._timeout)
 
-    def _send_or_spool(self, messages: Sequence[Message], timeout: float) -> _Taken:
-        """Give messages to a relay, or else to the spool."""
+    def _send_or_spool(self, messages: Sequence[Message], timeout: float) -> tuple[Sent, list[str]]:
+        """Give messages to a relay, and those that it does not take to the spool; return the files of these, too."""
         if not self._spool:
-            return self._send(messages, timeout)
+            return self._send(messages, timeout), []
         if self._others_wait():
             # What a script sends now must not overtake what it sent when no relay was there.
             self._may_have_moved = True
-            return _Taken(files=spool.add(self._spool, messages))
+            return Sent(0), spool.add(self._spool, messages)
+        sent = self._send(messages, min(timeout, SPOOL_AFTER))
+        if not isinstance(sent.fault, NoRelayError):
+            return sent, []
         try:
-            return self._send(messages, min(timeout, SPOOL_AFTER))
-        except NoRelayError as error:
-            try:
-                files = [""] * error.sent + spool.add(self._spool, messages[error.sent :])
-            except spool.SpoolError as fault:
-                neither = spool.SpoolError(f"{error}; {fault}")
-                neither.sent = error.sent
-                raise neither from error
-            return _Taken(self._connection.address, files=files)
+            return sent._replace(fault=None), spool.add(self._spool, messages[sent.number :])
+        except spool.SpoolError as fault:
+            return sent._replace(fault=spool.SpoolError(f"{sent.fault}; {fault}")), []
 
-    def _send(self, messages: Sequence[Message], timeout: float) -> _Taken:
+    def _send(self, messages: Sequence[Message], timeout: float) -> Sent:
         """Send over the connection, which all threads share; waiting for the others is part of the time."""
         timeout = min(LONGEST_TIMEOUT, timeout)
         deadline = time.monotonic() + timeout
         if not self._lock.acquire(timeout=max(0.0, timeout)):
-            raise NoRelayError(f"other threads of this script were sending for all of {timeout:.3g} s; not sent")
+            others = f"other threads of this script were sending for all of {timeout:.3g} s"
+            return Sent(0, fault=NoRelayError(f"{others}; not sent"))
         try:
             if self._may_have_moved:
                 self._may_have_moved = False  # before looking: another thread may spool meanwhile
                 self._look_again(deadline)
-            seq = self._connection.send(messages, deadline - time.monotonic())
-            return _Taken(self._connection.address, seq)
-        except NoRelayError:
-            self._may_have_moved = True
-            raise
+            sent = self._connection.send(messages, deadline - time.monotonic())
+            if isinstance(sent.fault, NoRelayError):
+                self._may_have_moved = True
+            return sent
         finally:
             self._lock.release()
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from fedmsg_relay.errors import ConfigError, NoRelayError
+from fedmsg_relay.errors import ConfigError, NoRelayError, RelayError
 from fedmsg_relay.forks import is_forked, setting_up
 from fedmsg_relay.names import Candidates
 
@@ -42,6 +42,22 @@ Message = tuple[bytes, bytes]
 """Topic and body."""
 
 
+class Sent(NamedTuple):
+    """What became of a list of messages.
+
+    Attributes:
+        number: how many of them a relay has taken, from the first one on.
+        address: of that relay; empty if none has taken any.
+        seq: the number that the last one of these has in the relay's journal; inbound does not tell it.
+        fault: why the relay has not taken the others; None if it has taken all.
+    """
+
+    number: int
+    address: str = ""
+    seq: int | None = None
+    fault: RelayError | None = None
+
+
 class InboundConnection:
     """A connection to the inbound of the first relay that answers.
 
@@ -65,7 +81,7 @@ class InboundConnection:
         self._last_sent = 0.0
         self.address = ""
 
-    def send(self, messages: Sequence[Message], timeout: float) -> int | None:
+    def send(self, messages: Sequence[Message], timeout: float) -> Sent:
         """Send messages to the relay, connecting first where that is needed.
 
         Args:
@@ -73,29 +89,29 @@ class InboundConnection:
             timeout: seconds for all of it.
 
         Returns:
-            None: inbound gives no receipt.
-
-        Raises:
-            NoRelayError: no relay answered, or it took nothing, within the timeout. The message was not sent; where it
-                may have been, it says so.
-            ConfigError: an address can not be connected to at all.
+            How many the connection took. The fault is a NoRelayError if no relay answered, or if it took nothing,
+            within the timeout: the message was not sent, or the error says that it may have been. It is a ConfigError
+            if an address cannot be connected to at all.
         """
         deadline = time.monotonic() + timeout
-        if self._socket is None or self._has_ended() or not self._still_subscribed(self._socket):
-            self._connect(deadline, timeout)
-        assert self._socket is not None  # noqa: S101 -- for the type checker: _connect raises otherwise
-        for sent, (topic, body) in enumerate(messages):
-            self._socket.sndtimeo = max(1, int((deadline - time.monotonic()) * 1000))
-            try:
-                self._socket.send_multipart([topic, body])
-            except zmq.Again:
-                error = NoRelayError(f"the relay at {self.address} took nothing for {timeout:.3g} s; not sent")
-                error.sent = sent
-                raise error from None
-        if self._forked:
-            self._hand_over(messages, deadline, timeout)
+        number = 0
+        try:
+            if self._socket is None or self._has_ended() or not self._still_subscribed(self._socket):
+                self._connect(deadline, timeout)
+            assert self._socket is not None  # noqa: S101 -- for the type checker: _connect raises otherwise
+            for number, message in enumerate(messages):  # noqa: B007 -- how many were sent before a fault
+                self._socket.sndtimeo = max(1, int((deadline - time.monotonic()) * 1000))
+                self._socket.send_multipart(message)
+            number = 0  # a fault is now one of all messages
+            if self._forked:
+                self._hand_over(messages, deadline, timeout)
+        except zmq.Again:
+            fault = NoRelayError(f"the relay at {self.address} took nothing for {timeout:.3g} s; not sent")
+            return Sent(number, self.address, fault=fault)
+        except RelayError as error:
+            return Sent(number, self.address, fault=error)
         self._last_sent = time.monotonic()
-        return None
+        return Sent(len(messages), self.address)
 
     def close(self, timeout: float) -> None:
         """Hand over what is still queued, and close.

@@ -23,14 +23,9 @@ _NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF,
 
 
 class RelayError(Exception):
-    """A foreseeable fault: a command says it in one line and ends with ``exit_code``.
-
-    Attributes:
-        sent: of several messages, how many a relay had taken before.
-    """
+    """A foreseeable fault: a command says it in one line and ends with ``exit_code``."""
 
     exit_code = EX_UNAVAILABLE
-    sent = 0
 
 
 class UsageError(RelayError, ValueError):

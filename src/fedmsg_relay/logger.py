@@ -61,22 +61,27 @@ def _run() -> int:
     topic, modname = config.get("topic", "log"), config.get("modname", "logger")
     json_input = bool(config.get("json_input", False))
     sent = spooled = 0
+    fault: errors.RelayError | None = None
     try:
         for msgs in _messages(message, json_input):
-            files = [receipt.spooled for receipt in publisher.publish_all(topic, msgs, modname) if receipt.spooled]
-            sent += len(msgs) - len(files)
+            receipts, fault = publisher.publish_all(topic, msgs, modname)
+            files = [receipt.spooled for receipt in receipts if receipt.spooled]
+            sent += len(receipts) - len(files)
             spooled += len(files)
+            if fault is not None:
+                break
     except errors.RelayError as error:
-        _close_after_fault(publisher)
-        if json_input or message is not None:
-            raise
-        sent += error.sent
-        line = sent + spooled + 1
-        where = f"stopped at line {line} of stdin, before it {sent} were sent and {spooled} spooled"
-        raise type(error)(f"{error}; {where}") from error
+        fault = error
     except BaseException:
         _close_after_fault(publisher)
         raise
+    if fault is not None:
+        _close_after_fault(publisher)
+        if json_input or message is not None:
+            raise fault
+        line = sent + spooled + 1
+        where = f"stopped at line {line} of stdin, before it {sent} were sent and {spooled} spooled"
+        raise type(fault)(f"{fault}; {where}") from fault
     publisher.close()
     if spooled:
         errors.say(f"fedmsg-logger: {spooled} spooled, to be delivered when a relay takes them")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import zmq
 
-from fedmsg_relay.connection import Kind, Message, first_ready
+from fedmsg_relay.connection import Kind, Message, Sent, first_ready
 from fedmsg_relay.errors import NoRelayError, NotWellFormedError, RefusedError, RelayError
 from fedmsg_relay.submit import CODES, Accepted, Busy, Refusal, Refused, Reply, batches, read_reply, write_request
 
@@ -39,33 +39,28 @@ class SubmitConnection:
         self._monitor: zmq.Socket[bytes]  # says when the connection of that socket ends
         self.address = ""
 
-    def send(self, messages: Sequence[Message], timeout: float) -> int:
+    def send(self, messages: Sequence[Message], timeout: float) -> Sent:
         """Submit messages, and wait until they are on the relay's disk.
 
-        A relay that is asked again, after an answer that did not come, knows by its msg_id what it has already.
+        A relay that is asked again, after a reply that did not come, knows by its msg_id what it already has.
 
         Args:
             messages: topic and body of each; any number.
             timeout: seconds for all of it.
 
         Returns:
-            The last ``seq`` that the relay gave them.
-
-        Raises:
-            NoRelayError: no relay gave a receipt in time. It may have the messages all the same.
-            NotWellFormedError: the relay refused them as such.
-            RefusedError: the relay refused them by policy.
+            How many have a receipt. The fault is a NoRelayError if no relay gave a receipt in time: it may have the
+            messages all the same. It is a NotWellFormedError or a RefusedError if the relay refused them.
         """
         deadline = time.monotonic() + timeout
-        seq = sent = 0
+        sent = Sent(0)
         for batch in batches(messages):
             try:
                 seq = self._submit(batch, deadline, timeout)
-            except RelayError as error:
-                error.sent = sent
-                raise
-            sent += len(batch)
-        return seq
+            except RelayError as fault:
+                return sent._replace(fault=fault)
+            sent = Sent(sent.number + len(batch), self.address, seq)
+        return sent
 
     def close(self, timeout: float) -> None:  # noqa: ARG002 -- as InboundConnection's; here nothing is left to wait for
         """Close; every receipt has come."""

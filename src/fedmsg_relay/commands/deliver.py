@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 
 from fedmsg_relay import client, spool
 from fedmsg_relay.commands.aside import SET_ASIDE, Aside
-from fedmsg_relay.connection import InboundConnection, Message
-from fedmsg_relay.errors import NoRelayError, NotWellFormedError, RefusedError, RelayError, say
+from fedmsg_relay.connection import InboundConnection, Message, Sent
+from fedmsg_relay.errors import ConfigError, NoRelayError, RelayError, say
 from fedmsg_relay.message import DEFAULT_MAX_MESSAGE_SIZE, fault
+from fedmsg_relay.submit import BATCH_BYTES
 
 LOT = 100
-LOT_BYTES = 1024 * 1024
-"""Files of one user, and bytes, that go together."""
+"""Files of one user that go together, unless they have more than ``BATCH_BYTES``."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 15.0
 """Seconds between two rounds while no relay answers: doubled each time."""
@@ -144,30 +144,28 @@ class _Run:
                 raise NoRelayError(f"there is not enough memory for {name}") from None
             else:
                 size += len(content)
-            if size > LOT_BYTES:
+            if size > BATCH_BYTES:
                 break
         self._hand_over(lot)
         return done
 
     def _hand_over(self, lot: dict[str, Message]) -> None:
-        """Hand over a lot; where it is refused, or not taken, what is left of it one by one, to find which it is."""
+        """Hand over a lot; if a relay does not take all of it, the rest one by one, to find the message at fault."""
         if not lot:
             return
-        try:
-            self._send(list(lot.values()))
-        except (NotWellFormedError, RefusedError, NoRelayError) as error:
-            rest = self._remove(lot, error.sent)
-            if isinstance(error, NobodyAnswersError):
-                raise
-            if len(lot) > 1:
-                for name, message in rest.items():
-                    self._hand_over({name: message})
-            elif isinstance(error, NoRelayError):
-                raise
-            else:
-                self._set_aside(next(iter(rest)), str(error))
+        sent = self._send(list(lot.values()))
+        rest = self._remove(lot, sent.number)
+        if sent.fault is None:
+            return
+        if isinstance(sent.fault, NobodyAnswersError | ConfigError):
+            raise sent.fault
+        if len(lot) > 1:
+            for name, message in rest.items():
+                self._hand_over({name: message})
+        elif isinstance(sent.fault, NoRelayError):
+            raise sent.fault
         else:
-            self._remove(lot, len(lot))
+            self._set_aside(next(iter(rest)), str(sent.fault))
 
     def _remove(self, lot: dict[str, Message], number: int) -> dict[str, Message]:
         """Remove the first of a lot, which a relay has taken; return the others."""
@@ -177,22 +175,28 @@ class _Run:
         self.delivered += number
         return dict(list(lot.items())[number:])
 
-    def _send(self, messages: list[Message]) -> None:
+    def _send(self, messages: list[Message]) -> Sent:
         """Hand messages to a relay, and leave nothing open of the try."""
         connection = client.connection(self._config)
+        sent: Sent | None = None
         try:
             left = self._deadline - time.monotonic()
-            connection.send(messages, max(1.0, min(client.DEFAULT_TIMEOUT, left)))
-        except BaseException as error:
-            with suppress(NoRelayError):
-                connection.close(SHORTEST_CLOSE)
-            if isinstance(error, NoRelayError) and not connection.address:
-                raise NobodyAnswersError(str(error)) from error
-            if isinstance(error, RelayError) and isinstance(connection, InboundConnection):
-                error.sent = 0  # it was for the connection, which is closed
-            raise
-        # Over inbound only now it is known that the connection has taken them.
-        connection.close(client.DEFAULT_TIMEOUT)
+            sent = connection.send(messages, max(1.0, min(client.DEFAULT_TIMEOUT, left)))
+        finally:
+            if sent is None or sent.fault is not None:
+                with suppress(NoRelayError):
+                    connection.close(SHORTEST_CLOSE)
+        if sent.fault is None:
+            try:
+                # Over inbound only now it is known that the relay has taken them.
+                connection.close(client.DEFAULT_TIMEOUT)
+            except NoRelayError as error:
+                return Sent(0, fault=error)
+            return sent
+        if isinstance(sent.fault, NoRelayError) and not connection.address:
+            sent = sent._replace(fault=NobodyAnswersError(str(sent.fault)))
+        # Over inbound they were only given to the connection, which is closed.
+        return sent._replace(number=0) if isinstance(connection, InboundConnection) else sent
 
     def _set_aside(self, name: str, why: str) -> None:
         try:

@@ -150,13 +150,15 @@ def _leg(config: Mapping[str, Any], inbound: str, ears: Mapping[str, zmq.Socket[
         for i in count(1):
             wrapped = client.envelope(config, i, TOPIC, {"probe": nonce}, MODNAME)
             sent = time.monotonic()
-            connection.send([client.encode(wrapped)], deadline - sent)
+            fault = connection.send([client.encode(wrapped)], deadline - sent).fault
+            if fault is not None:
+                raise fault
             _hear(ears, nonce.encode(), sent, min(deadline, sent + RETRY_SECONDS), heard)
             if heard or time.monotonic() >= deadline:
                 break
         connection.close(timeout)
-    except NoRelayError as fault:
-        error = str(fault)
+    except NoRelayError as nobody:
+        error = str(nobody)
     return Leg(inbound, heard, sorted(set(ears) - set(heard)), error)
 
 
