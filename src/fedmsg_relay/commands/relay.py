@@ -146,7 +146,7 @@ def _refuse_to_connect(addresses: list[str], origin: str) -> None:
 
 def _status(options: argparse.Namespace) -> int:
     """Ask the relay of this host how it is."""
-    from fedmsg_relay.daemon import status  # noqa: PLC0415
+    from fedmsg_relay.commands import status  # noqa: PLC0415
 
     try:
         answer = status.ask()
@@ -158,10 +158,12 @@ def _status(options: argparse.Namespace) -> int:
         code, line = status.judge(answer)
         below = status.details(answer)
     except (LookupError, TypeError, ValueError, AttributeError):
-        code, line, below = UNKNOWN, "UNKNOWN - what answers is no relay of this version: its status is another", []
-        answer = {}
+        code, below, shown = UNKNOWN, [], {}
+        line = "UNKNOWN - the relay that answers is of another version: its status has another form"
+    else:
+        shown = dict(answer)
     if options.json:
-        print(json.dumps({"ok": code == OK, "summary": line.partition(" | ")[0], **answer}))
+        print(json.dumps({"ok": code == OK, "summary": line.partition(" | ")[0], **shown}))
     else:
         print("\n".join([line, *below]))
     return code

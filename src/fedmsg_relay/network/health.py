@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from fedmsg_relay import tcp
 from fedmsg_relay.network.address import split
@@ -119,6 +119,15 @@ class _Door:
             log.error("%s", self.fault)
 
 
+class DoorStatus(TypedDict):
+    """An address that is bound: seconds since a look was last greeted there, None if none was, and what is wrong."""
+
+    endpoint: str
+    address: str
+    since_greeted: float | None
+    fault: str
+
+
 class Health:
     """Looks at each bound address again and again, in a thread of its own, until closed.
 
@@ -141,8 +150,8 @@ class Health:
         """Get what is wrong, a sentence for each address of which something is."""
         return [fault for door in self._doors if (fault := door.fault)]
 
-    def describe(self) -> list[dict[str, Any]]:
-        """Describe each address: seconds since a look was last greeted there, None if none was, and what is wrong."""
+    def describe(self) -> list[DoorStatus]:
+        """Describe each address."""
         now = time.monotonic()
         return [
             {

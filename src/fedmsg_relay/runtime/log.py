@@ -15,7 +15,7 @@ import time
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from fedmsg_relay.runtime import threads
 
@@ -91,7 +91,7 @@ class _Queue(logging.Handler):
 
     def __init__(self, place: _Place) -> None:
         super().__init__()
-        self.name = place.name
+        self.name = self.place = place.name
         self.fault = ""
         """Why lines wait or are lost, now."""
         self.lost = 0
@@ -188,11 +188,15 @@ def reopen() -> None:
     log.info("log reopened")
 
 
-def describe() -> dict[str, Any]:
-    """Describe the log: the file, or stderr where there is none.
+class LogStatus(TypedDict):
+    """Where the log goes, why lines wait or are lost now (empty if they do not), and lines lost since the start."""
 
-    Returns:
-        Where it is, why lines wait or are lost now, if they do, and how many were lost since the start.
-    """
+    place: str
+    fault: str
+    lost: int
+
+
+def describe() -> LogStatus:
+    """Describe the log: the file, or stderr if there is none."""
     queue = next(handler for handler in log.handlers if isinstance(handler, _Queue))
-    return {"place": queue.name, "fault": queue.fault, "lost": queue.lost}
+    return {"place": queue.place, "fault": queue.fault, "lost": queue.lost}
