@@ -14,12 +14,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from fedmsg_relay.commands.arguments import CRITICAL, OK, Parser, add_json
 from fedmsg_relay.errors import JournalError, RelayError, UsageError, printable, say
 from fedmsg_relay.journal import broken, position, schema
 from fedmsg_relay.journal.records import Record, Rejected, read_records
 from fedmsg_relay.runtime import paths
 
-OK, CRITICAL = 0, 2
 PAGE = 200
 """Messages read at once."""
 
@@ -27,16 +27,17 @@ FOLLOW_SECONDS = 0.2
 """How often ``tail --follow`` looks for more."""
 
 
-def add_commands(parser: argparse.ArgumentParser) -> None:
+def add_command(commands: Any) -> None:
     """Declare ``ls``, ``show``, ``tail``, ``export``, ``quarantine`` and ``check``.
 
     Args:
-        parser: of ``fedmsg-relay journal``.
+        commands: the subparsers of ``fedmsg-relay``.
     """
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=type(parser))
+    journal = commands.add_parser("journal", help="look into the journal: ls, show, tail, export, quarantine, check")
+    actions = journal.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
 
     def add(name: str, run: Callable[[sqlite3.Connection, argparse.Namespace], int], text: str) -> Any:
-        command = commands.add_parser(name, help=text, description=text)
+        command = actions.add_parser(name, help=text, description=text)
         command.set_defaults(command=lambda options: _with_journal(run, options))
         command.add_argument(
             "--journal", type=Path, metavar="FILE", help="another journal.db than this host's relay keeps"
@@ -45,33 +46,29 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
 
     listing = add("ls", _ls, "list messages: seq, time, topic, bytes, msg_id")
     _add_range(listing)
-    _add_json(listing)
+    add_json(listing)
     show = add("show", _show, "print one message's body, byte for byte; on a terminal with control characters escaped")
     show.add_argument("message", metavar="SEQ|MSG_ID", help="which")
-    _add_json(show)
+    add_json(show)
     tail = add("tail", _tail, "list the newest messages")
     tail.add_argument("-n", "--lines", type=sequence, default=10, metavar="N", help="how many (default: 10)")
     tail.add_argument("-f", "--follow", action="store_true", help="go on with what comes")
-    _add_json(tail)
+    add_json(tail)
     export = add("export", _export, "print messages as JSON lines: seq, time, msg_id, topic, body (its exact text)")
     _add_range(export)
     quarantine = add("quarantine", _quarantine, "list what was not well-formed or was refused: when, why, from where")
     quarantine.add_argument(
         "-n", "--lines", type=sequence, default=100, metavar="N", help="the newest N (default: 100)"
     )
-    _add_json(quarantine)
+    add_json(quarantine)
     check = add("check", _check, "check every page and every message's checksum (Nagios exit codes)")
-    _add_json(check)
+    add_json(check)
 
 
 def _add_range(command: argparse.ArgumentParser) -> None:
     command.add_argument("--after", type=sequence, default=0, metavar="SEQ", help="begin after this one")
     command.add_argument("--since", type=moment, metavar="TIME", help="begin at this time: ISO 8601, or Unix seconds")
     command.add_argument("--limit", type=int, default=-1, metavar="N", help="N messages at most")
-
-
-def _add_json(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--json", action="store_true", help="print JSON, for scripts")
 
 
 def moment(text: str) -> int:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from fedmsg_relay.errors import NoRelayError
+from fedmsg_relay import config as global_config
+from fedmsg_relay.commands.arguments import CRITICAL, OK, UNKNOWN, add_config, add_json, read_config
+from fedmsg_relay.errors import ConfigError, NoRelayError
 from fedmsg_relay.runtime import paths
 
 if TYPE_CHECKING:
@@ -15,6 +18,54 @@ if TYPE_CHECKING:
 
 STUCK_SECONDS = 15.0
 """A relay whose loop has not come round for this time is stuck: it turns every second even without messages."""
+
+
+def add_command(commands: Any) -> None:
+    """Declare the command.
+
+    Args:
+        commands: the subparsers of ``fedmsg-relay``.
+    """
+    status = commands.add_parser("status", help="how the relay of this host is (Nagios plugin)")
+    status.set_defaults(command=_status)
+    add_config(status)
+    add_json(status)
+
+
+def _status(options: argparse.Namespace) -> int:
+    try:
+        answer = ask()
+    except NoRelayError as error:
+        code, line = _judge_silence(options, error)
+        print(json.dumps({"ok": False, "summary": line.partition(" - ")[2]}) if options.json else line)
+        return code
+    try:
+        code, line = judge(answer)
+        below = details(answer)
+    except (LookupError, TypeError, ValueError, AttributeError):
+        code, below, shown = UNKNOWN, [], {}
+        line = "UNKNOWN - the relay that answers is of another version: its status has another form"
+    else:
+        shown = dict(answer)
+    if options.json:
+        print(json.dumps({"ok": code == OK, "summary": line.partition(" | ")[0], **shown}))
+    else:
+        print("\n".join([line, *below]))
+    return code
+
+
+def _judge_silence(options: argparse.Namespace, silence: NoRelayError) -> tuple[int, str]:
+    """Tell a relay that is down from a host that has none."""
+    from fedmsg_relay.commands import reach  # noqa: PLC0415 -- most often it is not needed
+
+    try:
+        named = global_config.addresses(read_config(options), "relay_inbound")
+        elsewhere = f"; the config names {' '.join(named)}"
+    except ConfigError as error:
+        named, elsewhere = [], f", and its config names none: {error}"
+    if paths.is_relay_host() or reach.is_here(named):
+        return CRITICAL, f"CRITICAL - {silence}"
+    return UNKNOWN, f"UNKNOWN - no relay runs on this host{elsewhere}"
 
 
 def ask(path: Path | None = None) -> Status:
