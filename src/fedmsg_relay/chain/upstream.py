@@ -18,7 +18,7 @@ from enum import StrEnum
 
 from fedmsg_relay.chain.mirror import Mirror
 from fedmsg_relay.chain.outgoing import Kind, Outgoing
-from fedmsg_relay.network import zmtp
+from fedmsg_relay.network import handshake
 from fedmsg_relay.runtime import limits
 from fedmsg_relay.runtime.drops import Allowance
 from fedmsg_relay.runtime.log import log
@@ -52,7 +52,7 @@ STEADY_SECONDS = 2.0
 ANSWERS_AT_ONCE = 100
 """Answers looked at in one turn. No more than two can be due; more end the link."""
 
-_SUBMIT = Kind(zmtp.DEALER, max_bytes=limits.ANSWER_BYTES, hold_bytes=limits.ANSWER_BYTES)
+_SUBMIT = Kind(handshake.DEALER, max_bytes=limits.ANSWER_BYTES, hold_bytes=limits.ANSWER_BYTES)
 
 Answer = Accepted | Refused | Busy
 """The answer to a batch."""

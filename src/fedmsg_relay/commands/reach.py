@@ -23,14 +23,15 @@ from fedmsg_relay.daemon import addresses
 from fedmsg_relay.errors import ConfigError
 from fedmsg_relay.network import zmtp
 from fedmsg_relay.network.address import split
+from fedmsg_relay.network.handshake import Handshake, Role
 
 RESOLVE_SECONDS = 2.0
 """How long a name server has to say whether an address is this host's."""
 
 _ROLES = {
-    "relay_inbound": zmtp.Role(b"PUB", 1, frozenset({b"SUB", b"XSUB"}), subscribes=False),
-    "relay_outbound": zmtp.Role(b"SUB", 2, frozenset({b"PUB", b"XPUB"}), subscribes=False),
-    "relay_submit": zmtp.Role(b"DEALER", 5, frozenset({b"ROUTER", b"REP"}), subscribes=False),
+    "relay_inbound": Role(b"PUB", 1, frozenset({b"SUB", b"XSUB"}), subscribes=False),
+    "relay_outbound": Role(b"SUB", 2, frozenset({b"PUB", b"XPUB"}), subscribes=False),
+    "relay_submit": Role(b"DEALER", 5, frozenset({b"ROUTER", b"REP"}), subscribes=False),
 }
 """What connects to each endpoint, and what it has to be."""
 
@@ -128,11 +129,11 @@ def _places(address: str) -> list[tuple[socket.AddressFamily, Any]]:
 def _shake_hands(connection: socket.socket, place: Any, endpoint: str, deadline: float) -> None:
     _until(connection, deadline)
     connection.connect(place)
-    handshake = zmtp.Handshake(_ROLES[endpoint])
+    greeting = Handshake(_ROLES[endpoint])
     greeted = False
-    while not handshake.version:
-        connection.sendall(handshake.output)
-        handshake.output.clear()
+    while not greeting.version:
+        connection.sendall(greeting.output)
+        greeting.output.clear()
         _until(connection, deadline)
         data = connection.recv(_READ_BYTES)
         if not data:
@@ -141,10 +142,10 @@ def _shake_hands(connection: socket.socket, place: Any, endpoint: str, deadline:
             raise _NoRelayError("what answers is no ZeroMQ")
         greeted = True
         try:
-            handshake.feed(data)
+            greeting.feed(data)
         except zmtp.ProtocolError as error:
             raise _NoRelayError(f"what answers is not {endpoint}: {error}") from error
-    connection.sendall(handshake.output)
+    connection.sendall(greeting.output)
 
 
 def _until(connection: socket.socket, deadline: float) -> None:

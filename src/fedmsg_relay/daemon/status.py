@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from fedmsg_relay.daemon.forwarding import ForwardingStage
     from fedmsg_relay.daemon.relay import Relay
     from fedmsg_relay.network.health import DoorStatus
-    from fedmsg_relay.network.peers import Peers
-    from fedmsg_relay.network.receiver import Receiver
 
 RETRY_SECONDS = 1.0
 """Time after which the relay tries again to let a reader in, when no file descriptor was left for it."""
@@ -163,10 +161,10 @@ def describe(relay: Relay) -> Status:
     pipeline, guard = relay.pipeline, relay.guard
     totals, dropped = pipeline.accounting.totals(), pipeline.accounting.dropped()
     journal = guard.journal
-    endpoints: dict[str, Receiver | Peers] = {
-        "inbound": relay.inbound,
-        "outbound": relay.outbound.listeners,
-        "submit": relay.submits,
+    connected = {
+        "inbound": relay.inbound.connected,
+        "outbound": relay.outbound.listeners.connected,
+        "submit": relay.submits.connected,
     }
     return {
         "relay": {
@@ -179,7 +177,7 @@ def describe(relay: Relay) -> Status:
         "dead_threads": threads.dead(),
         "log": logfile.describe(),
         "endpoints": relay.addresses,
-        "crowded": [name for name, peers in endpoints.items() if peers.crowded],
+        "crowded": [name for name, found in connected.items() if found.crowded],
         "addresses": [
             {
                 "endpoint": endpoint,
@@ -188,7 +186,7 @@ def describe(relay: Relay) -> Status:
                 "idle_seconds": used.idle_seconds,
             }
             for endpoint, addresses in relay.named.items()
-            for used in endpoints[endpoint].use.of(addresses)
+            for used in connected[endpoint].use.of(addresses)
         ],
         "settings": settings.reloaded(relay.pipeline.settings),
         "health": relay.health.describe() if relay.health else [],
@@ -228,17 +226,17 @@ def describe(relay: Relay) -> Status:
             for laggard in list(relay.outbound.laggards.values())
         ],
         "peers": {
-            "publishers": relay.inbound.addresses,
-            "submitters": relay.submits.addresses,
-            "listeners": relay.outbound.listeners.addresses,
-            "idle_seconds": round(min(group.idle_seconds for group in relay.peers), 3),
+            "publishers": connected["inbound"].addresses,
+            "submitters": connected["submit"].addresses,
+            "listeners": connected["outbound"].addresses,
+            "idle_seconds": round(min(group.idle_seconds for group in connected.values()), 3),
         },
         "connections": {
-            "accepted": sum(group.accepted for group in relay.peers),
-            "closed": sum(group.closed for group in relay.peers),
-            "handshake_failed": sum(group.handshake_failed for group in relay.peers),
-            "turned_away": sum(group.turned_away for group in relay.peers),
-            "cut": sum(group.cut for group in relay.peers),
+            "accepted": sum(group.accepted for group in connected.values()),
+            "closed": sum(group.closed for group in connected.values()),
+            "handshake_failed": sum(group.handshake_failed for group in connected.values()),
+            "turned_away": sum(group.turned_away for group in connected.values()),
+            "cut": sum(group.cut for group in connected.values()),
         },
     }
 

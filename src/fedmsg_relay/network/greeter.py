@@ -11,14 +11,16 @@ import select
 import socket
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 
 from fedmsg_relay import tcp
 from fedmsg_relay.network import listening, zmtp
+from fedmsg_relay.network.connected import Connected
+from fedmsg_relay.network.handshake import Role
 from fedmsg_relay.network.health import is_own
-from fedmsg_relay.network.use import UNKNOWN, Use, own_address
+from fedmsg_relay.network.peer import Peer
+from fedmsg_relay.network.use import UNKNOWN, own_address
 from fedmsg_relay.runtime import limits, threads
 from fedmsg_relay.runtime.log import log
 
@@ -34,50 +36,6 @@ TELL_SECONDS = 10.0
 _NOT_ZEROMQ = "it does not speak ZeroMQ, or left before it did"
 
 
-class Peer:
-    """One connection, from its acceptance on.
-
-    Attributes:
-        socket: the connection.
-        address: of the peer.
-        heard: ``time.monotonic`` when it last sent something.
-        version: of ZMTP; 0 while the handshake is under way.
-        splitter: cuts what it sends into messages.
-        rest: what it had sent behind its handshake, and nobody has read yet.
-        unsent: what it has not taken yet.
-        queued: whether it waits for its turn to be read.
-        gone: whether the connection is closed.
-    """
-
-    __slots__ = (
-        "address",
-        "gone",
-        "handshake",
-        "heard",
-        "queued",
-        "rest",
-        "socket",
-        "splitter",
-        "unsent",
-        "version",
-    )
-
-    def __init__(self, connection: socket.socket, address: str, role: zmtp.Role) -> None:
-        self.socket = connection
-        self.address = address
-        self.heard = time.monotonic()
-        self.version = 0
-        self.handshake = zmtp.Handshake(role)
-        self.splitter = zmtp.Splitter(0)
-        self.rest = b""
-        self.unsent = bytearray()
-        self.gone = self.queued = False
-
-    def fileno(self) -> int:
-        """The connection's file descriptor; -1 once it is closed."""
-        return self.socket.fileno()
-
-
 class Greeter:
     """Accepts connections and shakes hands until closed. Safe between threads.
 
@@ -87,29 +45,20 @@ class Greeter:
         admit: takes over a peer whose handshake is over; called by the greeter's thread.
 
     Attributes:
-        accepted: connections since the start.
-        closed: those that have ended.
-        handshake_failed: those that have ended before they spoke ZeroMQ.
-        turned_away: those that were closed at once, or to make room for others, as there were too many.
-        use: who is connected to which address of ours.
+        connected: who is connected.
     """
 
-    def __init__(self, name: str, role: zmtp.Role, admit: Callable[[Peer], None]) -> None:
-        self.accepted = self.closed = self.handshake_failed = self.turned_away = 0
-        self.use = Use()
+    def __init__(self, name: str, role: Role, admit: Callable[[Peer], None]) -> None:
+        self.connected = Connected()
         self._name = name
         self._role = role
         self._admit = admit
-        self._capacity = limits.connections()
-        self._host_capacity = max(1, int(self._capacity * limits.ADDRESS_SHARE))
+        self._host_capacity = max(1, int(self.connected.capacity * limits.ADDRESS_SHARE))
         self._lock = threading.RLock()  # for the peers and their counts
         self._peers: dict[int, Peer] = {}
         self._handshaking: dict[int, Peer] = {}
-        self._hosts: Counter[str] = Counter()
         self._doors: dict[int, tuple[socket.socket, str]] = {}
-        self._left = time.monotonic()
         self._next_told = 0.0
-        self._turned_away_at = -limits.CROWDED_SECONDS
         self._closing = False
         self._epoll = select.epoll()
         self._woken, self._waker = socket.socketpair()
@@ -131,21 +80,6 @@ class Greeter:
         """
         return self._peers.get(fd)
 
-    @property
-    def addresses(self) -> list[str]:
-        """Addresses of the peers connected now, such as ``10.5.126.12:41234``."""
-        return sorted(peer.address for peer in self.peers())
-
-    @property
-    def idle_seconds(self) -> float:
-        """Seconds since the last peer left; 0 while there is one, and since the start when none ever came."""
-        return 0.0 if self._peers else time.monotonic() - self._left
-
-    @property
-    def crowded(self) -> bool:
-        """Whether somebody was turned away a moment ago, as there were too many."""
-        return time.monotonic() - self._turned_away_at < limits.CROWDED_SECONDS
-
     def forget(self, peer: Peer) -> None:
         """Close a connection.
 
@@ -159,13 +93,7 @@ class Greeter:
             fd = peer.fileno()
             del self._peers[fd]
             self._handshaking.pop(fd, None)
-            self._left = time.monotonic()
-            self.use.went(fd)
-            host = tcp.host_of(peer.address)
-            self._hosts[host] -= 1
-            if not self._hosts[host]:
-                del self._hosts[host]
-            self.closed += 1
+            self.connected.went(fd)
             peer.socket.close()
         log.info("%s disconnected %s", self._name, peer.address)
 
@@ -190,7 +118,10 @@ class Greeter:
             tcp.require_hops(door, 255)
 
     def half_close(self, only_quiet: bool) -> None:
-        """Send end of file to all peers.
+        """Ask peers to close without losing what they have sent: they read end of file, close, and their queue waits.
+
+        What a peer had written is still read, up to its own end of file. But a libzmq that is disconnected in the
+        middle of a burst forgets the message of which it has written the topic and not yet the body.
 
         Args:
             only_quiet: leave alone those that are sending at this moment.
@@ -246,18 +177,16 @@ class Greeter:
             elif self._make_room(tcp.host_of(peer.address)):
                 self._take_in(peer)
             else:
-                self._note_turned_away()
+                self.connected.note_turned_away()
                 connection.close()
 
     def _take_in(self, peer: Peer) -> None:
         with self._lock:
             self._peers[peer.fileno()] = self._handshaking[peer.fileno()] = peer
-            self._hosts[tcp.host_of(peer.address)] += 1
             own = UNKNOWN
             with suppress(OSError):
                 own = own_address(peer.socket)
-            self.use.came(peer.fileno(), peer.address, own)
-            self.accepted += 1
+            self.connected.came(peer.fileno(), peer.address, own)
         log.info("%s connected %s", self._name, peer.address)
         self._epoll.register(peer.socket, select.EPOLLIN)
         self._write(peer)
@@ -265,27 +194,24 @@ class Greeter:
     def _make_room(self, host: str) -> bool:
         """See that one more peer from this host may come; where there are too many the most silent one has to go."""
         with self._lock:
-            if self._hosts[host] >= self._host_capacity:
+            if self.connected.from_host(host) >= self._host_capacity:
                 crowded = host
-            elif len(self._peers) >= self._capacity:
-                crowded = self._hosts.most_common(1)[0][0]
+            elif len(self._peers) >= self.connected.capacity:
+                crowded = self.connected.busiest_host
             else:
                 return True
             there = (peer for peer in self._peers.values() if tcp.host_of(peer.address) == crowded)
             silent = min(there, key=lambda peer: peer.heard)
             room = time.monotonic() - silent.heard >= limits.SILENT_SECONDS
             if room:
-                self._note_turned_away()
+                self.connected.note_turned_away()
                 silent.heard = time.monotonic()  # it goes now; the next one shall not be the same
                 with suppress(OSError):
                     silent.socket.shutdown(socket.SHUT_RDWR)
-        there_are = f"{len(self._peers)} of {self._capacity}, {self._hosts[crowded]} from {crowded}"
+        from_crowded = self.connected.from_host(crowded)
+        there_are = f"{len(self._peers)} of {self.connected.capacity}, {from_crowded} from {crowded}"
         self._tell(log.warning, f"too many {self._name}s ({there_are}): the most silent ones are closed for new ones")
         return room
-
-    def _note_turned_away(self) -> None:
-        self.turned_away += 1
-        self._turned_away_at = time.monotonic()
 
     def _tell(self, tell: Callable[[str], None], text: str) -> None:
         """Write a line of those that could be many."""
@@ -343,7 +269,7 @@ class Greeter:
     def _fail(self, peer: Peer, why: str) -> None:
         if peer.gone:
             return
-        self.handshake_failed += 1
+        self.connected.handshake_failed += 1
         log.warning("handshake failed %s: %s", peer.address, why)
         with suppress(OSError, KeyError):
             self._epoll.unregister(peer.socket)

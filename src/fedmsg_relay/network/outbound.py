@@ -19,7 +19,7 @@ import zmq
 import zmq.backend
 
 from fedmsg_relay import tcp
-from fedmsg_relay.network.peers import Peers, source
+from fedmsg_relay.network.listeners import Listeners, source
 from fedmsg_relay.runtime import limits
 from fedmsg_relay.runtime.log import log
 
@@ -94,7 +94,7 @@ class Outbound:
             zmq.XPUB_NODROP: 1,
         }.items():
             self.socket.setsockopt(option, value)
-        self.listeners = Peers(self.socket, "listener")
+        self.listeners = Listeners(self.socket)
         self.published = 0
         self.laggards: dict[int, Laggard] = {}
         self._patience = PATIENCE_SECONDS

@@ -15,9 +15,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from fedmsg_relay.network import zmtp
-from fedmsg_relay.network.greeter import Greeter, Peer
+from fedmsg_relay.network.connected import Connected
+from fedmsg_relay.network.greeter import Greeter
+from fedmsg_relay.network.handshake import Role
+from fedmsg_relay.network.peer import Peer
 from fedmsg_relay.network.unfinished import Unfinished
-from fedmsg_relay.network.use import Use
 from fedmsg_relay.runtime import limits
 from fedmsg_relay.runtime.log import log
 
@@ -39,67 +41,29 @@ class Receiver:
         name: of the endpoint's peers: ``publisher`` or ``submitter``.
         role: in ZMTP.
         streams: whether peers send one message after the other, without waiting for answers.
+
+    Attributes:
+        greeter: lets the peers in.
     """
 
-    def __init__(self, name: str, role: zmtp.Role, *, streams: bool) -> None:
+    def __init__(self, name: str, role: Role, *, streams: bool) -> None:
         self.role = name
-        self.cut = 0
-        """Peers that were cut as they cost too much."""
         self._epoll = select.epoll()
         self._ready: deque[Peer] = deque()
         self._streams = streams
         self._unfinished = Unfinished()
         self._held_back: dict[Peer, None] = {}
         self._replies: dict[Peer, bytearray] = {}
-        self._greeter = Greeter(name, role, self._admit)
-
-    # Safe from every thread.
+        self.greeter = Greeter(name, role, self._admit)
 
     @property
-    def addresses(self) -> list[str]:
-        """Addresses of the peers connected now, such as ``10.5.126.12:41234``."""
-        return self._greeter.addresses
-
-    @property
-    def accepted(self) -> int:
-        """Connections since the start."""
-        return self._greeter.accepted
-
-    @property
-    def closed(self) -> int:
-        """Connections that have ended."""
-        return self._greeter.closed
-
-    @property
-    def handshake_failed(self) -> int:
-        """Connections that have ended before they spoke ZeroMQ."""
-        return self._greeter.handshake_failed
-
-    @property
-    def turned_away(self) -> int:
-        """Connections closed at once, or to make room for others, as there were too many."""
-        return self._greeter.turned_away
-
-    @property
-    def crowded(self) -> bool:
-        """Whether somebody was turned away a moment ago, as there were too many."""
-        return self._greeter.crowded
-
-    @property
-    def idle_seconds(self) -> float:
-        """Seconds since the last peer left; 0 while there is one, and since the start when none ever came."""
-        return self._greeter.idle_seconds
-
-    @property
-    def use(self) -> Use:
-        """Who is connected to which address of ours."""
-        return self._greeter.use
+    def connected(self) -> Connected:
+        """Who is connected; any thread may ask."""
+        return self.greeter.connected
 
     def _admit(self, peer: Peer) -> None:
         """Take over a peer whose handshake is over: from now on the loop reads what it sends."""
         self._epoll.register(peer.socket, _READ | _ROOM if peer.rest else _READ)
-
-    # For the loop.
 
     def bind(self, address: str) -> None:
         """Let peers in at an address.
@@ -110,7 +74,7 @@ class Receiver:
         Raises:
             OSError: it cannot be bound.
         """
-        self._greeter.bind(address)
+        self.greeter.bind(address)
 
     def fileno(self) -> int:
         """A file descriptor that is readable when there is something to do, for poll(2)."""
@@ -197,21 +161,6 @@ class Receiver:
             self._send(peer, replies)
         self._replies.clear()
 
-    def keep_out_newcomers(self) -> None:
-        """Let nobody connect any more, without closing: the kernel drops each try, so there will be another."""
-        self._greeter.keep_out_newcomers()
-
-    def half_close(self, only_quiet: bool) -> None:
-        """Ask peers to close without losing what they have sent: they read end of file, close, and their queue waits.
-
-        What a peer had written is still read, up to its own end of file. But a libzmq that is disconnected in the
-        middle of a burst forgets the message of which it has written the topic and not yet the body.
-
-        Args:
-            only_quiet: leave alone those that are sending at this moment.
-        """
-        self._greeter.half_close(only_quiet)
-
     def abandon(self, seconds: float) -> int:
         """Count what peers have sent and is dropped unread; there is more where this takes too long.
 
@@ -233,17 +182,17 @@ class Receiver:
             linger: seconds that peers have to take what waits for them.
         """
         deadline = time.monotonic() + linger
-        while (waiting := [peer for peer in self._greeter.peers() if peer.unsent]) and time.monotonic() < deadline:
+        while (waiting := [peer for peer in self.greeter.peers() if peer.unsent]) and time.monotonic() < deadline:
             _wait([peer.fileno() for peer in waiting], select.POLLOUT, 0.05)
             for peer in waiting:
                 self._send(peer, b"")
-        self._greeter.close()
+        self.greeter.close()
         self._epoll.close()
 
     def _look(self) -> None:
         """Find out who has sent something; take up again what could not be written."""
         for fd, events in self._epoll.poll(0):
-            peer = self._greeter.peer(fd)
+            peer = self.greeter.peer(fd)
             if peer is None:
                 continue
             if events & _ROOM:
@@ -339,7 +288,7 @@ class Receiver:
         """End a connection that costs too much, and name it."""
         if peer.gone:
             return
-        self.cut += 1
+        self.greeter.connected.cut += 1
         log.warning("%s cut %s: %s", self.role, peer.address, why)
         self._gone(peer)
 
@@ -351,7 +300,7 @@ class Receiver:
         peer.unsent.clear()
         with suppress(OSError, ValueError):
             self._epoll.unregister(peer.socket)
-        self._greeter.forget(peer)
+        self.greeter.forget(peer)
 
 
 def _wait(descriptors: list[int], event: int, seconds: float) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 
-from fedmsg_relay.network.greeter import Peer
+from fedmsg_relay.network.peer import Peer
 from fedmsg_relay.runtime import limits
 
 

@@ -44,15 +44,28 @@ class Use:
         """
         self._connected[fd] = peer, own
 
-    def went(self, fd: int) -> None:
-        """Note that it is closed.
+    def went(self, fd: int) -> str:
+        """Note that a connection is closed.
 
         Args:
             fd: as it came.
+
+        Returns:
+            The other end's address, :data:`UNKNOWN` if the connection was not noted.
         """
-        _, own = self._connected.get(fd, (UNKNOWN, UNKNOWN))
+        peer, own = self._connected.get(fd, (UNKNOWN, UNKNOWN))
         self._left[own] = time.monotonic()  # first: in between nobody may take the address for long unused
         self._connected.pop(fd, None)
+        return peer
+
+    @property
+    def number(self) -> int:
+        """Number of connections now."""
+        return len(self._connected)
+
+    def peers(self) -> dict[int, str]:
+        """Get the other end's address of each connection, by its file descriptor."""
+        return {fd: peer for fd, (peer, _) in self._connected.copy().items()}
 
     def of(self, addresses: Sequence[str]) -> list[Used]:
         """Tell who uses which address.
