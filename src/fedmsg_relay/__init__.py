@@ -13,10 +13,10 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from fedmsg_relay import config as config
-    from fedmsg_relay.client import Receipt as Receipt
     from fedmsg_relay.client import destroy as destroy
     from fedmsg_relay.client import init as init
     from fedmsg_relay.client import publish as publish
+    from fedmsg_relay.publisher import Receipt as Receipt
 
 __all__ = ["Receipt", "__version__", "config", "destroy", "init", "publish"]
 

@@ -123,17 +123,27 @@ def read(filenames: Sequence[str] | None = None, stand_in: Mapping[str, str] | N
     """
     global last_reading  # noqa: PLW0603 -- scripts get a dict, as from stock
     here = _here()
-    config = _read(filenames, stand_in or {}, here)
+    config = merged(filenames, stand_in or {}, here)
     named = [os.path.join(here, path) for path in filenames or ()]
     last_reading = Reading(named, here, {key: listed(config.get(key)) for key in PLACES})
     return config
 
 
-def _read(filenames: Sequence[str] | None, stand_in: Mapping[str, str], here: str) -> Config:
-    merged: Config = {}
+def merged(filenames: Sequence[str] | None, stand_in: Mapping[str, str], here: str) -> Config:
+    """Read and merge the config files, like :func:`read`, without remembering it as the last reading.
+
+    Args:
+        filenames: as for :func:`read`.
+        stand_in: as for :func:`read`.
+        here: the directory to look in as the current one.
+
+    Raises:
+        ConfigError: as for :func:`load_config`.
+    """
+    found: Config = {}
     for path in files(filenames, stand_in, here):
-        _merge(merged, _execute(path, stand_in.get(path, path)))
-    config: Config = {**DEFAULTS, **merged}
+        _merge(found, _execute(path, stand_in.get(path, path)))
+    config: Config = {**DEFAULTS, **found}
     if filenames:
         config["config_filename"] = filenames[0]  # stock's name for it
     if not isinstance(config.get("endpoints"), dict):
@@ -142,32 +152,6 @@ def _read(filenames: Sequence[str] | None, stand_in: Mapping[str, str], here: st
     config.setdefault("topic_prefix_re", config["topic_prefix"].replace(".", r"\.") + r"\.[^\W\d_]+")
     config["endpoints"] = {name: listed(value) for name, value in config["endpoints"].items()}
     return config
-
-
-def read_again(config: Config, reading: Reading) -> tuple[Config, Reading]:
-    """Look again where the relay is: somebody may have moved it since the files were read.
-
-    Args:
-        config: a merged config, or what a script made of it.
-        reading: that the config comes from.
-
-    Returns:
-        The config, with today's addresses of the relay in place of those that came from the files; what the script
-        itself has chosen stays. And the reading that this comes from.
-
-    Raises:
-        ConfigError: as for :func:`load_config`.
-    """
-    if not reading.places:
-        return config, reading  # it comes from no files
-    fresh = _read(reading.filenames, {}, reading.here)
-    places = {key: listed(fresh.get(key)) for key in PLACES}
-    moved = {
-        key: fresh.get(key)
-        for key in PLACES
-        if listed(config.get(key)) == reading.places[key] and places[key] != reading.places[key]
-    }
-    return {**config, **moved}, reading._replace(places=places)
 
 
 def check(config: Mapping[str, Any], stand_in: Mapping[str, str] | None = None) -> None:

@@ -55,9 +55,9 @@ def _run() -> int:
     if print_config:
         print(json.dumps(config, indent=2, default=str))
         return errors.EX_OK
-    from fedmsg_relay import client  # noqa: PLC0415 -- ZeroMQ is not needed for --help and --print-config
+    from fedmsg_relay.publisher import DEFAULT_TIMEOUT, Publisher  # noqa: PLC0415 -- ZeroMQ is not needed for --help and --print-config
 
-    publisher = client.Publisher(config, client.DEFAULT_TIMEOUT if timeout is None else timeout)
+    publisher = Publisher(config, DEFAULT_TIMEOUT if timeout is None else timeout)
     topic, modname = config.get("topic", "log"), config.get("modname", "logger")
     json_input = bool(config.get("json_input", False))
     sent = spooled = 0

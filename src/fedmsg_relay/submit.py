@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from fedmsg_relay.message import Reason
 
@@ -48,7 +48,7 @@ class Refusal(StrEnum):
 CODES = tuple(str(code) for code in (*Refusal, *(r for r in Reason if r is not Reason.FRAME_COUNT)))
 """All codes that the refusal of a batch may have."""
 
-# Requests.
+# Requests. All classes here are plain ones: each NamedTuple would cost a cold script a tenth of a millisecond.
 
 
 def write_request(messages: Iterable[Message], *, passed_on: bool = False) -> list[bytes]:
@@ -95,44 +95,47 @@ def batches(
         yield batch
 
 
-class Request(NamedTuple):
+class Request:
     """A batch that somebody submitted.
 
-    Attributes:
+    Args:
         route: the frames that the reply begins with.
         messages: topic and body of each.
         passed: whether a chained relay passes them on.
     """
 
-    route: list[bytes]
-    messages: list[Message]
-    passed: bool
+    def __init__(self, route: list[bytes], messages: list[Message], passed: bool) -> None:
+        self.route = route
+        self.messages = messages
+        self.passed = passed
 
 
-class Inquiry(NamedTuple):
+class Inquiry:
     """A chained relay asks who answers here.
 
-    Attributes:
+    Args:
         route: the frames that the reply begins with.
         subscription: to look for among those of the listeners.
     """
 
-    route: list[bytes]
-    subscription: bytes
+    def __init__(self, route: list[bytes], subscription: bytes) -> None:
+        self.route = route
+        self.subscription = subscription
 
 
-class Malformed(NamedTuple):
+class Malformed:
     """Frames that are not a request.
 
-    Attributes:
+    Args:
         route: the frames that the reply begins with.
         code: why.
         detail: the same for a person.
     """
 
-    route: list[bytes]
-    code: Refusal | Reason
-    detail: str
+    def __init__(self, route: list[bytes], code: Refusal | Reason, detail: str) -> None:
+        self.route = route
+        self.code = code
+        self.detail = detail
 
 
 def read_request(frames: list[bytes]) -> Request | Inquiry | Malformed:
@@ -171,7 +174,7 @@ def read_oversize(request: Oversize) -> Malformed:
     return Malformed(route, Refusal.BATCH_TOO_LARGE, detail)
 
 
-# Replies. A NamedTuple of each would cost a cold script a tenth of a millisecond.
+# Replies.
 
 
 class Accepted:

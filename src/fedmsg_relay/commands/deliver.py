@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
-from fedmsg_relay import client, spool
+from fedmsg_relay import publisher, spool
 from fedmsg_relay.commands.aside import SET_ASIDE, Aside
 from fedmsg_relay.connection import InboundConnection, Message, Sent
+from fedmsg_relay.envelope import encode, envelope
 from fedmsg_relay.errors import ConfigError, NoRelayError, RelayError, say
 from fedmsg_relay.message import DEFAULT_MAX_MESSAGE_SIZE, fault
 from fedmsg_relay.submit import BATCH_BYTES
@@ -60,7 +61,7 @@ def deliver(config: Mapping[str, Any], path: str, patience: float) -> Delivered:
         NoRelayError: no relay answered in that time; what is left stays, in order.
         RelayError: the spool can not be read, or somebody else is delivering it.
     """
-    client.refuse_to_sign(config)
+    publisher.refuse_to_sign(config)
     run = _Run(config, path, time.monotonic() + patience)
     with _alone(path):
         run.aside.tidy()
@@ -177,11 +178,11 @@ class _Run:
 
     def _send(self, messages: list[Message]) -> Sent:
         """Hand messages to a relay, and leave nothing open of the try."""
-        connection = client.connection(self._config)
+        connection = publisher.connection(self._config)
         sent: Sent | None = None
         try:
             left = self._deadline - time.monotonic()
-            sent = connection.send(messages, max(1.0, min(client.DEFAULT_TIMEOUT, left)))
+            sent = connection.send(messages, max(1.0, min(publisher.DEFAULT_TIMEOUT, left)))
         finally:
             if sent is None or sent.fault is not None:
                 with suppress(NoRelayError):
@@ -189,7 +190,7 @@ class _Run:
         if sent.fault is None:
             try:
                 # Over inbound only now it is known that the relay has taken them.
-                connection.close(client.DEFAULT_TIMEOUT)
+                connection.close(publisher.DEFAULT_TIMEOUT)
             except NoRelayError as error:
                 return Sent(0, fault=error)
             return sent
@@ -244,9 +245,9 @@ def _message(config: Mapping[str, Any], content: bytes) -> tuple[bytes, bytes]:
     modname, name, timestamp, msg_id, username = (field.decode() for field in fields[:5])
     if reason := fault(b"", fields[5]):
         raise ValueError(f"msg: {reason}")
-    wrapped = client.envelope(config, 1, name, None, modname)
+    wrapped = envelope(config, 1, name, None, modname)
     wrapped.update(timestamp=int(timestamp), msg_id=msg_id, username=username)
-    topic, body = client.encode(wrapped)
+    topic, body = encode(wrapped)
     # As it is: to make objects of it may take 60 times its size.
     body = body.replace(b'"msg":null', b'"msg":' + fields[5].strip(), 1)
     if reason := fault(topic, body):

@@ -18,12 +18,13 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fedmsg_relay import client, tcp
+from fedmsg_relay import tcp
 from fedmsg_relay.daemon import addresses
 from fedmsg_relay.errors import ConfigError
 from fedmsg_relay.network import zmtp
 from fedmsg_relay.network.address import split
 from fedmsg_relay.network.handshake import Handshake, Role
+from fedmsg_relay.publisher import LONGEST_TIMEOUT
 
 RESOLVE_SECONDS = 2.0
 """How long a name server has to say whether an address is this host's."""
@@ -70,7 +71,7 @@ def check(endpoints: Mapping[str, Sequence[str]], timeout: float) -> list[Reache
         What became of each, in the order given.
     """
     wanted = [(endpoint, address) for endpoint, addresses in endpoints.items() for address in addresses]
-    timeout = min(client.LONGEST_TIMEOUT, timeout)
+    timeout = min(LONGEST_TIMEOUT, timeout)
     deadline = time.monotonic() + timeout
     answers: queue.SimpleQueue[tuple[int, Reached]] = queue.SimpleQueue()
     for i, (endpoint, address) in enumerate(wanted):

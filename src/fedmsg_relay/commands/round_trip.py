@@ -11,10 +11,11 @@ from typing import Any
 
 import zmq
 
-from fedmsg_relay import client
 from fedmsg_relay.connection import InboundConnection
+from fedmsg_relay.envelope import encode, envelope
 from fedmsg_relay.errors import ConfigError, NoRelayError
 from fedmsg_relay.names import Lookup
+from fedmsg_relay.publisher import LONGEST_TIMEOUT
 
 RETRY_SECONDS = 0.25
 """After how long without an answer the probe is sent again: a subscription may have been on its way still."""
@@ -95,7 +96,7 @@ def probe(config: Mapping[str, Any], inbound: Sequence[str], outbound: Sequence[
     Raises:
         ConfigError: an address can not be connected to at all.
     """
-    timeout = min(client.LONGEST_TIMEOUT, timeout)
+    timeout = min(LONGEST_TIMEOUT, timeout)
     started = time.monotonic()
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     ears: dict[str, zmq.Socket[bytes]] = {}
@@ -117,7 +118,7 @@ def probe(config: Mapping[str, Any], inbound: Sequence[str], outbound: Sequence[
 
 
 def _topic(config: Mapping[str, Any]) -> str:
-    return str(client.envelope(config, 0, TOPIC, {}, MODNAME)["topic"])
+    return str(envelope(config, 0, TOPIC, {}, MODNAME)["topic"])
 
 
 def _listen(context: zmq.Context[zmq.Socket[bytes]], addresses: Sequence[str], topic: str) -> zmq.Socket[bytes]:
@@ -148,9 +149,9 @@ def _leg(config: Mapping[str, Any], inbound: str, ears: Mapping[str, zmq.Socket[
     error = ""
     try:
         for i in count(1):
-            wrapped = client.envelope(config, i, TOPIC, {"probe": nonce}, MODNAME)
+            wrapped = envelope(config, i, TOPIC, {"probe": nonce}, MODNAME)
             sent = time.monotonic()
-            fault = connection.send([client.encode(wrapped)], deadline - sent).fault
+            fault = connection.send([encode(wrapped)], deadline - sent).fault
             if fault is not None:
                 raise fault
             _hear(ears, nonce.encode(), sent, min(deadline, sent + RETRY_SECONDS), heard)
