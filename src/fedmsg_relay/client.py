@@ -30,7 +30,7 @@ def init(**config: Any) -> None:
 
     Raises:
         UsageError: it is set up already.
-        ConfigError: the config can not be used.
+        ConfigError: the config cannot be used.
     """
     global _publisher  # noqa: PLW0603 -- stock's contract: one a process
     with setting_up:
@@ -70,8 +70,8 @@ def publish(
         NoRelayError: no relay took it in time and there is no spool; it was not sent (over submit: it was not
             acknowledged).
         RefusedError: a relay's policy refuses it.
-        NotWellFormedError: it can not be sent as JSON that every listener takes.
-        ConfigError: the global config can not be used, or names no relay.
+        NotWellFormedError: it cannot be sent as JSON that every listener takes.
+        ConfigError: the global config cannot be used, or names no relay.
     """
     with setting_up:
         if _publisher is None or _publisher.inherited:

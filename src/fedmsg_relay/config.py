@@ -99,8 +99,8 @@ def load_config(
         The config. ``endpoints`` is a dict of lists.
 
     Raises:
-        ConfigError: a file can not be executed or leaves no ``config``, or the merged config has no ``endpoints`` or
-            a value that can not be used.
+        ConfigError: a file cannot be executed or leaves no ``config``, or the merged config has no ``endpoints`` or
+            a value that cannot be used.
     """
     global _cache  # noqa: PLW0603 -- stock's contract: one config a process
     if invalidate_cache or not _cache:

@@ -166,7 +166,7 @@ class InboundConnection:
             self._close(self._socket)
             self._socket = None
             why = f"the relay at {self.address} did not take everything within {timeout:.3g} s"
-            raise NoRelayError(f"{why}; it may have it all the same")
+            raise NoRelayError(f"{why}; it may have the message all the same")
 
     def _has_ended(self) -> bool:
         return self._written is not None and self._written.ended
@@ -248,7 +248,7 @@ def first_ready(
         The address and its socket; no socket if none answered.
 
     Raises:
-        ConfigError: an address can not be connected to at all.
+        ConfigError: an address cannot be connected to at all.
     """
     candidates = Candidates(addresses)
     candidates.wait_for_first(min(HEAD_START, deadline - time.monotonic()))
@@ -284,5 +284,5 @@ def _open(context: zmq.Context[zmq.Socket[bytes]], kind: Kind, address: str, whe
         opened.connect(address)
     except zmq.ZMQError as error:
         close(opened, kind.monitored)
-        raise ConfigError(f"{where}: can not connect to {address!r}: {error.strerror}") from None
+        raise ConfigError(f"{where}: cannot connect to {address!r}: {error.strerror}") from None
     return opened

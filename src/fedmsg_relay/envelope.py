@@ -53,7 +53,7 @@ def encode(wrapped: Json) -> tuple[bytes, bytes]:
         Topic and body.
 
     Raises:
-        NotWellFormedError: it can not be encoded, or a relay would drop it.
+        NotWellFormedError: it cannot be encoded, or a relay would drop it.
     """
     with setting_up:
         from fedmsg_relay.message import fault  # noqa: PLC0415 -- after the connection has begun
@@ -63,7 +63,7 @@ def encode(wrapped: Json) -> tuple[bytes, bytes]:
         topic = str(wrapped["topic"]).encode()
     except (KeyError, TypeError, ValueError, RecursionError) as error:  # a hook may have taken the topic away
         raise NotWellFormedError(f"not well-formed, not sent: {error}") from error
-    if b"\n" in topic:  # whether or not a relay would take it: a file in the spool can not hold it
+    if b"\n" in topic:  # whether or not a relay would take it: a file in the spool cannot hold it
         raise NotWellFormedError("not well-formed, not sent: the topic has a newline")
     if reason := fault(topic, body):
         raise NotWellFormedError(f"not well-formed, not sent: {reason}")
@@ -80,7 +80,7 @@ def _plain(value: Any) -> Any:
         return time.mktime(value)
     if isinstance(value, set):
         return list(value)
-    raise TypeError(f"{type(value).__name__} has no form in JSON")
+    raise TypeError(f"{type(value).__name__} cannot be encoded as JSON")
 
 
 def _uuid4() -> str:

@@ -53,19 +53,19 @@ class RefusedError(RelayError):
 
 
 class ConfigError(RelayError, ValueError):
-    """The global config or relay.toml can not be used as it is."""
+    """The global config or relay.toml cannot be used as it is."""
 
     exit_code = EX_CONFIG
 
 
 class JournalError(RelayError):
-    """The journal can not be read or written: disk full, read-only, no permission, or of a newer version."""
+    """The journal cannot be read or written: disk full, read-only, no permission, or of a newer version."""
 
     exit_code = EX_UNAVAILABLE
 
 
 class JournalCorruptError(JournalError):
-    """The journal's file is damaged so that SQLite can not work with it: it has to be set aside."""
+    """The journal's file is damaged so that SQLite cannot work with it: it has to be set aside."""
 
 
 def run(name: str, command: Callable[[], int]) -> int:
@@ -89,7 +89,7 @@ def run(name: str, command: Callable[[], int]) -> int:
         _discard(sys.stdout)
         if error.errno == errno.EPIPE:  # our reader has gone (`| head`): end as the shell expects
             return 141
-        say(f"{name}: can not write to stdout: {error.strerror}")
+        say(f"{name}: cannot write to stdout: {error.strerror}")
         return EX_IOERR
     return code
 
@@ -137,7 +137,7 @@ def printable(text: str, keep: str = "") -> str:
 
 
 def _discard(stream: TextIO) -> None:
-    """Let go what a stream can not write, or the interpreter tries it once more when it ends, and complains."""
+    """Let go what a stream cannot write, or the interpreter tries it once more when it ends, and complains."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 

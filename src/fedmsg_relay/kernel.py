@@ -30,7 +30,7 @@ class Written:
         monitor: the socket's.
 
     Raises:
-        OSError: that can not be known: it is no TCP connection, or it has ended.
+        OSError: that cannot be known: it is no TCP connection, or it has ended.
     """
 
     def __init__(self, monitor: zmq.Socket[bytes]) -> None:

@@ -160,7 +160,7 @@ def _stdin() -> Iterator[bytes]:
             select.select([descriptor], [], [])
             continue
         except OSError as error:
-            raise errors.NotWellFormedError(f"stdin can not be read: {error.strerror}") from error
+            raise errors.NotWellFormedError(f"stdin cannot be read: {error.strerror}") from error
         if not chunk:
             return
         yield chunk
@@ -220,28 +220,37 @@ def _parser() -> argparse.ArgumentParser:
     message.add_argument("--json-input", action="store_true", help="the input is one JSON value")
     message.add_argument("--topic", help="the last part of its topic (default: log)")
     message.add_argument("--modname", help="the part before it (default: logger)")
-    message.add_argument("--cert-prefix", metavar="PREFIX", help="which certificate signs (default: shell)")
+    message.add_argument("--cert-prefix", metavar="PREFIX", help="the certificate to sign with (default: shell)")
     message.add_argument(
         "--topic-prefix", metavar="PREFIX", help="the first part of its topic (default: from the config)"
     )
     common = parser.add_argument_group("how to send it")
     common.add_argument(
-        "--timeout", type=seconds, metavar="SECONDS", help="for what is sent at once (default: 10; spooled after 2)"
+        "--timeout",
+        type=seconds,
+        metavar="SECONDS",
+        help="maximum time for what is sent at once (default: 10; with a spool 2)",
     )
     common.add_argument("--config-filename", metavar="FILE", help="read this config file instead of the usual places")
     common.add_argument("--print-config", action="store_true", help="print the merged config and exit")
     common.add_argument(
-        "--high-water-mark", type=number("high_water_mark"), metavar="N", help="messages that may wait to be sent"
+        "--high-water-mark",
+        type=number("high_water_mark"),
+        metavar="N",
+        help="maximum number of messages that wait to be sent",
     )
-    common.add_argument("--io-threads", type=number("io_threads"), metavar="N", help="ZeroMQ I/O threads")
+    common.add_argument("--io-threads", type=number("io_threads"), metavar="N", help="number of ZeroMQ I/O threads")
     common.add_argument(
         "--linger",
         dest="zmq_linger",
         type=int,
         metavar="MS",
-        help="taken for stock's sake: --timeout bounds it all",
+        help="accepted as by stock, without effect: --timeout is the maximum time",
     )
     common.add_argument(
-        "--post-init-sleep", type=float, metavar="SECONDS", help="taken for stock's sake: nothing sleeps here"
+        "--post-init-sleep",
+        type=float,
+        metavar="SECONDS",
+        help="accepted as by stock, without effect: this command does not sleep",
     )
     return parser

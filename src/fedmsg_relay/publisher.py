@@ -62,7 +62,7 @@ class Publisher:
         reading: of the files that the config comes from; the last one where it is not given.
 
     Raises:
-        ConfigError: the config names no relay, or wants messages signed, which this version can not do.
+        ConfigError: the config names no relay, or wants messages signed, which this version cannot do.
     """
 
     def __init__(
@@ -207,7 +207,7 @@ class Publisher:
         try:
             return spool.others_before(self._spool)
         except OSError as error:
-            raise spool.SpoolError(f"the spool {self._spool} can not be read: {error.strerror}; not sent") from error
+            raise spool.SpoolError(f"the spool {self._spool} cannot be read: {error.strerror}; not sent") from error
 
 
 def connection(config: Mapping[str, Any]) -> InboundConnection | SubmitConnection:
@@ -236,7 +236,7 @@ def connection(config: Mapping[str, Any]) -> InboundConnection | SubmitConnectio
 
 
 def refuse_to_sign(config: Mapping[str, Any]) -> None:
-    """Stop where messages must be signed, which this version can not do.
+    """Stop where messages must be signed, which this version cannot do.
 
     Args:
         config: the merged global config.
@@ -245,7 +245,7 @@ def refuse_to_sign(config: Mapping[str, Any]) -> None:
         ConfigError: ``sign_messages`` is set.
     """
     if config.get("sign_messages"):
-        raise ConfigError("sign_messages is set, and this version can not sign; nothing is sent unsigned instead")
+        raise ConfigError("sign_messages is set, and this version cannot sign; no message is sent unsigned")
 
 
 def _calling_module() -> str:

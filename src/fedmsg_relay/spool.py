@@ -8,7 +8,7 @@ One message is one file, ``TIME-PID-NUMBER.msg`` (Unix nanoseconds, 20 digits): 
 TIME is above that of what waits already, whatever the clock says.
 It is written under a dotted name, synced, renamed, and the directory synced: what is there is whole and on disk.
 The first line is ``fedmsg-spool 1 message``, then a line with the topic, then the body; or, from the shell where the
-config can not be read, ``fedmsg-spool 1 msg``, then lines with modname, topic, timestamp, msg_id and user name, then
+config cannot be read, ``fedmsg-spool 1 msg``, then lines with modname, topic, timestamp, msg_id and user name, then
 the JSON that becomes ``msg`` when it is delivered.
 
 A message is a regular file whose name ends in ``.msg``; it belongs to the user whose file it is. Each user has a quota,
@@ -84,7 +84,7 @@ def others_before(path: str) -> bool:
         path: of the spool.
 
     Returns:
-        Whether any waits; where there is so much that it can not be seen, one may.
+        Whether any waits; where there is so much that it cannot be seen, one may.
     """
     seen = 0
     with os.scandir(path) as entries:
@@ -125,7 +125,7 @@ def add(path: str, messages: Sequence[tuple[bytes, bytes]]) -> list[str]:
         The files' paths.
 
     Raises:
-        SpoolError: the spool is full, or can not be written. None of the messages stays in it.
+        SpoolError: the spool is full, or cannot be written. None of the messages stays in it.
     """
     global _newest  # noqa: PLW0603 -- a clock that steps back must not change the order
     files: list[str] = []
@@ -141,7 +141,7 @@ def add(path: str, messages: Sequence[tuple[bytes, bytes]]) -> list[str]:
     except OSError as error:
         delivered = sum(not _take_back(file) for file in files)
         rest = f"{delivered} of {len(messages)} were delivered meanwhile" if delivered else "not sent"
-        raise SpoolError(f"the spool {path} can not be written: {error.strerror}; {rest}") from error
+        raise SpoolError(f"the spool {path} cannot be written: {error.strerror}; {rest}") from error
     return files
 
 
@@ -212,13 +212,13 @@ def read(path: str, name: str, max_size: int) -> bytes:
 
     Raises:
         ValueError: it is a link, no regular file, or too large; it says which.
-        OSError: it can not be read.
+        OSError: it cannot be read.
     """
     descriptor = os.open(os.path.join(path, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
-            raise ValueError("no regular file of one name")
+            raise ValueError("it is not a regular file with one name")
         if found.st_size > max_size:
-            raise ValueError(f"larger than {max_size} bytes")
+            raise ValueError(f"it is larger than {max_size} bytes")
         return file.read(max_size)

@@ -404,7 +404,7 @@ TALK = [
 def test_a_stdout_that_takes_nothing_is_said_in_one_line(shared_bus: Bus, command: str) -> None:
     ran = shared_bus.host.run("/bin/sh", "-c", f"exec {command} > /dev/full")
     assert ran.code == EX_IOERR
-    assert "can not write to stdout" in ran.one_error_line()
+    assert "cannot write to stdout" in ran.one_error_line()
     ran = shared_bus.host.run("/bin/sh", "-c", f"{command} | true")
     assert (ran.code, ran.stderr) == (0, ""), "who does not want to know is not told"
 

@@ -87,7 +87,7 @@ def test_what_who_delivers_can_not_read_is_set_aside_and_holds_up_nothing(lonely
     without = ["/usr/bin/setpriv", "--bounding-set=-dac_override,-dac_read_search"]
     ran = lonely.run(*without, locate("fedmsg-relay"), "spool", "deliver", "--patience", "10")
     assert (ran.code, ran.stdout) == (EX_DATAERR, "delivered 1, refused 1\n")
-    assert f"{closed} is set aside: it can not be read" in ran.one_error_line()
+    assert f"{closed} is set aside: it cannot be read" in ran.one_error_line()
     assert (lonely.spool / "refused" / closed.name).exists()
     assert log(lonely, "straight to the relay").stderr == ""
 

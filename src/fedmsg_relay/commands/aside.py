@@ -1,7 +1,7 @@
-"""Where the delivery puts what it can not deliver: a folder within the spool that only who delivers can enter.
+"""Where the delivery puts what it cannot deliver: a folder within the spool that only who delivers can enter.
 
 An operator looks at it, nothing else does. Who delivers owns the spool, so any file of anybody can be moved there or
-removed, and any empty folder; what is in somebody's folder can not be, and such a folder stays, uncounted.
+removed, and any empty folder; what is in somebody's folder cannot be, and such a folder stays, uncounted.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LEFTOVER_FILES = 1000
 
 
 class Aside:
-    """The folder of what can not be delivered.
+    """The folder of what cannot be delivered.
 
     Args:
         path: of the spool.
@@ -68,7 +68,7 @@ class Aside:
                         moved += self._put(entry.name, found)
         counts = {"set aside": moved, "removed": removed, "left as folders that are not empty": stay}
         if told := ", ".join(f"{number} {what}" for what, number in counts.items() if number):
-            say(f"fedmsg-relay: {self._path}: of what is no message {told}")
+            say(f"fedmsg-relay: {self._path}: files that are not messages: {told}")
 
     def put_message(self, name: str) -> None:
         """Set one file aside.
@@ -77,7 +77,7 @@ class Aside:
             name: the file's, in the spool.
 
         Raises:
-            OSError: it can not be moved.
+            OSError: it cannot be moved.
         """
         self._put(name, os.lstat(os.path.join(self._path, name)))
         self.messages += 1

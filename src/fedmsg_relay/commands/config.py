@@ -40,7 +40,7 @@ def add_command(commands: Any) -> None:
     check.add_argument(
         "--scripts",
         action="store_true",
-        help="this host runs no relay: check what scripts need",
+        help="this host runs no relay: check only what scripts need",
     )
     add_json(check)
 

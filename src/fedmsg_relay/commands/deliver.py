@@ -59,7 +59,7 @@ def deliver(config: Mapping[str, Any], path: str, patience: float) -> Delivered:
 
     Raises:
         NoRelayError: no relay answered in that time; what is left stays, in order.
-        RelayError: the spool can not be read, or somebody else is delivering it.
+        RelayError: the spool cannot be read, or another process is delivering it.
     """
     publisher.refuse_to_sign(config)
     run = _Run(config, path, time.monotonic() + patience)
@@ -137,7 +137,7 @@ class _Run:
             except FileNotFoundError:
                 continue  # its owner took it back
             except OSError as error:
-                self._set_aside(name, f"it can not be read: {error.strerror}")
+                self._set_aside(name, f"it cannot be read: {error.strerror}")
             except ValueError as error:
                 self._set_aside(name, str(error))
             except MemoryError:
@@ -204,7 +204,7 @@ class _Run:
             self.aside.put_message(name)
         except OSError as error:
             self._left.add(name)
-            say(f"fedmsg-relay: {self._path}/{name} stays: {why}; it can not be set aside: {error.strerror}")
+            say(f"fedmsg-relay: {self._path}/{name} stays: {why}; it cannot be set aside: {error.strerror}")
         else:
             say(f"fedmsg-relay: {self._path}/{name} is set aside: {why}")
 
@@ -228,20 +228,20 @@ def _waiting(path: str, left: set[str]) -> list[list[str]]:
 def _message(config: Mapping[str, Any], content: bytes) -> tuple[bytes, bytes]:
     """Read what a file holds; raises ValueError (NotWellFormedError is one) where that is no message."""
     if not content.startswith(spool.HEADER):
-        raise ValueError("no file of a spool")
+        raise ValueError("it is not a file of a spool")
     kind, _, rest = content[len(spool.HEADER) :].partition(b"\n")
     if kind == b"message":
         topic, newline, body = rest.partition(b"\n")
         if not newline:
-            raise ValueError("no body")
+            raise ValueError("it has no body")
         if reason := fault(topic, body):
             raise ValueError(reason)
         return topic, body
     if kind != b"msg":
-        raise ValueError("a kind of file that this version does not know")
+        raise ValueError("this version does not know this kind of file")
     fields = rest.split(b"\n", 5)
     if len(fields) != 6:
-        raise ValueError("lines are missing")
+        raise ValueError("it has too few lines")
     modname, name, timestamp, msg_id, username = (field.decode() for field in fields[:5])
     if reason := fault(b"", fields[5]):
         raise ValueError(f"msg: {reason}")
@@ -264,7 +264,9 @@ def _alone(path: str) -> Iterator[None]:
             os.mkdir(aside, mode=0o700)
         found = os.lstat(aside)
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-            raise RelayError(f"spool {path}: {SET_ASIDE} is not a folder of {os.geteuid()}, who delivers it")
+            raise RelayError(
+                f"spool {path}: {SET_ASIDE} is not a folder of user {os.geteuid()}, who delivers the spool"
+            )
         descriptor = os.open(os.path.join(aside, ".lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise RelayError(f"spool {path}: {error.strerror}") from error
@@ -272,6 +274,6 @@ def _alone(path: str) -> Iterator[None]:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError as error:
-        raise RelayError(f"spool {path}: somebody else is delivering it") from error
+        raise RelayError(f"spool {path}: another process is delivering it") from error
     finally:
         os.close(descriptor)

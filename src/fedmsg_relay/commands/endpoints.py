@@ -28,7 +28,8 @@ def add_command(commands: Any) -> None:
         commands: the subparsers of ``fedmsg-relay``.
     """
     endpoints = commands.add_parser(
-        "endpoints", help="print where the global config says the relay is; can it be reached (Nagios plugin)?"
+        "endpoints",
+        help="print the relay's addresses in the global config, or check that they can be reached (Nagios plugin)",
     )
     endpoints.set_defaults(command=_endpoints)
     add_config(endpoints)

@@ -40,7 +40,7 @@ def add_command(commands: Any) -> None:
         command = actions.add_parser(name, help=text, description=text)
         command.set_defaults(command=lambda options: _with_journal(run, options))
         command.add_argument(
-            "--journal", type=Path, metavar="FILE", help="another journal.db than this host's relay keeps"
+            "--journal", type=Path, metavar="FILE", help="read this journal.db instead of that of this host's relay"
         )
         return command
 
@@ -48,17 +48,19 @@ def add_command(commands: Any) -> None:
     _add_range(listing)
     add_json(listing)
     show = add("show", _show, "print one message's body, byte for byte; on a terminal with control characters escaped")
-    show.add_argument("message", metavar="SEQ|MSG_ID", help="which")
+    show.add_argument("message", metavar="SEQ|MSG_ID", help="the message")
     add_json(show)
     tail = add("tail", _tail, "list the newest messages")
-    tail.add_argument("-n", "--lines", type=sequence, default=10, metavar="N", help="how many (default: 10)")
-    tail.add_argument("-f", "--follow", action="store_true", help="go on with what comes")
+    tail.add_argument("-n", "--lines", type=sequence, default=10, metavar="N", help="number of messages (default: 10)")
+    tail.add_argument("-f", "--follow", action="store_true", help="go on, with each message that comes")
     add_json(tail)
     export = add("export", _export, "print messages as JSON lines: seq, time, msg_id, topic, body (its exact text)")
     _add_range(export)
-    quarantine = add("quarantine", _quarantine, "list what was not well-formed or was refused: when, why, from where")
+    quarantine = add(
+        "quarantine", _quarantine, "list messages that were not well-formed or were refused: when, why, from where"
+    )
     quarantine.add_argument(
-        "-n", "--lines", type=sequence, default=100, metavar="N", help="the newest N (default: 100)"
+        "-n", "--lines", type=sequence, default=100, metavar="N", help="the newest N messages (default: 100)"
     )
     add_json(quarantine)
     check = add("check", _check, "check every page and every message's checksum (Nagios exit codes)")
@@ -66,9 +68,9 @@ def add_command(commands: Any) -> None:
 
 
 def _add_range(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--after", type=sequence, default=0, metavar="SEQ", help="begin after this one")
+    command.add_argument("--after", type=sequence, default=0, metavar="SEQ", help="begin after this message")
     command.add_argument("--since", type=moment, metavar="TIME", help="begin at this time: ISO 8601, or Unix seconds")
-    command.add_argument("--limit", type=int, default=-1, metavar="N", help="N messages at most")
+    command.add_argument("--limit", type=int, default=-1, metavar="N", help="print at most N messages")
 
 
 def moment(text: str) -> int:
@@ -103,7 +105,7 @@ def _with_journal(run: Callable[[sqlite3.Connection, argparse.Namespace], int], 
     except (ValueError, TypeError, OverflowError) as error:
         if isinstance(error, RelayError | UnicodeEncodeError):
             raise
-        raise JournalError(f"journal {path}: holds what was never written: {error}") from error
+        raise JournalError(f"journal {path}: holds data that no relay has written: {error}") from error
     finally:
         db.close()
 
@@ -219,7 +221,7 @@ def _check(db: sqlite3.Connection, options: argparse.Namespace) -> int:
             raise
         faults.append(str(error))
     except (ValueError, TypeError, OverflowError) as error:
-        faults.append(f"it holds what was never written: {error}")
+        faults.append(f"it holds data that no relay has written: {error}")
     summary = f"{'CRITICAL' if faults else 'OK'} - {count} messages" + "".join(f"; {fault}" for fault in faults[:10])
     print(json.dumps({"ok": not faults, "messages": count, "faults": faults}) if options.json else summary)
     return CRITICAL if faults else OK

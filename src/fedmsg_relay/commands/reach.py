@@ -50,7 +50,7 @@ class Reached:
     Attributes:
         endpoint: such as ``relay_submit``.
         address: of that endpoint.
-        error: why it can not be reached; empty when it can.
+        error: why it cannot be reached; empty when it can.
         milliseconds: how long it took.
     """
 
@@ -140,12 +140,12 @@ def _shake_hands(connection: socket.socket, place: Any, endpoint: str, deadline:
         if not data:
             raise _NoRelayError("it closes the connection")
         if not greeted and data[:1] != b"\xff":
-            raise _NoRelayError("what answers is no ZeroMQ")
+            raise _NoRelayError("the answer is not ZeroMQ")
         greeted = True
         try:
             greeting.feed(data)
         except zmtp.ProtocolError as error:
-            raise _NoRelayError(f"what answers is not {endpoint}: {error}") from error
+            raise _NoRelayError(f"the answer is not that of {endpoint}: {error}") from error
     connection.sendall(greeting.output)
 
 
@@ -188,7 +188,7 @@ def judge(found: Sequence[Reached]) -> tuple[int, str]:
         return 0, f"OK - {len(found)} addresses can be reached | time={slowest:.1f}ms"
     closed = {one.endpoint for one in found} - {one.endpoint for one in found if not one.error}
     word = "CRITICAL" if closed else "WARNING"
-    return 2 if closed else 1, f"{word} - can not be reached: {'; '.join(faults)}"
+    return 2 if closed else 1, f"{word} - cannot be reached: {'; '.join(faults)}"
 
 
 def describe(found: Sequence[Reached]) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def _serve(options: argparse.Namespace) -> int:
         return error.exit_code
     except Exception:  # noqa: BLE001 -- which ends the process either way
         # Whatever it is, it has nothing to do with stdout, which errors.run() would think of an OSError.
-        log.log.exception("the relay ends, which is a fault of its own; please report it")
+        log.log.exception("the relay ends by a fault of its own; please report it")
         return errors.EX_SOFTWARE
     return errors.EX_OK
 

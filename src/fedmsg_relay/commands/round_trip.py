@@ -94,7 +94,7 @@ def probe(config: Mapping[str, Any], inbound: Sequence[str], outbound: Sequence[
         What came through.
 
     Raises:
-        ConfigError: an address can not be connected to at all.
+        ConfigError: an address cannot be connected to at all.
     """
     timeout = min(LONGEST_TIMEOUT, timeout)
     started = time.monotonic()
@@ -131,7 +131,7 @@ def _listen(context: zmq.Context[zmq.Socket[bytes]], addresses: Sequence[str], t
             ear.connect(address)
         except zmq.ZMQError as error:
             ear.close(linger=0)
-            raise ConfigError(f"can not connect to {address!r}: {error.strerror}") from None
+            raise ConfigError(f"cannot connect to {address!r}: {error.strerror}") from None
     return ear
 
 

@@ -17,11 +17,11 @@ def add_command(commands: Any) -> None:
     Args:
         commands: the subparsers of ``fedmsg-relay``.
     """
-    spools = commands.add_parser("spool", help="what waits on this host for a relay: ls, deliver")
+    spools = commands.add_parser("spool", help="messages that wait on this host for a relay: ls, deliver")
     actions = spools.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
-    listing = actions.add_parser("ls", help="list what waits")
+    listing = actions.add_parser("ls", help="list the messages that wait")
     listing.set_defaults(command=_list)
-    delivery = actions.add_parser("deliver", help="deliver it, in order, each message once")
+    delivery = actions.add_parser("deliver", help="deliver the messages, in order, each one once")
     delivery.set_defaults(command=_deliver)
     delivery.add_argument(
         "--patience",

@@ -26,7 +26,7 @@ def add_command(commands: Any) -> None:
     Args:
         commands: the subparsers of ``fedmsg-relay``.
     """
-    status = commands.add_parser("status", help="how the relay of this host is (Nagios plugin)")
+    status = commands.add_parser("status", help="tell the state of the relay of this host (Nagios plugin)")
     status.set_defaults(command=_status)
     add_config(status)
     add_json(status)
@@ -124,7 +124,7 @@ def judge(status: Status) -> tuple[int, str]:
         code, word, fact = 2, "CRITICAL", "the relay upstream is chained back to this one, nothing comes out; "
     elif upstream and set(upstream["states"]) != {"joined"}:
         links = zip(upstream["submit"], upstream["states"], upstream["reasons"], strict=True)
-        away = [f"{at} ({why or 'it is being connected to'})" for at, state, why in links if state != "joined"]
+        away = [f"{at} ({why or 'the relay is connecting to it'})" for at, state, why in links if state != "joined"]
         code, word, fact = 1, "WARNING", f"upstream is away: {', '.join(away)}; "
     elif journal["notices"]:
         code, word, fact = 1, "WARNING", f"{'; '.join(journal['notices'])}; "

@@ -249,7 +249,7 @@ class Greeter:
             self._fail(peer, _NOT_ZEROMQ)
             return
         if output:
-            self._fail(peer, "it takes nothing")
+            self._fail(peer, "it reads nothing")
 
     def _hand_on(self, peer: Peer) -> None:
         peer.version, peer.rest = peer.handshake.version, peer.handshake.rest

@@ -128,7 +128,7 @@ class Handshake:
             return
         mechanism = received[12:32].rstrip(b"\0")
         if mechanism != b"NULL":
-            raise ProtocolError("it wants a security mechanism, and there is none here")
+            raise ProtocolError("it wants a security mechanism, and this relay has none")
         frame = frame_v2(received, _GREETING_BYTES_3)
         if frame is None or frame.stop > len(received):
             return

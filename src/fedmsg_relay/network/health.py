@@ -248,5 +248,5 @@ def _refuse_without_file_descriptor(spare: socket.socket) -> None:
 
 def _explain(error: OSError) -> str:
     if error.errno in {errno.EMFILE, errno.ENFILE}:
-        return "no file descriptor is left for who connects: see LimitNOFILE of the unit"
+        return "no file descriptor is left for new connections: see LimitNOFILE of the unit"
     return error.strerror or str(error)
