@@ -1,6 +1,6 @@
 """A fedmsg relay, and the scripts' side of it: ``import fedmsg_relay as fedmsg``.
 
-Only what a one-off script uses is here, and it is loaded when it is first used.
+Only what a one-off script uses is here, and each part is loaded when it is first used.
 """
 
 from __future__ import annotations

@@ -18,15 +18,15 @@ from fedmsg_relay.publisher import DEFAULT_TIMEOUT, Publisher, Receipt
 
 _publisher: Publisher | None = None
 _inherited: list[Publisher] = []
-"""What was set up before a fork: kept, for a child must not end what its parent uses."""
+"""Publishers that were set up before a fork. They are kept: a child must not end what its parent uses."""
 
 
 def init(**config: Any) -> None:
     """Set up publishing for this process, as ``fedmsg.init(name='relay_inbound', **config)`` does.
 
     Args:
-        config: goes over the global config key by key. ``name``, ``active`` and ``cert_prefix`` are taken as stock
-            takes them; a script always publishes to the relay.
+        config: replaces the global config key by key. ``name``, ``active`` and ``cert_prefix`` are accepted as by
+            stock; a script always publishes to the relay.
 
     Raises:
         UsageError: it is set up already.
@@ -57,14 +57,14 @@ def publish(
 
     Args:
         topic: the last part of the topic: ``<topic_prefix>.<environment>.<modname>.<topic>``.
-        msg: what JSON can hold.
+        msg: any value that JSON can hold.
         modname: the part before it; the calling module's name where it is left out.
         pre_fire_hook: called with the envelope just before it is sent; may change it.
         timeout: seconds this may take, a day at most. (The config's own ``timeout`` is for stock's listeners.)
-        config: goes over the global config if nothing was set up yet.
+        config: replaces the global config key by key, if nothing was set up yet.
 
     Returns:
-        What is known about it.
+        The receipt.
 
     Raises:
         NoRelayError: no relay took it in time and there is no spool; it was not sent (over submit: it was not
@@ -82,7 +82,7 @@ def publish(
 
 
 def destroy() -> None:
-    """Hand over what is queued and forget what :func:`init` set up.
+    """Hand over the messages that are queued, and undo :func:`init`.
 
     Raises:
         NoRelayError: the relay left before it had everything.
@@ -99,7 +99,7 @@ def destroy() -> None:
 
 @atexit.register
 def _destroy_at_exit() -> None:
-    """A script that just ends still hands over everything; it can only say so if that fails."""
+    """Hand over everything when a script just ends; a failure can only be printed."""
     try:
         destroy()
     except NoRelayError as error:

@@ -53,21 +53,21 @@ DEFAULTS: Mapping[str, Any] = {
 }
 
 NUMBERS: Mapping[str, range] = {"io_threads": range(1, 101), "high_water_mark": range(2**31)}
-"""What these may be: each thread takes two of the file descriptors, of which a process seldom has more than 1024."""
+"""Numbers that are accepted. Each thread takes two file descriptors, and a process seldom has more than 1024."""
 
 PLACES = ("relay_submit", "relay_inbound")
-"""Where scripts find the relay."""
+"""Keys by which scripts find the relay."""
 
 _cache: Config = {}
 
 
 class Reading(NamedTuple):
-    """A reading of the config files, to look again where the relay is.
+    """How the config files were read, to look again where the relay is.
 
     Attributes:
-        filenames: that were named explicitly.
-        here: the directory that was the current one.
-        places: the addresses that the files held; scripts change what they got.
+        filenames: files that were named explicitly.
+        here: the current directory of that time.
+        places: the addresses that the files held; a script may have changed the config since.
     """
 
     filenames: Sequence[str]
@@ -76,7 +76,7 @@ class Reading(NamedTuple):
 
 
 last_reading = Reading((), "", {})
-"""Of this process."""
+"""The last reading of this process."""
 
 
 def load_config(
@@ -87,11 +87,11 @@ def load_config(
 ) -> Config:
     """Load the global config, as ``fedmsg.config.load_config([], None)`` does.
 
-    Like stock's it is loaded once and then shared: what a script changes in it, ``init`` and ``publish`` see.
+    As with stock it is loaded once and then shared: ``init`` and ``publish`` see what a script changes in it.
 
     Args:
-        extra_args: taken for stock's sake.
-        doc: taken for stock's sake.
+        extra_args: accepted as by stock, without effect.
+        doc: accepted as by stock, without effect.
         filenames: files to read instead of those in the usual places.
         invalidate_cache: read the files again.
 
@@ -170,7 +170,7 @@ def check(config: Mapping[str, Any], stand_in: Mapping[str, str] | None = None) 
             raise ConfigError(f"global config: {key} must be text; it is {value!r} (read: {sources(config, stand_in)})")
     for key, accepted in NUMBERS.items():
         value = config.get(key)
-        if type(value) is not int or value not in accepted:  # a bool is none
+        if type(value) is not int or value not in accepted:  # a bool is not a number here
             raise ConfigError(
                 f"global config: {key} must be a number from {accepted[0]} to {accepted[-1]}; it is {value!r} "
                 f"(read: {sources(config, stand_in)})"
@@ -247,7 +247,7 @@ def addresses(config: Mapping[str, Any], key: str) -> list[str]:
         Addresses such as ``tcp://busgateway01.example.org:9941``; at least one.
 
     Raises:
-        ConfigError: the config names none, or something that is no string.
+        ConfigError: the config names no address, or one that is not a string.
     """
     value = config["endpoints"].get(key) if key == "relay_outbound" else config.get(key)
     name = f"endpoints[{key!r}]" if key == "relay_outbound" else key
@@ -264,7 +264,7 @@ def _here() -> str:
     try:
         return os.getcwd()
     except FileNotFoundError:
-        return os.devnull  # it was removed; below this nothing can be either
+        return os.devnull  # it was removed, and nothing can be below this path
 
 
 def _is_utf8(text: str) -> bool:

@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from fedmsg_relay.kernel import Written
 
 HEAD_START = 0.25
-"""Seconds an address has to answer before the next one of the list is tried as well."""
+"""Time that an address has to answer before the next one of the list is tried as well."""
 
 LOOK_SECONDS = 0.02
-"""How often to look whether a name has been resolved, while relays are being waited for."""
+"""Interval at which it is looked whether a name has been resolved, while relays are waited for."""
 
 PAUSE_SECONDS, SETTLE_MILLISECONDS = 0.01, 20
-"""After a pause this long between two messages, how long to look whether the relay is still there."""
+"""After a pause of the first between two messages, it is looked for the second whether the relay is still there."""
 
 _SUBSCRIBED = b"\x01"
 
@@ -65,7 +65,7 @@ class InboundConnection:
         addresses: of inbound, in order of preference.
         where: where these stand, for messages.
         io_threads: of the ZeroMQ context.
-        high_water_mark: messages that may wait to be sent; 0 is libzmq's own default. When so many wait, sending does.
+        high_water_mark: maximum number of messages that wait to be sent; then sending waits. 0 is libzmq's own default.
     """
 
     def __init__(self, addresses: Sequence[str], where: str, io_threads: int = 1, high_water_mark: int = 0) -> None:
@@ -114,13 +114,13 @@ class InboundConnection:
         return Sent(len(messages), self.address)
 
     def close(self, timeout: float) -> None:
-        """Hand over what is still queued, and close.
+        """Hand over the messages that are still queued, and close.
 
         Args:
             timeout: seconds that may take.
 
         Raises:
-            NoRelayError: the relay left, or did not take everything in time: what was sent last may not have arrived.
+            NoRelayError: the relay left, or did not take everything in time: the last messages may not have arrived.
         """
         connection, self._socket = self._socket, None
         lost = connection is not None and not self._still_subscribed(connection)
@@ -157,7 +157,7 @@ class InboundConnection:
     def _hand_over(self, messages: Sequence[Message], deadline: float, timeout: float) -> None:
         """Wait until the kernel has the messages: a forked child may end at any moment without Python's knowing."""
         assert self._socket is not None  # noqa: S101 -- for the type checker: they have just been sent over it
-        if self._written is None:  # what became of them shows only when the connection is closed
+        if self._written is None:  # only closing the connection tells whether they were sent
             try:
                 self.close(max(0.001, deadline - time.monotonic()))
             finally:
@@ -178,7 +178,7 @@ class InboundConnection:
         close(connection, self._monitored, linger)
 
     def _still_subscribed(self, connection: zmq.Socket[bytes]) -> bool:
-        """Take in what the relay's side has said since: False once its subscription went with its connection."""
+        """Take in the subscriptions that came since; return False once the relay has left."""
         subscribed = True
         # After a pause libzmq may have something to catch up with, in several steps of its two threads.
         patience = SETTLE_MILLISECONDS if time.monotonic() - self._last_sent > PAUSE_SECONDS else 0
@@ -202,7 +202,7 @@ class Kind(NamedTuple):
 
 
 def close(connection: zmq.Socket[bytes], monitored: int, linger: int = 0) -> None:
-    """Close a socket and, or its context would wait for that for ever, its monitor.
+    """Close a socket and its monitor; a monitor that stays open would keep the context from closing.
 
     Args:
         connection: the socket.
@@ -217,12 +217,12 @@ def close(connection: zmq.Socket[bytes], monitored: int, linger: int = 0) -> Non
 
 
 class Reached(NamedTuple):
-    """What became of connecting to the first relay that answers.
+    """The first relay that answered, if one did.
 
     Attributes:
         address: the relay's, as it was given; empty if none answered.
         socket: connected to it.
-        unresolved: of addresses whose name led nowhere, why; as the end of a sentence.
+        unresolved: why names of addresses did not resolve, as the end of a sentence; empty if all did.
     """
 
     address: str
@@ -275,7 +275,7 @@ def first_ready(
 
 def _open(context: zmq.Context[zmq.Socket[bytes]], kind: Kind, address: str, where: str) -> zmq.Socket[bytes]:
     opened = context.socket(kind.type)
-    # IMMEDIATE: queue for a live connection only, so that a relay's going shows.
+    # IMMEDIATE: queue for a live connection only, so that it shows when a relay leaves.
     for option, value in {zmq.IPV6: 1, zmq.LINGER: 0, zmq.IMMEDIATE: 1, **kind.options}.items():
         opened.setsockopt(option, value)
     if kind.monitored:

@@ -71,7 +71,7 @@ def encode(wrapped: Json) -> tuple[bytes, bytes]:
 
 
 def _plain(value: Any) -> Any:
-    """What stock's encoder makes of objects that JSON has no word for."""
+    """Convert an object that JSON has no form for, as stock's encoder does."""
     if hasattr(value, "__json__"):
         return value.__json__()
     if hasattr(value, "timetuple"):  # datetime and date
@@ -93,7 +93,7 @@ def _uuid4() -> str:
 
 
 def _username() -> str:
-    """Who publishes, looked up as getpass.getuser does."""
+    """Get the name of the user, as getpass.getuser does."""
     for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
         if name := os.environ.get(variable):
             return name

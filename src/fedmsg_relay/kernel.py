@@ -1,4 +1,4 @@
-"""What the kernel has of the messages that were given to libzmq: that goes out whatever becomes of this process.
+"""Whether the kernel has the messages that were given to libzmq: it sends them even if this process ends.
 
 libzmq sends in a thread of its own and does not say when. But it tells which TCP connection it made, and the kernel
 counts the bytes that were written to that.
@@ -17,20 +17,20 @@ import zmq
 from fedmsg_relay import tcp
 
 EVENTS = zmq.EVENT_CONNECTED | zmq.EVENT_DISCONNECTED
-"""What a socket's monitor has to tell, from before it is connected."""
+"""Events that the monitor of a socket must tell, from before it is connected."""
 
 PAUSE_SECONDS, LONGEST_PAUSE = 0.0001, 0.01
-"""Between two looks: libzmq's thread mostly takes less than the first, which is doubled each time."""
+"""Pause between two looks, doubled each time: libzmq's thread mostly takes less than the first."""
 
 
 class Written:
-    """What has been written to the connection that a ZeroMQ socket of ours has just made.
+    """The bytes that have been written to the connection that a ZeroMQ socket has just made.
 
     Args:
         monitor: the socket's.
 
     Raises:
-        OSError: that cannot be known: it is no TCP connection, or it has ended.
+        OSError: they cannot be counted: the connection is not TCP, or it has ended.
     """
 
     def __init__(self, monitor: zmq.Socket[bytes]) -> None:
@@ -73,5 +73,5 @@ class Written:
         return False
 
     def close(self) -> None:
-        """Let the connection go; it ends when libzmq does the same."""
+        """Close our copy of the connection; it ends when libzmq closes its own."""
         self._tcp.close()

@@ -49,7 +49,7 @@ def _run() -> int:
     options = vars(_parser().parse_args())
     timeout = options.pop("timeout", None)
     print_config = options.pop("print_config", False)
-    message = options.pop("logger_message", "") or None  # like stock: an empty one is none
+    message = options.pop("logger_message", "") or None  # as with stock an empty one does not count
     filename = options.pop("config_filename", None)
     config = {**global_config.read([filename] if filename else None), **options}
     if print_config:
@@ -89,7 +89,7 @@ def _run() -> int:
 
 
 def _close_after_fault(publisher: Any) -> None:
-    """What was published before the fault is still handed over; the fault is what gets reported."""
+    """Hand over what was published before the fault; the fault is reported."""
     try:
         publisher.close()
     except errors.NoRelayError as error:
@@ -116,7 +116,7 @@ def _messages(message: str | None, json_input: bool) -> Iterator[list[Any]]:
 
 
 def _lines_as_they_come() -> Iterator[list[bytes]]:
-    """Yield the lines of stdin, together with those that are there already: each lot makes one round trip."""
+    """Yield the lines of stdin, those that are there at once together: each lot is sent in one round trip."""
     unfinished = bytearray()
     for chunk in _stdin():
         unfinished += chunk
@@ -139,7 +139,7 @@ def _all_of_stdin() -> bytes:
 
 
 def _refuse_too_much(data: bytearray, what: str) -> None:
-    """Stop at what no relay would take: it may have no end."""
+    """Stop at a size that no relay would take: the input may have no end."""
     if len(data) <= READ_BYTES:
         return
     from fedmsg_relay.message import DEFAULT_MAX_MESSAGE_SIZE  # noqa: PLC0415 -- after the connection has begun
@@ -154,7 +154,7 @@ def _stdin() -> Iterator[bytes]:
     while True:
         try:
             chunk = os.read(descriptor, READ_BYTES)
-        except BlockingIOError:  # whoever started us made it so
+        except BlockingIOError:  # the program that started this one made it so
             import select  # noqa: PLC0415 -- seldom needed
 
             select.select([descriptor], [], [])

@@ -1,4 +1,4 @@
-"""What publishes a script's messages: over its connection to the relay, or into the spool.
+"""Publishes the messages of a script: over its connection to the relay, or into the spool.
 
 This module is on the path of every one-off script: it imports only what that needs.
 """
@@ -25,25 +25,25 @@ if TYPE_CHECKING:
     from fedmsg_relay.submitter import SubmitConnection
 
 DEFAULT_TIMEOUT = 10.0
-"""Seconds a publish may take, from looking for the relay to handing over the message."""
+"""Maximum time of a publish, from looking for the relay to handing over the message."""
 
 SPOOL_AFTER = 2.0
-"""Seconds after which a message goes to the spool, where there is one: the script goes on, the message waits."""
+"""Time after which a message goes to the spool, if there is one: the script goes on, the message waits."""
 
 LONGEST_TIMEOUT = 86400.0
-"""Seconds that count as for ever: ZeroMQ takes no more than 24 days."""
+"""Maximum of any timeout: ZeroMQ takes no more than 24 days."""
 
 
 class Receipt(NamedTuple):
     """What is known about a message that was published.
 
     Attributes:
-        msg_id: the message's own; empty where a hook took it away.
+        msg_id: of the message; empty if a hook took it away.
         topic: as it was sent.
-        address: the relay that took it; empty when it was spooled. Over inbound it means that a relay was subscribed
-            and the message handed to its connection: that is not a word from the relay that it has it.
-        seq: the relay's word, over submit, that it is on its disk: the number it has there. Of a batch, the last.
-        spooled: the file that holds it, when no relay took it.
+        address: of the relay that took it; empty if it was spooled. Over inbound it means that a relay was subscribed
+            and that the message was handed to its connection. The relay has not confirmed it.
+        seq: over submit, the number that the message has in the relay's journal, on disk. Of a batch, the last one's.
+        spooled: the file that holds it, if no relay took it.
     """
 
     msg_id: str
@@ -75,12 +75,12 @@ class Publisher:
         refuse_to_sign(config)
         self.config = dict(config)
         self.reading = reading or global_config.last_reading
-        # Whether the relay may have moved: only then are the files read again.
+        # The relay may have moved: only then are the files read again.
         self._may_have_moved = reading is not None
         self._timeout = min(LONGEST_TIMEOUT, timeout)
         self._pid = os.getpid()
         self._numbers = itertools.count(1)
-        self._lock = threading.Lock()  # for who uses the connection
+        self._lock = threading.Lock()  # held while the connection is used
         self._spool = spool.directory(config)
         self._connection = connection(config)
 
@@ -183,7 +183,7 @@ class Publisher:
     def _look_again(self, deadline: float) -> None:
         """Go where the global config says today that the relay is: there the spool is delivered to as well.
 
-        What a script sent when the old relay was gone must not be overtaken by way of that relay, once it is back.
+        Messages that were spooled while the old relay was gone must not be overtaken through it, once it is back.
         """
         try:
             with setting_up:
@@ -195,7 +195,7 @@ class Publisher:
             global_config.check(config)
             moved = connection(config)
         except ConfigError:
-            return  # somebody is writing it; where it was is still the best guess
+            return  # it may be half written; the previous address is still the best guess
         old, self._connection = self._connection, moved
         self.config, self.reading = config, reading
         try:
@@ -236,7 +236,7 @@ def connection(config: Mapping[str, Any]) -> InboundConnection | SubmitConnectio
 
 
 def refuse_to_sign(config: Mapping[str, Any]) -> None:
-    """Stop where messages must be signed, which this version cannot do.
+    """Refuse a config by which messages must be signed: this version cannot do that.
 
     Args:
         config: the merged global config.

@@ -38,7 +38,7 @@ MAX_CHAIN, MAX_IDENTITY = 100, 300
 
 
 class Refusal(StrEnum):
-    """Why a batch is refused, besides every :class:`~fedmsg_relay.message.Reason`. Together they are a closed list."""
+    """Codes of refused batches, besides :class:`~fedmsg_relay.message.Reason`. Together they are a closed list."""
 
     BAD_REQUEST = "bad-request"
     BAD_VERSION = "bad-version"

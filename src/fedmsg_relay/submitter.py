@@ -1,4 +1,4 @@
-"""A script's connection to submit: to the first relay that gives a receipt. The protocol stands in docs/submit.md."""
+"""A script's connection to submit: to the first relay that gives a receipt. The protocol is in submit.py."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from fedmsg_relay.errors import NoRelayError, NotWellFormedError, RefusedError, 
 from fedmsg_relay.submit import CODES, Accepted, Busy, Refusal, Refused, Reply, batches, read_reply, write_request
 
 ANSWER_SECONDS = 5.0
-"""How long a relay that took a batch has for its receipt at most; then it is sent anew, to the next one if there is."""
+"""Maximum time for the receipt of a batch; then the batch is sent again, to the next relay if there is one."""
 
 SHARE_SECONDS = 0.5
-"""Of the time that is left each try takes half, for the next one; when it is as short as this, all of it."""
+"""Each try takes half of the time that is left, so that another one is possible; below this time it takes all."""
 
 PAUSE_SECONDS = 0.1
-"""Between two rounds, when all relays were asked and none took it."""
+"""Pause after a round in which no relay took the batch."""
 
 
 class SubmitConnection:
@@ -92,7 +92,7 @@ class SubmitConnection:
             else:
                 why = f"{self.address} gave no receipt"
             asked += 1
-            if asked % len(self._addresses) == 0:  # none of them took it
+            if asked % len(self._addresses) == 0:  # no relay took it
                 time.sleep(max(0.0, min(pause, deadline - time.monotonic())))
             if not isinstance(reply, Busy) or len(self._addresses) > 1:
                 # The next relay first, this one again after it.

@@ -15,11 +15,12 @@ OK, CRITICAL, UNKNOWN = 0, 2, 3
 
 
 class Parser(argparse.ArgumentParser):
-    """Tells a wrong use in one line: as a Nagios plugin does where the command is one."""
+    """A parser that reports wrong use in one line, as a Nagios plugin does if the command is one."""
 
     def error(self, message: str) -> NoReturn:
         """End with the message."""
-        if {"status", "probe", "--check"} & set(sys.argv[1:]):  # what they do not recognize, the main parser reports
+        # Of argv, as the main parser reports arguments that a command does not know.
+        if {"status", "probe", "--check"} & set(sys.argv[1:]):
             print(f"UNKNOWN - {message} (see {self.prog} --help)")
             sys.exit(UNKNOWN)
         raise UsageError(f"{message} (see {self.prog} --help)")

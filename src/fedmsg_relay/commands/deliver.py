@@ -1,4 +1,4 @@
-"""Delivers the spool to a relay: each user's messages in order, each once, with patience; no user waits for another."""
+"""The delivery of the spool to a relay: each user's messages in order, each once; no user waits for another."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ LOT = 100
 """Files of one user that go together, unless they have more than ``BATCH_BYTES``."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 15.0
-"""Seconds between two rounds while no relay answers: doubled each time."""
+"""Pause between two rounds while no relay answers: doubled each time."""
 
 
 SHORTEST_CLOSE = 0.01
-"""Seconds for closing after a fault: nothing is to be waited for."""
+"""Maximum time for closing after a fault, when there is nothing to wait for."""
 
 
 class NobodyAnswersError(NoRelayError):
-    """There is no relay at all, so there is none for anybody."""
+    """No relay answers, so the messages of no user can be delivered now."""
 
 
 class Delivered(NamedTuple):
@@ -76,7 +76,7 @@ class _Run:
         self.delivered = 0
         self.aside = Aside(path)
         self._left: set[str] = set()
-        """What can neither be delivered nor set aside, and must not be tried again."""
+        """Files that can neither be delivered nor set aside, and must not be tried again."""
         self._config = config
         self._path = path
         self._deadline = deadline
@@ -105,7 +105,7 @@ class _Run:
             pause = min(2 * pause, LONGEST_PAUSE)
 
     def _round(self, waiting: list[list[str]]) -> NoRelayError | None:
-        """Let users take turns with a lot each. Of whom one is not taken, the others wait for the next round.
+        """Let users take turns with a lot each. A user whose lot is not taken waits for the next round.
 
         Returns:
             Why something was not taken.
@@ -210,7 +210,7 @@ class _Run:
 
 
 def _waiting(path: str, left: set[str]) -> list[list[str]]:
-    """List what waits, oldest first, for each user apart; of one user no more than a quota holds."""
+    """List the files that wait, oldest first, for each user apart; of one user no more than a quota holds."""
     users: dict[int, list[str]] = {}
     with os.scandir(path) as entries:
         for entry in entries:
@@ -226,7 +226,7 @@ def _waiting(path: str, left: set[str]) -> list[list[str]]:
 
 
 def _message(config: Mapping[str, Any], content: bytes) -> tuple[bytes, bytes]:
-    """Read what a file holds; raises ValueError (NotWellFormedError is one) where that is no message."""
+    """Read a message from the content of a file; raise ValueError (or NotWellFormedError) if it is not one."""
     if not content.startswith(spool.HEADER):
         raise ValueError("it is not a file of a spool")
     kind, _, rest = content[len(spool.HEADER) :].partition(b"\n")
@@ -257,7 +257,7 @@ def _message(config: Mapping[str, Any], content: bytes) -> tuple[bytes, bytes]:
 
 @contextmanager
 def _alone(path: str) -> Iterator[None]:
-    """Keep others from delivering: by a lock in the folder that only who delivers can enter."""
+    """Keep others from delivering, by a lock in the folder that only the user that delivers can enter."""
     aside = os.path.join(path, SET_ASIDE)
     try:
         with suppress(FileExistsError):

@@ -1,4 +1,4 @@
-"""``fedmsg-relay journal ...``: looking into the journal, for people and scripts. It only reads: the relay may run."""
+"""``fedmsg-relay journal``: reads the journal, for people and scripts. It only reads, so the relay may run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PAGE = 200
 """Messages read at once."""
 
 FOLLOW_SECONDS = 0.2
-"""How often ``tail --follow`` looks for more."""
+"""Interval at which ``tail --follow`` looks for more."""
 
 
 def add_command(commands: Any) -> None:
@@ -111,7 +111,7 @@ def _with_journal(run: Callable[[sqlite3.Connection, argparse.Namespace], int], 
 
 
 def _files(path: Path) -> list[int | None]:
-    """Which files the journal and its WAL are at the moment."""
+    """Tell which files the journal and its WAL are at the moment."""
     found: list[int | None] = []
     for file in (path, Path(f"{path}-wal")):
         try:
@@ -122,7 +122,7 @@ def _files(path: Path) -> list[int | None]:
 
 
 def _selected(db: sqlite3.Connection, options: argparse.Namespace) -> Iterator[Record]:
-    """Yield what was asked for. Page by page: a query left open while a person reads would keep the WAL growing."""
+    """Yield the messages that were asked for, page by page: an open query would keep the WAL growing."""
     after, left = options.after, options.limit if options.limit >= 0 else sys.maxsize
     query = "WHERE seq > ? AND time >= ? ORDER BY seq LIMIT ?"
     while page := list(read_records(db, query, after, options.since or 0, min(left, PAGE))):
@@ -150,7 +150,7 @@ def _tail(db: sqlite3.Connection, options: argparse.Namespace) -> int:
             for record in page:
                 _print_line(record, options.json)
             last = page[-1].seq
-        if now != files:  # set aside, or written again; the numbers go on
+        if now != files:  # it was set aside, or written again; the numbers go on
             with suppress(sqlite3.OperationalError):  # it is just being begun
                 new = schema.open_for_reading(options.journal)
                 new.execute("SELECT 1 FROM message LIMIT 1")
@@ -283,5 +283,5 @@ def _time(microseconds: int) -> str:
 
 
 def _text(data: bytes | str) -> str:
-    """What is damaged is shown as it is, as far as it can be."""
+    """Decode bytes for a person; damaged ones are shown as far as they can be."""
     return data if isinstance(data, str) else data.decode(errors="backslashreplace")

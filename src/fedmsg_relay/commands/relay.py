@@ -1,4 +1,4 @@
-"""``fedmsg-relay``: the daemon, and the commands of those who look after it."""
+"""``fedmsg-relay``: starts the daemon, and lists the commands for operators."""
 
 from __future__ import annotations
 
@@ -56,7 +56,8 @@ def _serve(options: argparse.Namespace) -> int:
     try:
         plans = addresses.plan(global_config, chosen, options.settings)
     except addresses.NoAddressError as error:
-        raise errors.RelayError(str(error)) from error  # which is tried again: the name server may only be late
+        # With this exit code the unit starts it again: the name server may only be late.
+        raise errors.RelayError(str(error)) from error
     links = addresses.upstream(global_config, chosen, plans, options.settings)
     log.start()
     _raise_file_limit()
@@ -68,14 +69,14 @@ def _serve(options: argparse.Namespace) -> int:
         log.log.error("%s", error)
         return error.exit_code
     except Exception:  # noqa: BLE001 -- which ends the process either way
-        # Whatever it is, it has nothing to do with stdout, which errors.run() would think of an OSError.
+        # Otherwise errors.run() would take an OSError for one of stdout.
         log.log.exception("the relay ends by a fault of its own; please report it")
         return errors.EX_SOFTWARE
     return errors.EX_OK
 
 
 def _raise_file_limit() -> None:
-    """A connection is a file descriptor; take as many as we are allowed."""
+    """Raise the limit of open files as far as allowed: each connection is one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,4 +1,4 @@
-"""A real message in at inbound and out at outbound: the only proof that a relay relays."""
+"""The round trip of a real message, in at inbound and out at outbound: the only proof that a relay relays."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fedmsg_relay.names import Lookup
 from fedmsg_relay.publisher import LONGEST_TIMEOUT
 
 RETRY_SECONDS = 0.25
-"""After how long without an answer the probe is sent again: a subscription may have been on its way still."""
+"""Time without an answer after which the probe is sent again: a subscription may still have been on its way."""
 
 MODNAME, TOPIC = "relay", "probe"
 """Listeners see the probe as ``<topic_prefix>.<environment>.relay.probe``."""
@@ -26,7 +26,7 @@ MODNAME, TOPIC = "relay", "probe"
 
 @dataclass(frozen=True)
 class Leg:
-    """What became of the probe that went in at one inbound.
+    """The outcome of the probe that went in at one inbound.
 
     Attributes:
         inbound: where it went in.
@@ -48,7 +48,7 @@ class Result:
     Attributes:
         legs: of each inbound.
         seconds: it took.
-        unresolved: outbounds whose name led nowhere, and why.
+        unresolved: outbounds whose name did not resolve, and why.
     """
 
     legs: list[Leg]
@@ -91,7 +91,7 @@ def probe(config: Mapping[str, Any], inbound: Sequence[str], outbound: Sequence[
         timeout: seconds for each inbound.
 
     Returns:
-        What came through.
+        The outcome.
 
     Raises:
         ConfigError: an address cannot be connected to at all.

@@ -74,7 +74,7 @@ class RelayStatus(TypedDict):
 
 
 class AddressStatus(TypedDict):
-    """An address: who is connected to it, and seconds since the last of them left."""
+    """An address: the peers that are connected to it, and seconds since the last of them left."""
 
     endpoint: str
     address: str

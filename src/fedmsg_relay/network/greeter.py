@@ -25,13 +25,13 @@ from fedmsg_relay.runtime import limits, threads
 from fedmsg_relay.runtime.log import log
 
 ACCEPT_AT_ONCE = 100
-"""Connections accepted before handshakes are seen to."""
+"""Connections that are accepted before handshakes go on."""
 
 ACCEPT_PAUSE_SECONDS = 0.2
-"""How long nothing is accepted after that failed, as it does without file descriptors."""
+"""Pause after a connection could not be accepted, as without file descriptors."""
 
 TELL_SECONDS = 10.0
-"""Seconds between two lines that say that peers cannot be let in."""
+"""Time between two lines in the log that say that peers cannot be let in."""
 
 _NOT_ZEROMQ = "it does not speak ZeroMQ, or left before it did"
 
@@ -113,7 +113,7 @@ class Greeter:
         self._epoll.register(door, select.EPOLLIN)
 
     def keep_out_newcomers(self) -> None:
-        """Let nobody connect any more, without closing: the kernel drops each try, so there will be another."""
+        """Let no new peer in, without closing: the kernel drops each try, so the peer tries again."""
         for door, _ in self._doors.values():
             tcp.require_hops(door, 255)
 
@@ -192,7 +192,7 @@ class Greeter:
         self._write(peer)
 
     def _make_room(self, host: str) -> bool:
-        """See that one more peer from this host may come; where there are too many the most silent one has to go."""
+        """Tell whether a peer from this host may come; if there are too many, the most silent one has to go."""
         with self._lock:
             if self.connected.from_host(host) >= self._host_capacity:
                 crowded = host
@@ -205,7 +205,7 @@ class Greeter:
             room = time.monotonic() - silent.heard >= limits.SILENT_SECONDS
             if room:
                 self.connected.note_turned_away()
-                silent.heard = time.monotonic()  # it goes now; the next one shall not be the same
+                silent.heard = time.monotonic()  # it goes now; the next one must be another
                 with suppress(OSError):
                     silent.socket.shutdown(socket.SHUT_RDWR)
         from_crowded = self.connected.from_host(crowded)
@@ -214,7 +214,7 @@ class Greeter:
         return room
 
     def _tell(self, tell: Callable[[str], None], text: str) -> None:
-        """Write a line of those that could be many."""
+        """Log a line, unless one was logged a moment ago."""
         if time.monotonic() >= self._next_told:
             self._next_told = time.monotonic() + TELL_SECONDS
             tell(text)
@@ -239,7 +239,7 @@ class Greeter:
             self._hand_on(peer)
 
     def _write(self, peer: Peer) -> None:
-        """Send our part of the handshake; a peer that takes not even that is none."""
+        """Send our part of the handshake; a peer that does not even take that is let go."""
         output = peer.handshake.output
         if not output:
             return
@@ -261,7 +261,7 @@ class Greeter:
         self._admit(peer)
 
     def _end_late_handshakes(self) -> None:
-        """The first ones began first."""
+        """End handshakes that take too long; the first ones in the dict began first."""
         late = time.monotonic() - limits.GREETING_SECONDS
         while self._handshaking and (peer := next(iter(self._handshaking.values()))).heard < late:
             self._fail(peer, f"its handshake was not over after {limits.GREETING_SECONDS:g} s")

@@ -48,9 +48,9 @@ class Handshake:
         role: of our end.
 
     Attributes:
-        output: bytes to send; whoever sends them empties it.
+        output: bytes to send; the sender empties it.
         version: 1, 2 or 3 once the handshake is over, else 0.
-        rest: what the peer has sent behind its handshake.
+        rest: bytes that the peer has sent behind its handshake.
     """
 
     def __init__(self, role: Role) -> None:
@@ -62,10 +62,10 @@ class Handshake:
         self._revision_sent = self._greeting_sent = False
 
     def feed(self, data: bytes) -> None:
-        """Take in what the peer has sent.
+        """Take in bytes of the peer.
 
         Args:
-            data: the next bytes of it.
+            data: the next bytes.
 
         Raises:
             ProtocolError: it is not a handshake that this end can go on with.
@@ -107,7 +107,7 @@ class Handshake:
         self._take_identity(version, received[_GREETING_BYTES_2:])
 
     def _take_identity(self, version: int, received: bytes) -> None:
-        """In ZMTP 1.0 and 2.0 the first frame is the peer's identity, which is nothing to us."""
+        """Pass over the first frame, which is the peer's identity in ZMTP 1.0 and 2.0."""
         frame = frame_v1(received, 0) if version == 1 else frame_v2(received, 0)
         if frame is None or frame.stop > len(received):
             return

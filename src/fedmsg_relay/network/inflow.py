@@ -1,8 +1,8 @@
-"""Bounds what listeners may send: they send subscriptions, and libzmq takes in as many as come.
+"""The bound on what listeners send: they send subscriptions, and libzmq takes in as many as come.
 
-libzmq reads them all in one go, however many follow, and keeps them in memory; a limit of its own on how many may wait
-is where a PING ends the process (:mod:`fedmsg_relay.network.zmtp`). So a thread looks at a connection when something
-has come over it, which is seldom, and cuts one that has sent more than a listener may.
+libzmq reads all of them at once and keeps them in memory. It could limit how many wait, but at that limit a PING ends
+the process (:mod:`fedmsg_relay.network.zmtp`). So a thread looks at each connection that bytes come over, which is
+seldom, and cuts one that has sent more than a listener may.
 """
 
 from __future__ import annotations

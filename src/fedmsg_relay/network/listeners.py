@@ -20,7 +20,7 @@ _EVENTS = zmq.Event.ACCEPTED | zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONN
 
 
 class Listeners:
-    """The connections of one socket of libzmq's, watched by a thread of its own.
+    """The connections of a libzmq socket, watched by a thread of its own.
 
     A peer may be gone in a few milliseconds, and the kernel can tell its address only while it is there: so the
     monitor is not read in the relay's loop, which may have a batch in hand.
@@ -38,7 +38,7 @@ class Listeners:
         self._inflow = Inflow(self.connected)
         self._handshaking: dict[int, None] = {}
         self._looks: set[int] = set()
-        """Connections that are no peers, but the relay's own looks at its health."""
+        """Connections that are not peers but the relay's own looks at its health."""
         self._monitor: zmq.Socket[bytes] = bound.get_monitor_socket(_EVENTS)
         self._thread = threads.start("listeners", self._watch)
 
@@ -53,7 +53,7 @@ class Listeners:
         self._inflow.close()
 
     def _watch(self) -> None:
-        """Take in what the monitor has to say; one log line for each peer that came or went."""
+        """Take in the events of the monitor; one log line for each listener that came or went."""
         while True:
             event, value = struct.unpack("=hi", self._monitor.recv())
             self._monitor.recv()  # the second frame, our own address
@@ -82,7 +82,7 @@ class Listeners:
         self._turn_away_surplus(fd, address)
 
     def _turn_away_surplus(self, fd: int, address: str) -> None:
-        """Close what would take the room of others; one that is silent is as it should be here, so it is the newest."""
+        """Close a new connection if there are too many: listeners are silent, so silence tells nothing."""
         host = tcp.host_of(address)
         capacity, from_host = self.connected.capacity, self.connected.from_host(host)
         if self.connected.number > capacity:

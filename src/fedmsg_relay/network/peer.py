@@ -17,9 +17,9 @@ class Peer:
         address: of the peer.
         heard: ``time.monotonic`` when it last sent something.
         version: of ZMTP; 0 while the handshake is under way.
-        splitter: cuts what it sends into messages.
-        rest: what it had sent behind its handshake, and nobody has read yet.
-        unsent: what it has not taken yet.
+        splitter: cuts its bytes into messages.
+        rest: bytes that came behind its handshake and have not been read yet.
+        unsent: bytes that it has not taken yet.
         queued: whether it waits for its turn to be read.
         gone: whether the connection is closed.
     """

@@ -24,10 +24,10 @@ from fedmsg_relay.runtime import limits
 from fedmsg_relay.runtime.log import log
 
 CHUNK_BYTES = 64 * 1024
-"""Bytes read at once from a peer; then it is the next one's turn, however much more there is."""
+"""Bytes that are read at once from a peer; then the next peer has its turn."""
 
 SMALL_CHUNK_BYTES = 4 * 1024
-"""The same where each peer sends one request at a time, but for the long ones; and where memory is short."""
+"""The same for small requests of peers that send one at a time, and when memory is short."""
 
 _READ = select.EPOLLIN | select.EPOLLRDHUP
 _ROOM = select.EPOLLOUT
@@ -35,7 +35,7 @@ _OVER = select.EPOLLHUP | select.EPOLLERR
 
 
 class Receiver:
-    """The peers of one endpoint. But for what is said otherwise it is used by the relay's loop alone.
+    """The peers of one endpoint. Only the relay's loop uses it, unless a method says otherwise.
 
     Args:
         name: of the endpoint's peers: ``publisher`` or ``submitter``.
@@ -102,7 +102,7 @@ class Receiver:
         Args:
             max_bytes: of a message that is kept; a larger one is an :class:`zmtp.Oversize`.
             max_frames: the same.
-            cut_bytes: of a message that is read to its end; whoever sends more is cut.
+            cut_bytes: of a message that is read to its end; a peer that sends more is cut.
 
         Yields:
             A peer, and what it has sent: one message or more.
@@ -162,7 +162,7 @@ class Receiver:
         self._replies.clear()
 
     def abandon(self, seconds: float) -> int:
-        """Count what peers have sent and is dropped unread; there is more where this takes too long.
+        """Count messages of peers that are dropped unread; there may be more than can be counted in time.
 
         Args:
             seconds: maximum time.
@@ -190,7 +190,7 @@ class Receiver:
         self._epoll.close()
 
     def _look(self) -> None:
-        """Find out who has sent something; take up again what could not be written."""
+        """Find the peers that have sent something; write what could not be written before."""
         for fd, events in self._epoll.poll(0):
             peer = self.greeter.peer(fd)
             if peer is None:
@@ -204,7 +204,7 @@ class Receiver:
                 self._queue(peer)
 
     def _write_on(self, peer: Peer) -> None:
-        """Write what waits, and no more be woken for it once nothing does."""
+        """Write what waits; once nothing waits, stop waking for it."""
         self._send(peer, b"")
         if not peer.gone and not peer.unsent:
             self._watch(peer)
@@ -226,7 +226,7 @@ class Receiver:
         self._watch(peer)
 
     def _see_to_held_back(self) -> None:
-        """Let peers go on where there is room again; cut the one that they wait for when it does not go on itself."""
+        """Let peers go on if there is room again; cut the peer that they wait for if it does not go on itself."""
         first = self._unfinished.first
         if not self._unfinished.too_much or first is None:
             self._let_go_on([*self._held_back])
@@ -243,7 +243,7 @@ class Receiver:
             self._queue(peer)
 
     def _watch(self, peer: Peer) -> None:
-        """Be woken for what the peer sends, unless it is held back, and for room to write where that is needed."""
+        """Wake for bytes of the peer, unless it is held back, and for room to write if that is needed."""
         self._epoll.modify(peer.socket, (0 if peer in self._held_back else _READ) | (_ROOM if peer.unsent else 0))
 
     def _read(self, peer: Peer, size: int) -> bytes:
@@ -285,7 +285,7 @@ class Receiver:
             self._gone(peer)
 
     def _cut(self, peer: Peer, why: str) -> None:
-        """End a connection that costs too much, and name it."""
+        """End the connection of a peer that costs too much, and name it in the log."""
         if peer.gone:
             return
         self.greeter.connected.cut += 1
@@ -304,7 +304,7 @@ class Receiver:
 
 
 def _wait(descriptors: list[int], event: int, seconds: float) -> bool:
-    """Wait until one of them is ready; select(2) could not, with a thousand peers."""
+    """Wait until one of the descriptors is ready; select(2) cannot do that for a thousand peers."""
     poll = select.poll()
     for descriptor in descriptors:
         poll.register(descriptor, event)
