@@ -1,6 +1,6 @@
 """A fedmsg relay, and the scripts' side of it: ``import fedmsg_relay as fedmsg``.
 
-Only what a one-off script uses is here, and it is loaded when it is first used.
+Only what a one-off script uses is here, and each part is loaded when it is first used.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from fedmsg_relay import config as config
-    from fedmsg_relay.client import Receipt as Receipt
     from fedmsg_relay.client import destroy as destroy
     from fedmsg_relay.client import init as init
     from fedmsg_relay.client import publish as publish
+    from fedmsg_relay.publisher import Receipt as Receipt
 
 __all__ = ["Receipt", "__version__", "config", "destroy", "init", "publish"]
 

@@ -1,365 +1,36 @@
 """The scripts' side: ``init``, ``publish`` and ``destroy``, as stock's scripts call them.
 
-A message goes to submit where the global config names it, else to inbound, else into the spool of this host; what none
-of them takes is an error. This module is on the path of every one-off script: it imports only what that needs.
+A message goes to submit where the global config names it, else to inbound, else into the spool of this host. A message
+that none of them takes is an error. This module is on the path of one-off scripts: it imports only what that needs.
 """
 
 from __future__ import annotations
 
 import atexit
-import itertools
-import json
-import os
-import sys
-import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 from fedmsg_relay import config as global_config
-from fedmsg_relay import spool
-from fedmsg_relay.connection import InboundConnection, Message
-from fedmsg_relay.errors import ConfigError, NoRelayError, NotWellFormedError, UsageError, say
+from fedmsg_relay.envelope import Json
+from fedmsg_relay.errors import NoRelayError, UsageError, say
 from fedmsg_relay.forks import setting_up
-
-if TYPE_CHECKING:
-    from fedmsg_relay.submitter import SubmitConnection
-
-DEFAULT_TIMEOUT = 10.0
-"""Seconds a publish may take, from looking for the relay to handing over the message."""
-
-SPOOL_AFTER = 2.0
-"""Seconds after which a message goes to the spool, where there is one: the script goes on, the message waits."""
-
-LONGEST_TIMEOUT = 86400.0
-"""Seconds that count as for ever: ZeroMQ takes no more than 24 days."""
-
-Json = dict[str, Any]
-
-
-class Receipt(NamedTuple):
-    """What is known about a message that was published.
-
-    Attributes:
-        msg_id: the message's own; empty where a hook took it away.
-        topic: as it was sent.
-        address: the relay that took it; empty when it was spooled. Over inbound it means that a relay was subscribed
-            and the message handed to its connection: that is not a word from the relay that it has it.
-        seq: the relay's word, over submit, that it is on its disk: the number it has there. Of a batch, the last.
-        spooled: the file that holds it, when no relay took it.
-    """
-
-    msg_id: str
-    topic: str
-    address: str
-    seq: int | None = None
-    spooled: str = ""
-
-
-class _Taken(NamedTuple):
-    """Who took messages: a relay, which may have given a ``seq``, or for each that has one a file in the spool."""
-
-    address: str = ""
-    seq: int | None = None
-    files: Sequence[str] = ()
-
-
-class Publisher:
-    """What ``fedmsg.init`` sets up: a config and, from the first message on, a connection.
-
-    Args:
-        config: the merged global config, with whatever the caller changed in it.
-        timeout: seconds that closing may take, and each publish that names none.
-        reading: of the files that the config comes from; the last one where it is not given.
-
-    Raises:
-        ConfigError: the config names no relay, or wants messages signed, which this version can not do.
-    """
-
-    def __init__(
-        self,
-        config: Mapping[str, Any],
-        timeout: float = DEFAULT_TIMEOUT,
-        reading: global_config.Reading | None = None,
-    ) -> None:
-        global_config.check(config)
-        refuse_to_sign(config)
-        self.config = dict(config)
-        self.reading = reading or global_config.last_reading
-        # Whether the relay may have moved: only then are the files read again.
-        self._may_have_moved = reading is not None
-        self._timeout = min(LONGEST_TIMEOUT, timeout)
-        self._pid = os.getpid()
-        self._numbers = itertools.count(1)
-        self._lock = threading.Lock()  # for who uses the connection
-        self._spool = spool.directory(config)
-        self._connection = connection(config)
-
-    @property
-    def inherited(self) -> bool:
-        """Whether this was set up before a fork; a ZeroMQ context does not survive one."""
-        return self._pid != os.getpid()
-
-    def publish(
-        self,
-        topic: str | None,
-        msg: Any,
-        modname: str | None,
-        pre_fire_hook: Callable[[Json], None] | None = None,
-        timeout: float | None = None,
-    ) -> Receipt:
-        """Send one message; see :func:`publish`."""
-        return self.publish_all(topic, [msg], modname, pre_fire_hook, timeout)[0]
-
-    def publish_all(
-        self,
-        topic: str | None,
-        msgs: Sequence[Any],
-        modname: str | None,
-        pre_fire_hook: Callable[[Json], None] | None = None,
-        timeout: float | None = None,
-    ) -> list[Receipt]:
-        """Send messages of one topic together, with one round trip where the relay gives receipts.
-
-        Args:
-            topic: as for :func:`publish`.
-            msgs: what they say, in order.
-            modname: as for :func:`publish`.
-            pre_fire_hook: as for :func:`publish`.
-            timeout: seconds for all of them.
-
-        Returns:
-            A receipt for each.
-
-        Raises:
-            RelayError: as for :func:`publish`.
-        """
-        wrapped = []
-        for msg in msgs:
-            one = envelope(
-                self.config, next(self._numbers), topic or "unspecified", msg or {}, modname or _calling_module()
-            )
-            if pre_fire_hook:
-                pre_fire_hook(one)
-            wrapped.append(one)
-        messages = [encode(one) for one in wrapped]
-        taken = self._send_or_spool(messages, self._timeout if timeout is None else timeout)
-        return [
-            Receipt(one.get("msg_id", ""), one["topic"], "" if file else taken.address, taken.seq, file)
-            for one, file in zip(wrapped, taken.files or [""] * len(wrapped), strict=True)
-        ]
-
-    def close(self) -> None:
-        """Hand over what is queued, bounded by the timeout; see :meth:`InboundConnection.close`."""
-        self._connection.close(self._timeout)
-
-    def _send_or_spool(self, messages: Sequence[Message], timeout: float) -> _Taken:
-        """Give messages to a relay, or else to the spool."""
-        if not self._spool:
-            return self._send(messages, timeout)
-        if self._others_wait():
-            # What a script sends now must not overtake what it sent when no relay was there.
-            self._may_have_moved = True
-            return _Taken(files=spool.add(self._spool, messages))
-        try:
-            return self._send(messages, min(timeout, SPOOL_AFTER))
-        except NoRelayError as error:
-            try:
-                files = [""] * error.sent + spool.add(self._spool, messages[error.sent :])
-            except spool.SpoolError as fault:
-                neither = spool.SpoolError(f"{error}; {fault}")
-                neither.sent = error.sent
-                raise neither from error
-            return _Taken(self._connection.address, files=files)
-
-    def _send(self, messages: Sequence[Message], timeout: float) -> _Taken:
-        """Send over the connection, which all threads share; waiting for the others is part of the time."""
-        timeout = min(LONGEST_TIMEOUT, timeout)
-        deadline = time.monotonic() + timeout
-        if not self._lock.acquire(timeout=max(0.0, timeout)):
-            raise NoRelayError(f"other threads of this script were sending for all of {timeout:.3g} s; not sent")
-        try:
-            if self._may_have_moved:
-                self._may_have_moved = False  # before looking: another thread may spool meanwhile
-                self._look_again(deadline)
-            seq = self._connection.send(messages, deadline - time.monotonic())
-            return _Taken(self._connection.address, seq)
-        except NoRelayError:
-            self._may_have_moved = True
-            raise
-        finally:
-            self._lock.release()
-
-    def _look_again(self, deadline: float) -> None:
-        """Go where the global config says today that the relay is: there the spool is delivered to as well.
-
-        What a script sent when the old relay was gone must not be overtaken by way of that relay, once it is back.
-        """
-        try:
-            with setting_up:
-                config, reading = global_config.read_again(self.config, self.reading)
-            if config == self.config:
-                return
-            global_config.check(config)
-            moved = connection(config)
-        except ConfigError:
-            return  # somebody is writing it; where it was is still the best guess
-        old, self._connection = self._connection, moved
-        self.config, self.reading = config, reading
-        try:
-            old.close(max(0.1, min(SPOOL_AFTER / 2, (deadline - time.monotonic()) / 2)))
-        except NoRelayError as error:
-            say(f"fedmsg_relay: {error}")
-
-    def _others_wait(self) -> bool:
-        try:
-            return spool.others_before(self._spool)
-        except OSError as error:
-            raise spool.SpoolError(f"the spool {self._spool} can not be read: {error.strerror}; not sent") from error
-
-
-def connection(config: Mapping[str, Any]) -> InboundConnection | SubmitConnection:
-    """Get a connection to submit where the config names it, which gives receipts; else to inbound.
-
-    Args:
-        config: the merged global config.
-
-    Returns:
-        The connection; nothing is connected before the first message.
-
-    Raises:
-        ConfigError: the config names no relay.
-    """
-    io_threads = config.get("io_threads") or 1
-    sources = global_config.sources(config)
-    if config.get("relay_submit"):
-        with setting_up:
-            from fedmsg_relay.submitter import SubmitConnection  # noqa: PLC0415 -- only where it is used
-
-        addresses = global_config.addresses(config, "relay_submit")
-        return SubmitConnection(addresses, f"relay_submit of {sources}", io_threads)
-    addresses = global_config.addresses(config, "relay_inbound")
-    high_water_mark = config.get("high_water_mark") or 0
-    return InboundConnection(addresses, f"relay_inbound of {sources}", io_threads, high_water_mark)
-
-
-def refuse_to_sign(config: Mapping[str, Any]) -> None:
-    """Stop where messages must be signed, which this version can not do.
-
-    Args:
-        config: the merged global config.
-
-    Raises:
-        ConfigError: ``sign_messages`` is set.
-    """
-    if config.get("sign_messages"):
-        raise ConfigError("sign_messages is set, and this version can not sign; nothing is sent unsigned instead")
-
-
-def envelope(config: Mapping[str, Any], i: int, topic: str, msg: Any, modname: str) -> Json:
-    """Wrap a message as stock fedmsg does.
-
-    Args:
-        config: the merged global config, for topic prefix and environment.
-        i: the message's number in this process, from 1.
-        topic: the last part of its topic.
-        msg: what it says.
-        modname: the part of the topic before it.
-
-    Returns:
-        The envelope, not signed.
-    """
-    topic = f"{modname}.{topic}"
-    if not topic.startswith(config["topic_prefix"]):
-        topic = f"{config['topic_prefix']}.{config['environment']}.{topic}"
-    return {
-        "topic": topic,
-        "msg": msg,
-        "timestamp": int(time.time()),
-        "msg_id": f"{time.localtime().tm_year}-{_uuid4()}",
-        "i": i,
-        "username": _username(),
-    }
-
-
-def encode(wrapped: Json) -> tuple[bytes, bytes]:
-    """Make the two frames of a message, byte for byte as stock fedmsg would.
-
-    Args:
-        wrapped: an envelope.
-
-    Returns:
-        Topic and body.
-
-    Raises:
-        NotWellFormedError: it can not be encoded, or a relay would drop it.
-    """
-    with setting_up:
-        from fedmsg_relay.message import fault  # noqa: PLC0415 -- after the connection has begun
-
-    try:
-        body = json.dumps(wrapped, sort_keys=True, separators=(",", ":"), default=_plain).encode()
-        topic = str(wrapped["topic"]).encode()
-    except (KeyError, TypeError, ValueError, RecursionError) as error:  # a hook may have taken the topic away
-        raise NotWellFormedError(f"not well-formed, not sent: {error}") from error
-    if b"\n" in topic:  # whether or not a relay would take it: a file in the spool can not hold it
-        raise NotWellFormedError("not well-formed, not sent: the topic has a newline")
-    if reason := fault(topic, body):
-        raise NotWellFormedError(f"not well-formed, not sent: {reason}")
-    return topic, body
-
-
-def _plain(value: Any) -> Any:
-    """What stock's encoder makes of objects that JSON has no word for."""
-    if hasattr(value, "__json__"):
-        return value.__json__()
-    if hasattr(value, "timetuple"):  # datetime and date
-        return time.mktime(value.timetuple())
-    if isinstance(value, time.struct_time):
-        return time.mktime(value)
-    if isinstance(value, set):
-        return list(value)
-    raise TypeError(f"{type(value).__name__} has no form in JSON")
-
-
-def _uuid4() -> str:
-    """A random UUID (RFC 9562); the uuid module costs a cold script more than the message does."""
-    number = bytearray(os.urandom(16))
-    number[6] = number[6] & 0x0F | 0x40
-    number[8] = number[8] & 0x3F | 0x80
-    text = number.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-
-
-def _username() -> str:
-    """Who publishes, looked up as getpass.getuser does."""
-    for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
-        if name := os.environ.get(variable):
-            return name
-    with setting_up:
-        import pwd  # noqa: PLC0415 -- seldom needed
-
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())
-
+from fedmsg_relay.publisher import DEFAULT_TIMEOUT, Publisher, Receipt
 
 _publisher: Publisher | None = None
 _inherited: list[Publisher] = []
-"""What was set up before a fork: kept, for a child must not end what its parent uses."""
+"""Publishers that were set up before a fork. They are kept: a child must not end what its parent uses."""
 
 
 def init(**config: Any) -> None:
     """Set up publishing for this process, as ``fedmsg.init(name='relay_inbound', **config)`` does.
 
     Args:
-        config: goes over the global config key by key. ``name``, ``active`` and ``cert_prefix`` are taken as stock
-            takes them; a script always publishes to the relay.
+        config: replaces the global config key by key. ``name``, ``active`` and ``cert_prefix`` are accepted as by
+            stock; a script always publishes to the relay.
 
     Raises:
         UsageError: it is set up already.
-        ConfigError: the config can not be used.
+        ConfigError: the config cannot be used.
     """
     global _publisher  # noqa: PLW0603 -- stock's contract: one a process
     with setting_up:
@@ -386,21 +57,21 @@ def publish(
 
     Args:
         topic: the last part of the topic: ``<topic_prefix>.<environment>.<modname>.<topic>``.
-        msg: what JSON can hold.
+        msg: any value that JSON can hold.
         modname: the part before it; the calling module's name where it is left out.
         pre_fire_hook: called with the envelope just before it is sent; may change it.
         timeout: seconds this may take, a day at most. (The config's own ``timeout`` is for stock's listeners.)
-        config: goes over the global config if nothing was set up yet.
+        config: replaces the global config key by key, if nothing was set up yet.
 
     Returns:
-        What is known about it.
+        The receipt.
 
     Raises:
         NoRelayError: no relay took it in time and there is no spool; it was not sent (over submit: it was not
             acknowledged).
         RefusedError: a relay's policy refuses it.
-        NotWellFormedError: it can not be sent as JSON that every listener takes.
-        ConfigError: the global config can not be used, or names no relay.
+        NotWellFormedError: it cannot be sent as JSON that every listener takes.
+        ConfigError: the global config cannot be used, or names no relay.
     """
     with setting_up:
         if _publisher is None or _publisher.inherited:
@@ -411,7 +82,7 @@ def publish(
 
 
 def destroy() -> None:
-    """Hand over what is queued and forget what :func:`init` set up.
+    """Hand over the messages that are queued, and undo :func:`init`.
 
     Raises:
         NoRelayError: the relay left before it had everything.
@@ -428,21 +99,8 @@ def destroy() -> None:
 
 @atexit.register
 def _destroy_at_exit() -> None:
-    """A script that just ends still hands over everything; it can only say so if that fails."""
+    """Hand over everything when a script just ends; a failure can only be printed."""
     try:
         destroy()
     except NoRelayError as error:
         say(f"fedmsg_relay: {error}")
-
-
-def _calling_module() -> str:
-    """Name the first top-level module up the stack that is not ours."""
-    frame = sys._getframe(1)
-    while frame is not None:
-        name = str(frame.f_globals.get("__name__", "")).partition(".")[0]
-        if name != "fedmsg_relay":
-            return name
-        if frame.f_back is None:
-            break
-        frame = frame.f_back
-    return "fedmsg"

@@ -53,21 +53,21 @@ DEFAULTS: Mapping[str, Any] = {
 }
 
 NUMBERS: Mapping[str, range] = {"io_threads": range(1, 101), "high_water_mark": range(2**31)}
-"""What these may be: each thread takes two of the file descriptors, of which a process seldom has more than 1024."""
+"""Numbers that are accepted. Each thread takes two file descriptors, and a process seldom has more than 1024."""
 
 PLACES = ("relay_submit", "relay_inbound")
-"""Where scripts find the relay."""
+"""Keys by which scripts find the relay."""
 
 _cache: Config = {}
 
 
 class Reading(NamedTuple):
-    """A reading of the config files, to look again where the relay is.
+    """How the config files were read, to look again where the relay is.
 
     Attributes:
-        filenames: that were named explicitly.
-        here: the directory that was the current one.
-        places: the addresses that the files held; scripts change what they got.
+        filenames: files that were named explicitly.
+        here: the current directory of that time.
+        places: the addresses that the files held; a script may have changed the config since.
     """
 
     filenames: Sequence[str]
@@ -76,7 +76,7 @@ class Reading(NamedTuple):
 
 
 last_reading = Reading((), "", {})
-"""Of this process."""
+"""The last reading of this process."""
 
 
 def load_config(
@@ -87,11 +87,11 @@ def load_config(
 ) -> Config:
     """Load the global config, as ``fedmsg.config.load_config([], None)`` does.
 
-    Like stock's it is loaded once and then shared: what a script changes in it, ``init`` and ``publish`` see.
+    As with stock it is loaded once and then shared: ``init`` and ``publish`` see what a script changes in it.
 
     Args:
-        extra_args: taken for stock's sake.
-        doc: taken for stock's sake.
+        extra_args: accepted as by stock, without effect.
+        doc: accepted as by stock, without effect.
         filenames: files to read instead of those in the usual places.
         invalidate_cache: read the files again.
 
@@ -99,8 +99,8 @@ def load_config(
         The config. ``endpoints`` is a dict of lists.
 
     Raises:
-        ConfigError: a file can not be executed or leaves no ``config``, or the merged config has no ``endpoints`` or
-            a value that can not be used.
+        ConfigError: a file cannot be executed or leaves no ``config``, or the merged config has no ``endpoints`` or
+            a value that cannot be used.
     """
     global _cache  # noqa: PLW0603 -- stock's contract: one config a process
     if invalidate_cache or not _cache:
@@ -123,17 +123,27 @@ def read(filenames: Sequence[str] | None = None, stand_in: Mapping[str, str] | N
     """
     global last_reading  # noqa: PLW0603 -- scripts get a dict, as from stock
     here = _here()
-    config = _read(filenames, stand_in or {}, here)
+    config = merged(filenames, stand_in or {}, here)
     named = [os.path.join(here, path) for path in filenames or ()]
     last_reading = Reading(named, here, {key: listed(config.get(key)) for key in PLACES})
     return config
 
 
-def _read(filenames: Sequence[str] | None, stand_in: Mapping[str, str], here: str) -> Config:
-    merged: Config = {}
+def merged(filenames: Sequence[str] | None, stand_in: Mapping[str, str], here: str) -> Config:
+    """Read and merge the config files, like :func:`read`, without remembering it as the last reading.
+
+    Args:
+        filenames: as for :func:`read`.
+        stand_in: as for :func:`read`.
+        here: the directory to look in as the current one.
+
+    Raises:
+        ConfigError: as for :func:`load_config`.
+    """
+    found: Config = {}
     for path in files(filenames, stand_in, here):
-        _merge(merged, _execute(path, stand_in.get(path, path)))
-    config: Config = {**DEFAULTS, **merged}
+        _merge(found, _execute(path, stand_in.get(path, path)))
+    config: Config = {**DEFAULTS, **found}
     if filenames:
         config["config_filename"] = filenames[0]  # stock's name for it
     if not isinstance(config.get("endpoints"), dict):
@@ -142,32 +152,6 @@ def _read(filenames: Sequence[str] | None, stand_in: Mapping[str, str], here: st
     config.setdefault("topic_prefix_re", config["topic_prefix"].replace(".", r"\.") + r"\.[^\W\d_]+")
     config["endpoints"] = {name: listed(value) for name, value in config["endpoints"].items()}
     return config
-
-
-def read_again(config: Config, reading: Reading) -> tuple[Config, Reading]:
-    """Look again where the relay is: somebody may have moved it since the files were read.
-
-    Args:
-        config: a merged config, or what a script made of it.
-        reading: that the config comes from.
-
-    Returns:
-        The config, with today's addresses of the relay in place of those that came from the files; what the script
-        itself has chosen stays. And the reading that this comes from.
-
-    Raises:
-        ConfigError: as for :func:`load_config`.
-    """
-    if not reading.places:
-        return config, reading  # it comes from no files
-    fresh = _read(reading.filenames, {}, reading.here)
-    places = {key: listed(fresh.get(key)) for key in PLACES}
-    moved = {
-        key: fresh.get(key)
-        for key in PLACES
-        if listed(config.get(key)) == reading.places[key] and places[key] != reading.places[key]
-    }
-    return {**config, **moved}, reading._replace(places=places)
 
 
 def check(config: Mapping[str, Any], stand_in: Mapping[str, str] | None = None) -> None:
@@ -186,7 +170,7 @@ def check(config: Mapping[str, Any], stand_in: Mapping[str, str] | None = None) 
             raise ConfigError(f"global config: {key} must be text; it is {value!r} (read: {sources(config, stand_in)})")
     for key, accepted in NUMBERS.items():
         value = config.get(key)
-        if type(value) is not int or value not in accepted:  # a bool is none
+        if type(value) is not int or value not in accepted:  # a bool is not a number here
             raise ConfigError(
                 f"global config: {key} must be a number from {accepted[0]} to {accepted[-1]}; it is {value!r} "
                 f"(read: {sources(config, stand_in)})"
@@ -263,7 +247,7 @@ def addresses(config: Mapping[str, Any], key: str) -> list[str]:
         Addresses such as ``tcp://busgateway01.example.org:9941``; at least one.
 
     Raises:
-        ConfigError: the config names none, or something that is no string.
+        ConfigError: the config names no address, or one that is not a string.
     """
     value = config["endpoints"].get(key) if key == "relay_outbound" else config.get(key)
     name = f"endpoints[{key!r}]" if key == "relay_outbound" else key
@@ -280,7 +264,7 @@ def _here() -> str:
     try:
         return os.getcwd()
     except FileNotFoundError:
-        return os.devnull  # it was removed; below this nothing can be either
+        return os.devnull  # it was removed, and nothing can be below this path
 
 
 def _is_utf8(text: str) -> bool:

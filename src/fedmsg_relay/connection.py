@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from fedmsg_relay.errors import ConfigError, NoRelayError
+from fedmsg_relay.errors import ConfigError, NoRelayError, RelayError
 from fedmsg_relay.forks import is_forked, setting_up
 from fedmsg_relay.names import Candidates
 
@@ -28,18 +28,34 @@ if TYPE_CHECKING:
     from fedmsg_relay.kernel import Written
 
 HEAD_START = 0.25
-"""Seconds an address has to answer before the next one of the list is tried as well."""
+"""Time that an address has to answer before the next one of the list is tried as well."""
 
 LOOK_SECONDS = 0.02
-"""How often to look whether a name has been resolved, while relays are being waited for."""
+"""Interval at which it is looked whether a name has been resolved, while relays are waited for."""
 
 PAUSE_SECONDS, SETTLE_MILLISECONDS = 0.01, 20
-"""After a pause this long between two messages, how long to look whether the relay is still there."""
+"""After a pause of the first between two messages, it is looked for the second whether the relay is still there."""
 
 _SUBSCRIBED = b"\x01"
 
 Message = tuple[bytes, bytes]
 """Topic and body."""
+
+
+class Sent(NamedTuple):
+    """What became of a list of messages.
+
+    Attributes:
+        number: how many of them a relay has taken, from the first one on.
+        address: of that relay; empty if none has taken any.
+        seq: the number that the last one of these has in the relay's journal; inbound does not tell it.
+        fault: why the relay has not taken the others; None if it has taken all.
+    """
+
+    number: int
+    address: str = ""
+    seq: int | None = None
+    fault: RelayError | None = None
 
 
 class InboundConnection:
@@ -49,7 +65,7 @@ class InboundConnection:
         addresses: of inbound, in order of preference.
         where: where these stand, for messages.
         io_threads: of the ZeroMQ context.
-        high_water_mark: messages that may wait to be sent; 0 is libzmq's own default. When so many wait, sending does.
+        high_water_mark: maximum number of messages that wait to be sent; then sending waits. 0 is libzmq's own default.
     """
 
     def __init__(self, addresses: Sequence[str], where: str, io_threads: int = 1, high_water_mark: int = 0) -> None:
@@ -65,7 +81,7 @@ class InboundConnection:
         self._last_sent = 0.0
         self.address = ""
 
-    def send(self, messages: Sequence[Message], timeout: float) -> int | None:
+    def send(self, messages: Sequence[Message], timeout: float) -> Sent:
         """Send messages to the relay, connecting first where that is needed.
 
         Args:
@@ -73,38 +89,38 @@ class InboundConnection:
             timeout: seconds for all of it.
 
         Returns:
-            None: inbound gives no receipt.
-
-        Raises:
-            NoRelayError: no relay answered, or it took nothing, within the timeout. The message was not sent; where it
-                may have been, it says so.
-            ConfigError: an address can not be connected to at all.
+            How many the connection took. The fault is a NoRelayError if no relay answered, or if it took nothing,
+            within the timeout: the message was not sent, or the error says that it may have been. It is a ConfigError
+            if an address cannot be connected to at all.
         """
         deadline = time.monotonic() + timeout
-        if self._socket is None or self._has_ended() or not self._still_subscribed(self._socket):
-            self._connect(deadline, timeout)
-        assert self._socket is not None  # noqa: S101 -- for the type checker: _connect raises otherwise
-        for sent, (topic, body) in enumerate(messages):
-            self._socket.sndtimeo = max(1, int((deadline - time.monotonic()) * 1000))
-            try:
-                self._socket.send_multipart([topic, body])
-            except zmq.Again:
-                error = NoRelayError(f"the relay at {self.address} took nothing for {timeout:.3g} s; not sent")
-                error.sent = sent
-                raise error from None
-        if self._forked:
-            self._hand_over(messages, deadline, timeout)
+        number = 0
+        try:
+            if self._socket is None or self._has_ended() or not self._still_subscribed(self._socket):
+                self._connect(deadline, timeout)
+            assert self._socket is not None  # noqa: S101 -- for the type checker: _connect raises otherwise
+            for number, message in enumerate(messages):  # noqa: B007 -- how many were sent before a fault
+                self._socket.sndtimeo = max(1, int((deadline - time.monotonic()) * 1000))
+                self._socket.send_multipart(message)
+            number = 0  # a fault is now one of all messages
+            if self._forked:
+                self._hand_over(messages, deadline, timeout)
+        except zmq.Again:
+            fault = NoRelayError(f"the relay at {self.address} took nothing for {timeout:.3g} s; not sent")
+            return Sent(number, self.address, fault=fault)
+        except RelayError as error:
+            return Sent(number, self.address, fault=error)
         self._last_sent = time.monotonic()
-        return None
+        return Sent(len(messages), self.address)
 
     def close(self, timeout: float) -> None:
-        """Hand over what is still queued, and close.
+        """Hand over the messages that are still queued, and close.
 
         Args:
             timeout: seconds that may take.
 
         Raises:
-            NoRelayError: the relay left, or did not take everything in time: what was sent last may not have arrived.
+            NoRelayError: the relay left, or did not take everything in time: the last messages may not have arrived.
         """
         connection, self._socket = self._socket, None
         lost = connection is not None and not self._still_subscribed(connection)
@@ -141,7 +157,7 @@ class InboundConnection:
     def _hand_over(self, messages: Sequence[Message], deadline: float, timeout: float) -> None:
         """Wait until the kernel has the messages: a forked child may end at any moment without Python's knowing."""
         assert self._socket is not None  # noqa: S101 -- for the type checker: they have just been sent over it
-        if self._written is None:  # what became of them shows only when the connection is closed
+        if self._written is None:  # only closing the connection tells whether they were sent
             try:
                 self.close(max(0.001, deadline - time.monotonic()))
             finally:
@@ -150,7 +166,7 @@ class InboundConnection:
             self._close(self._socket)
             self._socket = None
             why = f"the relay at {self.address} did not take everything within {timeout:.3g} s"
-            raise NoRelayError(f"{why}; it may have it all the same")
+            raise NoRelayError(f"{why}; it may have the message all the same")
 
     def _has_ended(self) -> bool:
         return self._written is not None and self._written.ended
@@ -162,7 +178,7 @@ class InboundConnection:
         close(connection, self._monitored, linger)
 
     def _still_subscribed(self, connection: zmq.Socket[bytes]) -> bool:
-        """Take in what the relay's side has said since: False once its subscription went with its connection."""
+        """Take in the subscriptions that came since; return False once the relay has left."""
         subscribed = True
         # After a pause libzmq may have something to catch up with, in several steps of its two threads.
         patience = SETTLE_MILLISECONDS if time.monotonic() - self._last_sent > PAUSE_SECONDS else 0
@@ -186,7 +202,7 @@ class Kind(NamedTuple):
 
 
 def close(connection: zmq.Socket[bytes], monitored: int, linger: int = 0) -> None:
-    """Close a socket and, or its context would wait for that for ever, its monitor.
+    """Close a socket and its monitor; a monitor that stays open would keep the context from closing.
 
     Args:
         connection: the socket.
@@ -201,12 +217,12 @@ def close(connection: zmq.Socket[bytes], monitored: int, linger: int = 0) -> Non
 
 
 class Reached(NamedTuple):
-    """What became of connecting to the first relay that answers.
+    """The first relay that answered, if one did.
 
     Attributes:
         address: the relay's, as it was given; empty if none answered.
         socket: connected to it.
-        unresolved: of addresses whose name led nowhere, why; as the end of a sentence.
+        unresolved: why names of addresses did not resolve, as the end of a sentence; empty if all did.
     """
 
     address: str
@@ -232,7 +248,7 @@ def first_ready(
         The address and its socket; no socket if none answered.
 
     Raises:
-        ConfigError: an address can not be connected to at all.
+        ConfigError: an address cannot be connected to at all.
     """
     candidates = Candidates(addresses)
     candidates.wait_for_first(min(HEAD_START, deadline - time.monotonic()))
@@ -259,7 +275,7 @@ def first_ready(
 
 def _open(context: zmq.Context[zmq.Socket[bytes]], kind: Kind, address: str, where: str) -> zmq.Socket[bytes]:
     opened = context.socket(kind.type)
-    # IMMEDIATE: queue for a live connection only, so that a relay's going shows.
+    # IMMEDIATE: queue for a live connection only, so that it shows when a relay leaves.
     for option, value in {zmq.IPV6: 1, zmq.LINGER: 0, zmq.IMMEDIATE: 1, **kind.options}.items():
         opened.setsockopt(option, value)
     if kind.monitored:
@@ -268,5 +284,5 @@ def _open(context: zmq.Context[zmq.Socket[bytes]], kind: Kind, address: str, whe
         opened.connect(address)
     except zmq.ZMQError as error:
         close(opened, kind.monitored)
-        raise ConfigError(f"{where}: can not connect to {address!r}: {error.strerror}") from None
+        raise ConfigError(f"{where}: cannot connect to {address!r}: {error.strerror}") from None
     return opened

@@ -1,4 +1,4 @@
-"""What can go wrong, and the exit code each fault ends a command with (sysexits)."""
+"""The faults that are foreseen, and the exit code of each (sysexits)."""
 
 from __future__ import annotations
 
@@ -19,18 +19,13 @@ EX_NOPERM = 77
 EX_CONFIG = 78
 
 _NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF, errno.EPIPE)
-"""What a file that is open already answers when it takes nothing."""
+"""Errors of writing to a file that is already open."""
 
 
 class RelayError(Exception):
-    """A foreseeable fault: a command says it in one line and ends with ``exit_code``.
-
-    Attributes:
-        sent: of several messages, how many a relay had taken before.
-    """
+    """A foreseeable fault: a command says it in one line and ends with ``exit_code``."""
 
     exit_code = EX_UNAVAILABLE
-    sent = 0
 
 
 class UsageError(RelayError, ValueError):
@@ -46,7 +41,7 @@ class NotWellFormedError(RelayError, ValueError):
 
 
 class NoRelayError(RelayError, OSError):
-    """No relay took the message: it was not sent, or its connection broke before it was handed over."""
+    """No relay took the message: the message was not sent, or the connection broke before it was handed over."""
 
     exit_code = EX_UNAVAILABLE
 
@@ -58,19 +53,19 @@ class RefusedError(RelayError):
 
 
 class ConfigError(RelayError, ValueError):
-    """The global config or relay.toml can not be used as it is."""
+    """The global config or relay.toml cannot be used as it is."""
 
     exit_code = EX_CONFIG
 
 
 class JournalError(RelayError):
-    """The journal can not be read or written: disk full, read-only, no permission, or of a newer version."""
+    """The journal cannot be read or written: disk full, read-only, no permission, or of a newer version."""
 
     exit_code = EX_UNAVAILABLE
 
 
 class JournalCorruptError(JournalError):
-    """The journal's file is damaged so that SQLite can not work with it: it has to be set aside."""
+    """The journal's file is damaged so that SQLite cannot work with it: it has to be set aside."""
 
 
 def run(name: str, command: Callable[[], int]) -> int:
@@ -94,7 +89,7 @@ def run(name: str, command: Callable[[], int]) -> int:
         _discard(sys.stdout)
         if error.errno == errno.EPIPE:  # our reader has gone (`| head`): end as the shell expects
             return 141
-        say(f"{name}: can not write to stdout: {error.strerror}")
+        say(f"{name}: cannot write to stdout: {error.strerror}")
         return EX_IOERR
     return code
 
@@ -115,10 +110,10 @@ def _run(name: str, command: Callable[[], int]) -> int:
 
 
 def say(line: str) -> None:
-    """Print a line on stderr; where that takes nothing either, what was to be done goes on, and the exit code tells.
+    """Print a line on stderr. If it cannot be written, the work goes on, and the exit code tells.
 
     Args:
-        line: the command's name, and what is wrong.
+        line: the command's name, and the fault.
     """
     try:
         print(printable(line), file=sys.stderr)
@@ -127,7 +122,7 @@ def say(line: str) -> None:
 
 
 def printable(text: str, keep: str = "") -> str:
-    """Escape what could steer a terminal, or show another text than there is: peers' words shall do neither.
+    """Escape characters that could steer a terminal, or make it show another text: the words of peers must not.
 
     Args:
         text: with anything in it.
@@ -142,18 +137,18 @@ def printable(text: str, keep: str = "") -> str:
 
 
 def _discard(stream: TextIO) -> None:
-    """Let go what a stream can not write, or the interpreter tries it once more when it ends, and complains."""
+    """Drop what a stream cannot write, or the interpreter tries it again at its end, and complains."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _print_in_any_locale() -> None:
-    """What the locale has no character for is escaped, as stderr does by itself; it is no reason to stop."""
+    """Escape characters that the locale does not have, as stderr does by itself; they are not a reason to stop."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _open_closed_standard_files() -> None:
-    """Hooks and daemons start programs without them; no socket of ours shall get the number of one, in this order."""
+    """Open standard files that hooks and daemons closed, in this order, so that no socket gets the number of one."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 -- for good

@@ -1,8 +1,8 @@
-"""Forks of a script with threads: what a child must not find half done.
+"""Forks of a script with threads: a child must not find anything half done.
 
-A fork copies one thread only. A lock that another one held stays locked in the child for ever, and so does Python's own
-lock of a module that another one was just loading. So whoever loads one of our modules or sets up publishing does it
-under :data:`setting_up`, and a fork waits for that. What takes longer, such as sending, the child forgets.
+A fork copies one thread only. A lock that another thread held stays locked in the child, and so does Python's own lock
+of a module that another thread was loading. So our modules are loaded, and publishing is set up, under
+:data:`setting_up`, and a fork waits for that. The child forgets work that takes longer, such as sending.
 
 This module is on the path of every one-off script: it imports only what that needs.
 """
@@ -14,7 +14,7 @@ import os
 from types import TracebackType
 
 PATIENCE = 5.0
-"""Seconds that a fork waits for another thread at most."""
+"""Maximum time that a fork waits for another thread."""
 
 
 class SettingUp:

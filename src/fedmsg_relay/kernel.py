@@ -1,4 +1,4 @@
-"""What the kernel has of the messages that were given to libzmq: that goes out whatever becomes of this process.
+"""Whether the kernel has the messages that were given to libzmq: it sends them even if this process ends.
 
 libzmq sends in a thread of its own and does not say when. But it tells which TCP connection it made, and the kernel
 counts the bytes that were written to that.
@@ -6,11 +6,9 @@ counts the bytes that were written to that.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 import struct
-import termios
 import time
 from collections.abc import Sequence
 
@@ -19,20 +17,20 @@ import zmq
 from fedmsg_relay import tcp
 
 EVENTS = zmq.EVENT_CONNECTED | zmq.EVENT_DISCONNECTED
-"""What a socket's monitor has to tell, from before it is connected."""
+"""Events that the monitor of a socket must tell, from before it is connected."""
 
 PAUSE_SECONDS, LONGEST_PAUSE = 0.0001, 0.01
-"""Between two looks: libzmq's thread mostly takes less than the first, which is doubled each time."""
+"""Pause between two looks, doubled each time: libzmq's thread mostly takes less than the first."""
 
 
 class Written:
-    """What has been written to the connection that a ZeroMQ socket of ours has just made.
+    """The bytes that have been written to the connection that a ZeroMQ socket has just made.
 
     Args:
         monitor: the socket's.
 
     Raises:
-        OSError: that can not be known: it is no TCP connection, or it has ended.
+        OSError: they cannot be counted: the connection is not TCP, or it has ended.
     """
 
     def __init__(self, monitor: zmq.Socket[bytes]) -> None:
@@ -45,7 +43,7 @@ class Written:
         # A copy, as libzmq may close its own at any time.
         self._tcp = socket.socket(fileno=os.dup(descriptor))
         try:
-            self._expected = self._count()
+            self._expected = tcp.bytes_written(self._tcp)
         except OSError:
             self._tcp.close()
             raise
@@ -68,20 +66,12 @@ class Written:
         self._expected += sum(len(frame) + (2 if len(frame) < 256 else 9) for frame in frames)
         pause = PAUSE_SECONDS
         while not self.ended and time.monotonic() < deadline:
-            if self._count() >= self._expected:
+            if tcp.bytes_written(self._tcp) >= self._expected:
                 return True
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
         return False
 
     def close(self) -> None:
-        """Let the connection go; it ends when libzmq does the same."""
+        """Close our copy of the connection; it ends when libzmq closes its own."""
         self._tcp.close()
-
-    def _count(self) -> int:
-        """Bytes written: those that were acknowledged, and those that still are to be."""
-        while True:
-            acknowledged = tcp.bytes_acked(self._tcp)
-            outstanding = int.from_bytes(fcntl.ioctl(self._tcp, termios.TIOCOUTQ, bytes(4)), "little")
-            if acknowledged == tcp.bytes_acked(self._tcp):  # or between the two looks some became the others
-                return acknowledged + outstanding

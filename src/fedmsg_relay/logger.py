@@ -49,34 +49,39 @@ def _run() -> int:
     options = vars(_parser().parse_args())
     timeout = options.pop("timeout", None)
     print_config = options.pop("print_config", False)
-    message = options.pop("logger_message", "") or None  # like stock: an empty one is none
+    message = options.pop("logger_message", "") or None  # as with stock an empty one does not count
     filename = options.pop("config_filename", None)
     config = {**global_config.read([filename] if filename else None), **options}
     if print_config:
         print(json.dumps(config, indent=2, default=str))
         return errors.EX_OK
-    from fedmsg_relay import client  # noqa: PLC0415 -- ZeroMQ is not needed for --help and --print-config
+    from fedmsg_relay.publisher import DEFAULT_TIMEOUT, Publisher  # noqa: PLC0415 -- ZeroMQ is not needed for --help and --print-config
 
-    publisher = client.Publisher(config, client.DEFAULT_TIMEOUT if timeout is None else timeout)
+    publisher = Publisher(config, DEFAULT_TIMEOUT if timeout is None else timeout)
     topic, modname = config.get("topic", "log"), config.get("modname", "logger")
     json_input = bool(config.get("json_input", False))
     sent = spooled = 0
+    fault: errors.RelayError | None = None
     try:
         for msgs in _messages(message, json_input):
-            files = [receipt.spooled for receipt in publisher.publish_all(topic, msgs, modname) if receipt.spooled]
-            sent += len(msgs) - len(files)
+            receipts, fault = publisher.publish_all(topic, msgs, modname)
+            files = [receipt.spooled for receipt in receipts if receipt.spooled]
+            sent += len(receipts) - len(files)
             spooled += len(files)
+            if fault is not None:
+                break
     except errors.RelayError as error:
-        _close_after_fault(publisher)
-        if json_input or message is not None:
-            raise
-        sent += error.sent
-        line = sent + spooled + 1
-        where = f"stopped at line {line} of stdin, before it {sent} were sent and {spooled} spooled"
-        raise type(error)(f"{error}; {where}") from error
+        fault = error
     except BaseException:
         _close_after_fault(publisher)
         raise
+    if fault is not None:
+        _close_after_fault(publisher)
+        if json_input or message is not None:
+            raise fault
+        line = sent + spooled + 1
+        where = f"stopped at line {line} of stdin, before it {sent} were sent and {spooled} spooled"
+        raise type(fault)(f"{fault}; {where}") from fault
     publisher.close()
     if spooled:
         errors.say(f"fedmsg-logger: {spooled} spooled, to be delivered when a relay takes them")
@@ -84,7 +89,7 @@ def _run() -> int:
 
 
 def _close_after_fault(publisher: Any) -> None:
-    """What was published before the fault is still handed over; the fault is what gets reported."""
+    """Hand over what was published before the fault; the fault is reported."""
     try:
         publisher.close()
     except errors.NoRelayError as error:
@@ -111,7 +116,7 @@ def _messages(message: str | None, json_input: bool) -> Iterator[list[Any]]:
 
 
 def _lines_as_they_come() -> Iterator[list[bytes]]:
-    """Yield the lines of stdin, together with those that are there already: each lot makes one round trip."""
+    """Yield the lines of stdin, those that are there at once together: each lot is sent in one round trip."""
     unfinished = bytearray()
     for chunk in _stdin():
         unfinished += chunk
@@ -134,7 +139,7 @@ def _all_of_stdin() -> bytes:
 
 
 def _refuse_too_much(data: bytearray, what: str) -> None:
-    """Stop at what no relay would take: it may have no end."""
+    """Stop at a size that no relay would take: the input may have no end."""
     if len(data) <= READ_BYTES:
         return
     from fedmsg_relay.message import DEFAULT_MAX_MESSAGE_SIZE  # noqa: PLC0415 -- after the connection has begun
@@ -149,13 +154,13 @@ def _stdin() -> Iterator[bytes]:
     while True:
         try:
             chunk = os.read(descriptor, READ_BYTES)
-        except BlockingIOError:  # whoever started us made it so
+        except BlockingIOError:  # the program that started this one made it so
             import select  # noqa: PLC0415 -- seldom needed
 
             select.select([descriptor], [], [])
             continue
         except OSError as error:
-            raise errors.NotWellFormedError(f"stdin can not be read: {error.strerror}") from error
+            raise errors.NotWellFormedError(f"stdin cannot be read: {error.strerror}") from error
         if not chunk:
             return
         yield chunk
@@ -215,28 +220,37 @@ def _parser() -> argparse.ArgumentParser:
     message.add_argument("--json-input", action="store_true", help="the input is one JSON value")
     message.add_argument("--topic", help="the last part of its topic (default: log)")
     message.add_argument("--modname", help="the part before it (default: logger)")
-    message.add_argument("--cert-prefix", metavar="PREFIX", help="which certificate signs (default: shell)")
+    message.add_argument("--cert-prefix", metavar="PREFIX", help="the certificate to sign with (default: shell)")
     message.add_argument(
         "--topic-prefix", metavar="PREFIX", help="the first part of its topic (default: from the config)"
     )
     common = parser.add_argument_group("how to send it")
     common.add_argument(
-        "--timeout", type=seconds, metavar="SECONDS", help="for what is sent at once (default: 10; spooled after 2)"
+        "--timeout",
+        type=seconds,
+        metavar="SECONDS",
+        help="maximum time for what is sent at once (default: 10; with a spool 2)",
     )
     common.add_argument("--config-filename", metavar="FILE", help="read this config file instead of the usual places")
     common.add_argument("--print-config", action="store_true", help="print the merged config and exit")
     common.add_argument(
-        "--high-water-mark", type=number("high_water_mark"), metavar="N", help="messages that may wait to be sent"
+        "--high-water-mark",
+        type=number("high_water_mark"),
+        metavar="N",
+        help="maximum number of messages that wait to be sent",
     )
-    common.add_argument("--io-threads", type=number("io_threads"), metavar="N", help="ZeroMQ I/O threads")
+    common.add_argument("--io-threads", type=number("io_threads"), metavar="N", help="number of ZeroMQ I/O threads")
     common.add_argument(
         "--linger",
         dest="zmq_linger",
         type=int,
         metavar="MS",
-        help="taken for stock's sake: --timeout bounds it all",
+        help="accepted as by stock, without effect: --timeout is the maximum time",
     )
     common.add_argument(
-        "--post-init-sleep", type=float, metavar="SECONDS", help="taken for stock's sake: nothing sleeps here"
+        "--post-init-sleep",
+        type=float,
+        metavar="SECONDS",
+        help="accepted as by stock, without effect: this command does not sleep",
     )
     return parser

@@ -26,8 +26,8 @@ MAX_MSG_ID = 200
 """Characters of a msg_id; stock's have 41."""
 
 SMALL_BODY = 64 * 1024
-"""Bytes of a body of which json.loads may make objects, which may take 60 times its size; a larger one is looked at
-without that."""
+"""Bytes up to which json.loads may make objects of a body. They may take 60 times its size; a larger body is looked at
+without making them."""
 
 
 class Reason(StrEnum):
@@ -56,13 +56,13 @@ def fault(topic: bytes, body: bytes, max_size: int = DEFAULT_MAX_MESSAGE_SIZE) -
 
 
 def find_msg_id(body: bytes) -> object:
-    """Get what stands for the ``msg_id`` in the envelope; :func:`fedmsg_relay.body.find_msg_id` is for who asks often.
+    """Get the ``msg_id`` of the envelope; :func:`fedmsg_relay.body.find_msg_id` is faster where it is asked for often.
 
     Args:
         body: UTF-8, and not nested too deep.
 
     Returns:
-        Whatever stands there; None where the body is no envelope, or has none.
+        The value, of any type; None if the body is not an envelope, or has no ``msg_id``.
 
     Raises:
         ValueError: json.loads does not take the body.
@@ -75,7 +75,7 @@ def find_msg_id(body: bytes) -> object:
 
 
 def parse_msg_id(body: bytes) -> object:
-    """Like :func:`find_msg_id`, by json.loads alone."""
+    """Do what :func:`find_msg_id` does, by json.loads alone."""
     parsed = json.loads(body.decode())
     return parsed.get("msg_id") if isinstance(parsed, dict) else None
 
@@ -83,7 +83,7 @@ def parse_msg_id(body: bytes) -> object:
 def examine(
     topic: bytes, body: bytes, max_size: int, find: Callable[[bytes], object] = find_msg_id
 ) -> tuple[Reason | None, str | None]:
-    """Like :func:`fault`, and get the ``msg_id`` of the envelope on the way.
+    """Do what :func:`fault` does, and get the ``msg_id`` of the envelope on the way.
 
     It takes time in proportion to the size of the message, and at most eight times its size of memory.
 
@@ -94,10 +94,10 @@ def examine(
         find: does what :func:`find_msg_id` does.
 
     Returns:
-        The reason, or None, and the ``msg_id``, or None where the body is no envelope that has one.
+        The reason, or None; and the ``msg_id``, or None if the body is not an envelope that has one.
 
     Raises:
-        MemoryError: even that is not there. It is no fault of the message.
+        MemoryError: this memory is not there. The message is not at fault.
     """
     if len(topic) + len(body) > max_size:
         return Reason.TOO_LARGE, None
@@ -113,11 +113,11 @@ def examine(
             return Reason.TOO_DEEP, None
         reason = Reason.BODY_NOT_JSON
         msg_id = find(body)
-    except RecursionError:  # the stack of who called us is that deep already
+    except RecursionError:  # the stack of the caller is that deep already
         return Reason.TOO_DEEP, None
     except ValueError:
         return reason, None
-    # Whatever else stands there is passed on, but it is no name that a retry could be known by.
+    # Any other value is passed on, but a retry is not recognised by it.
     return None, msg_id if isinstance(msg_id, str) and msg_id.isascii() and len(msg_id) <= MAX_MSG_ID else None
 
 

@@ -1,8 +1,8 @@
-"""Names of hosts, looked up beside whoever waits for them.
+"""Names of hosts, each looked up in a thread of its own.
 
 libzmq looks names up in the one thread that does all its input and output: while a name server stays silent nothing is
-sent, and nothing can be closed. So it never gets a name from us: a thread of our own looks up, whoever wants to know
-waits as long as it likes, and nobody waits for that thread when the process ends.
+sent, and nothing can be closed. So libzmq never gets a name: a thread looks the name up, the caller waits as long as
+it wants, and nothing waits for that thread when the process ends.
 
 This module is on the path of one-off scripts: it imports only what that needs.
 """
@@ -18,14 +18,14 @@ from typing import Any
 from fedmsg_relay.forks import setting_up
 
 ADDRESSES_OF_A_NAME = 8
-"""How many of a name's addresses are used at most."""
+"""Maximum number of addresses of a name that are used."""
 
 AGAIN_SECONDS = 1.0
-"""After which a name that does not resolve is looked up again, while there is time: a network may be coming up."""
+"""Time after which a name that does not resolve is looked up again: a network may be coming up."""
 
 _TCP = "tcp://"
 _IN_HOSTS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_*%:[]")
-"""What libzmq takes in a host; it refuses anything else at once."""
+"""Characters that libzmq takes in a host; it refuses any other at once."""
 
 _OCTETS = frozenset(map(str, range(256)))
 
@@ -38,8 +38,8 @@ class Search:
         name: what is looked up.
 
     Attributes:
-        found: what it came to, once it has ended.
-        started: when it did, as ``time.monotonic`` has it.
+        found: what was found, once the search has ended.
+        started: when it began, by ``time.monotonic``.
     """
 
     def __init__(self, ask: Callable[[str], list[Any]], name: str) -> None:
@@ -84,7 +84,8 @@ class Search:
 
 
 _under_way: dict[tuple[Callable[[str], list[Any]], str], Search] = {}
-"""Who wants to know the same at the same time shares one thread: however silent a name server, they do not pile up."""
+"""Searches under way. The same search at the same time has one thread, so threads do not pile up when a name server is
+silent."""
 
 os.register_at_fork(after_in_child=_under_way.clear)  # a thread does not go along
 
@@ -97,7 +98,7 @@ def _search(ask: Callable[[str], list[Any]], name: str) -> Search:
 
 
 def search(name: str) -> Search:
-    """Look up the addresses of a host; an answer that came before is not kept.
+    """Look up the addresses of a host; previous answers are not kept.
 
     Args:
         name: of the host.
@@ -134,9 +135,9 @@ def _full_name(name: str) -> list[str]:
 
 
 class Lookup:
-    """The numeric addresses of an address; looking its name up begins at once, and nothing here waits unasked.
+    """The numeric addresses of an address. Its name is looked up at once, and nothing here waits unless asked to.
 
-    What names no host (an IP, ``ipc://``, anything malformed) is its own result, without a thread.
+    An address without a name (an IP, ``ipc://``, a malformed one) is its own result, without a thread.
 
     Args:
         address: such as ``tcp://busgateway01:9941``.
@@ -152,7 +153,7 @@ class Lookup:
 
     @property
     def done(self) -> bool:
-        """Whether there is a result, be it that the name does not resolve."""
+        """Whether there is a result, which may be that the name does not resolve."""
         return self._search is None or self._search.ended()
 
     def result(self, timeout: float = 0.0) -> list[str]:
@@ -162,7 +163,7 @@ class Lookup:
             timeout: seconds to wait for them.
 
         Returns:
-            They, in order of preference; none where the name does not resolve, or has not yet: see :attr:`fault`.
+            The addresses, in order of preference; none if the name does not resolve, or has not yet: see :attr:`fault`.
         """
         if self._search is None:
             return [self.address]
@@ -173,7 +174,7 @@ class Lookup:
 
     @property
     def fault(self) -> str:
-        """Why there are no addresses, at this moment; empty where there are."""
+        """Why there are no addresses at this moment; empty if there are some."""
         return "" if self._search is None else self._search.fault
 
 
@@ -205,7 +206,7 @@ class Candidates:
         self._lookups[0].result(timeout)
 
     def take(self) -> tuple[str, str] | None:
-        """Take what is to be tried next, if anything is there yet; never waits.
+        """Take the address to try next, if one is known yet; never waits.
 
         Returns:
             The relay's address, and a numeric one for it.
@@ -221,7 +222,7 @@ class Candidates:
         return self._further.pop(0) if self._further else None
 
     def unresolved(self) -> str:
-        """Say which names led nowhere, as the end of a sentence; empty where there are none."""
+        """Say which names did not resolve, as the end of a sentence; empty if all did."""
         reasons = [self._unresolved.get(each.address, (0, each.fault))[1] for each in self._lookups]
         return "".join(f"; {reason}" for reason in dict.fromkeys(reasons) if reason)
 

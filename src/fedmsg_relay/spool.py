@@ -1,19 +1,20 @@
 """The spool: a script host's directory of messages that no relay has taken yet.
 
 Many users write into it and one delivers from it, like a mail queue's drop directory: it belongs to ``fedmsg``, is
-sticky and set-group-ID (mode 3777), so files get the group ``fedmsg`` and only their owner and ``fedmsg`` can remove
+sticky and set-group-ID (mode 3777). So files get the group ``fedmsg``, and only their owner and ``fedmsg`` can remove
 them.
 
 One message is one file, ``TIME-PID-NUMBER.msg`` (Unix nanoseconds, 20 digits): sorted names are the order of delivery.
-TIME is above that of what waits already, whatever the clock says.
-It is written under a dotted name, synced, renamed, and the directory synced: what is there is whole and on disk.
+TIME is above that of the messages that already wait, whatever the clock says.
+A file is written under a dotted name, synced and renamed, and then the directory is synced: so each message is whole
+and on disk.
 The first line is ``fedmsg-spool 1 message``, then a line with the topic, then the body; or, from the shell where the
-config can not be read, ``fedmsg-spool 1 msg``, then lines with modname, topic, timestamp, msg_id and user name, then
+config cannot be read, ``fedmsg-spool 1 msg``, then lines with modname, topic, timestamp, msg_id and user name, then
 the JSON that becomes ``msg`` when it is delivered.
 
-A message is a regular file whose name ends in ``.msg``; it belongs to the user whose file it is. Each user has a quota,
-and the promise of order, of their own: nobody's files count for anybody else, or are waited for. What is no message is
-put away by the delivery.
+A message is a regular file whose name ends in ``.msg``, and belongs to the owner of the file. Each user has a quota and
+an order of their own: files of one user do not count for another one, who does not wait for them either. The delivery
+puts away files that are not messages.
 
 This module is on the path of one-off scripts: it imports only what that needs.
 """
@@ -33,13 +34,13 @@ DIRECTORY = "/var/spool/fedmsg-relay"
 SUFFIX = ".msg"
 MAX_FILES = 10_000
 MAX_BYTES = 1024 * 1024 * 1024
-"""Messages, and bytes of them, that a user may have waiting; beyond that a script fails and says so."""
+"""Maximum number of messages, and of their bytes, that a user may have waiting; beyond that a script fails."""
 
 LOOK_ENTRIES = 4 * MAX_FILES
-"""Entries of the directory that a script looks at at most: there may be any number of somebody else's."""
+"""Maximum number of entries of the directory that a script looks at: other users may have any number there."""
 
 AHEAD = 2 * 86_400_000_000_000
-"""Nanoseconds that the name of a waiting message may be ahead of the clock, which has then been stepped back."""
+"""Maximum time, in nanoseconds, that the name of a message may be ahead of the clock, which was then stepped back."""
 
 HEADER = b"fedmsg-spool 1 "
 
@@ -78,13 +79,13 @@ def pending(path: str) -> list[str]:
 
 
 def others_before(path: str) -> bool:
-    """Look whether messages of this user wait, which one that is sent now would overtake.
+    """Look whether messages of this user wait, which a message that is sent now would overtake.
 
     Args:
         path: of the spool.
 
     Returns:
-        Whether any waits; where there is so much that it can not be seen, one may.
+        Whether a message waits, or may wait: there may be more entries than are looked at.
     """
     seen = 0
     with os.scandir(path) as entries:
@@ -95,7 +96,7 @@ def others_before(path: str) -> bool:
 
 
 def is_message(entry: os.DirEntry[str]) -> bool:
-    """Say whether it may be a message: anybody may put there anything else, under names that no terminal should show.
+    """Say whether an entry may be a message: anybody may put other files there, with names that steer a terminal.
 
     Args:
         entry: of the spool.
@@ -125,7 +126,7 @@ def add(path: str, messages: Sequence[tuple[bytes, bytes]]) -> list[str]:
         The files' paths.
 
     Raises:
-        SpoolError: the spool is full, or can not be written. None of the messages stays in it.
+        SpoolError: the spool is full, or cannot be written. None of the messages stays in it.
     """
     global _newest  # noqa: PLW0603 -- a clock that steps back must not change the order
     files: list[str] = []
@@ -141,7 +142,7 @@ def add(path: str, messages: Sequence[tuple[bytes, bytes]]) -> list[str]:
     except OSError as error:
         delivered = sum(not _take_back(file) for file in files)
         rest = f"{delivered} of {len(messages)} were delivered meanwhile" if delivered else "not sent"
-        raise SpoolError(f"the spool {path} can not be written: {error.strerror}; {rest}") from error
+        raise SpoolError(f"the spool {path} cannot be written: {error.strerror}; {rest}") from error
     return files
 
 
@@ -170,7 +171,7 @@ def _write(path: str, moment: int, content: bytes) -> str:
     temporary = os.path.join(path, f".{name}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
     try:
-        os.fchmod(descriptor, 0o640)  # whatever the umask: who delivers must be able to read it
+        os.fchmod(descriptor, 0o640)  # whatever the umask: the user that delivers must be able to read it
         with open(descriptor, "wb") as file:
             file.write(content)
             file.flush()
@@ -183,7 +184,7 @@ def _write(path: str, moment: int, content: bytes) -> str:
 
 
 def _take_back(file: str) -> bool:
-    """Remove a message of which it is not known that it is on disk; return whether it was still there."""
+    """Remove a message that may not be on disk; return whether it was still there."""
     try:
         os.unlink(file)
     except OSError:
@@ -212,13 +213,13 @@ def read(path: str, name: str, max_size: int) -> bytes:
 
     Raises:
         ValueError: it is a link, no regular file, or too large; it says which.
-        OSError: it can not be read.
+        OSError: it cannot be read.
     """
     descriptor = os.open(os.path.join(path, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
-            raise ValueError("no regular file of one name")
+            raise ValueError("it is not a regular file with one name")
         if found.st_size > max_size:
-            raise ValueError(f"larger than {max_size} bytes")
+            raise ValueError(f"it is larger than {max_size} bytes")
         return file.read(max_size)

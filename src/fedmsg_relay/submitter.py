@@ -1,29 +1,24 @@
-"""A script's connection to submit: to the first relay that gives a receipt. The protocol stands in docs/submit.md."""
+"""A script's connection to submit: to the first relay that gives a receipt. The protocol is in submit.py."""
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import zmq
 
-from fedmsg_relay.connection import Kind, Message, first_ready
+from fedmsg_relay.connection import Kind, Message, Sent, first_ready
 from fedmsg_relay.errors import NoRelayError, NotWellFormedError, RefusedError, RelayError
-from fedmsg_relay.submit import CODES, MAX_MESSAGES, VERSION, Refusal
+from fedmsg_relay.submit import CODES, Accepted, Busy, Refusal, Refused, Reply, batches, read_reply, write_request
 
 ANSWER_SECONDS = 5.0
-"""How long a relay that took a batch has for its receipt at most; then it is sent anew, to the next one if there is."""
+"""Maximum time for the receipt of a batch; then the batch is sent again, to the next relay if there is one."""
 
 SHARE_SECONDS = 0.5
-"""Of the time that is left each try takes half, for the next one; when it is as short as this, all of it."""
+"""Each try takes half of the time that is left, so that another one is possible; below this time it takes all."""
 
 PAUSE_SECONDS = 0.1
-"""Between two rounds, when all relays were asked and none took it."""
-
-BATCH_BYTES = 1024 * 1024
-"""Bytes after which a batch takes no further message."""
+"""Pause after a round in which no relay took the batch."""
 
 
 class SubmitConnection:
@@ -44,33 +39,28 @@ class SubmitConnection:
         self._monitor: zmq.Socket[bytes]  # says when the connection of that socket ends
         self.address = ""
 
-    def send(self, messages: Sequence[Message], timeout: float) -> int:
+    def send(self, messages: Sequence[Message], timeout: float) -> Sent:
         """Submit messages, and wait until they are on the relay's disk.
 
-        A relay that is asked again, after an answer that did not come, knows by its msg_id what it has already.
+        A relay that is asked again, after a reply that did not come, knows by its msg_id what it already has.
 
         Args:
             messages: topic and body of each; any number.
             timeout: seconds for all of it.
 
         Returns:
-            The last ``seq`` that the relay gave them.
-
-        Raises:
-            NoRelayError: no relay gave a receipt in time. It may have the messages all the same.
-            NotWellFormedError: the relay refused them as such.
-            RefusedError: the relay refused them by policy.
+            How many have a receipt. The fault is a NoRelayError if no relay gave a receipt in time: it may have the
+            messages all the same. It is a NotWellFormedError or a RefusedError if the relay refused them.
         """
         deadline = time.monotonic() + timeout
-        seq = sent = 0
-        for batch in _batches(messages):
+        sent = Sent(0)
+        for batch in batches(messages):
             try:
                 seq = self._submit(batch, deadline, timeout)
-            except RelayError as error:
-                error.sent = sent
-                raise
-            sent += len(batch)
-        return seq
+            except RelayError as fault:
+                return sent._replace(fault=fault)
+            sent = Sent(sent.number + len(batch), self.address, seq)
+        return sent
 
     def close(self, timeout: float) -> None:  # noqa: ARG002 -- as InboundConnection's; here nothing is left to wait for
         """Close; every receipt has come."""
@@ -78,7 +68,7 @@ class SubmitConnection:
         self._context.term()
 
     def _submit(self, messages: Sequence[Message], deadline: float, timeout: float) -> int:
-        request = [b"", VERSION, *(frame for message in messages for frame in message)]
+        request = write_request(messages)
         why = "no relay answered"
         preferred = self._addresses
         asked = 0
@@ -90,21 +80,21 @@ class SubmitConnection:
             assert self._socket is not None  # noqa: S101 -- for the type checker
             # With the spool all of the time is 2 s.
             share = left / 2 if left > SHARE_SECONDS else left
-            answer = self._ask(self._socket, request, min(share, ANSWER_SECONDS))
+            reply = self._ask(self._socket, request, min(share, ANSWER_SECONDS))
             pause = PAUSE_SECONDS
-            if answer is None:
-                why = f"{self.address} gave no receipt"
-            elif answer["status"] == "accepted":
-                return int(answer["seq"][1])
-            elif answer["status"] == "refused":
-                raise _refusal(answer)
-            else:
+            if isinstance(reply, Accepted):
+                return reply.last
+            if isinstance(reply, Refused):
+                raise _refusal(reply)
+            if isinstance(reply, Busy):
                 why = f"{self.address} is busy"
-                pause = min(max(pause, answer["retry_after"]), 1.0)
+                pause = min(max(pause, reply.retry_after), 1.0)
+            else:
+                why = f"{self.address} gave no receipt"
             asked += 1
-            if asked % len(self._addresses) == 0:  # none of them took it
+            if asked % len(self._addresses) == 0:  # no relay took it
                 time.sleep(max(0.0, min(pause, deadline - time.monotonic())))
-            if answer is None or len(self._addresses) > 1:
+            if not isinstance(reply, Busy) or len(self._addresses) > 1:
                 # The next relay first, this one again after it.
                 preferred = [a for a in preferred if a != self.address] + [self.address]
                 self._disconnect()
@@ -121,11 +111,8 @@ class SubmitConnection:
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         return True
 
-    def _ask(self, dealer: zmq.Socket[bytes], request: list[bytes], patience: float) -> dict[str, Any] | None:
-        """Send one request; return its answer, or None if none came in time or before the connection ended.
-
-        An answer that is not as the protocol says is none: who gives it is no relay of ours.
-        """
+    def _ask(self, dealer: zmq.Socket[bytes], request: list[bytes], patience: float) -> Reply | None:
+        """Send one request; return its reply, or None if no relay of ours replied in time over this connection."""
         poller = zmq.Poller()
         poller.register(dealer, zmq.POLLIN)
         poller.register(self._monitor, zmq.POLLIN)
@@ -133,14 +120,12 @@ class SubmitConnection:
             dealer.send_multipart(request, zmq.DONTWAIT)
             if dealer not in dict(poller.poll(max(1, int(patience * 1000)))):
                 return None
-            frames = dealer.recv_multipart(zmq.DONTWAIT)
-            answer = json.loads(frames[-1])
-        except (zmq.Again, ValueError, RecursionError):
+            return read_reply(dealer.recv_multipart(zmq.DONTWAIT))
+        except zmq.Again:
             return None
         except BaseException:
             self._disconnect()  # an answer that comes now must not be taken for that to the next request
             raise
-        return answer if frames[1:2] == [VERSION] and _is_answer(answer) else None
 
     def _disconnect(self) -> None:
         if self._socket is not None:
@@ -150,36 +135,9 @@ class SubmitConnection:
             self._socket = None
 
 
-def _batches(messages: Sequence[Message]) -> Iterator[list[Message]]:
-    """Cut messages into batches that cross a network in reasonable time."""
-    batch: list[Message] = []
-    size = 0
-    for message in messages:
-        size += len(message[0]) + len(message[1])
-        if batch and (len(batch) == MAX_MESSAGES or size > BATCH_BYTES):
-            yield batch
-            batch, size = [], len(message[0]) + len(message[1])
-        batch.append(message)
-    if batch:
-        yield batch
-
-
-def _is_answer(answer: Any) -> bool:
-    """Whether it has what docs/submit.md says that it has."""
-    match answer:
-        case {"status": "accepted", "seq": [int(first), int(last)]}:
-            return first <= last
-        case {"status": "refused", "reason": str()}:
-            return True
-        case {"status": "busy", "retry_after": int(pause) | float(pause)}:
-            return pause >= 0  # NaN is not
-    return False
-
-
-def _refusal(answer: dict[str, Any]) -> RelayError:
-    """What a refusal means: a relay that speaks otherwise is none of ours, and not the message's fault."""
-    reason = answer["reason"]
-    text = f"refused by the relay: {reason} ({answer.get('detail')}); not sent"
-    if reason in set(Refusal):
+def _refusal(refused: Refused) -> RelayError:
+    """Make the error of a refusal. Where the request itself is refused, the relay is at fault and not the message."""
+    text = f"refused by the relay: {refused.code} ({refused.detail}); not sent"
+    if refused.code in set(Refusal):
         return NoRelayError(text)
-    return NotWellFormedError(text) if reason in CODES else RefusedError(text)
+    return NotWellFormedError(text) if refused.code in CODES else RefusedError(text)

@@ -1,6 +1,6 @@
-"""What the kernel says of a connection, and what it can be asked to do with one: tcp(7), ip(7), linux/tcp.h.
+"""What the kernel tells of a connection, and what it can do with one: tcp(7), ip(7), linux/tcp.h.
 
-Connections are named by file descriptors, as libzmq's are: each function works on one of its own for that moment.
+Connections of libzmq are known by file descriptors only; a function that gets one works on a copy of it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from contextlib import suppress
 from typing import NamedTuple
 
 QUIET_MILLISECONDS = 8
-"""Longer than the pauses within a burst; the kernel's own clock ticks every 4."""
+"""Time without bytes after which a connection is quiet: longer than the pauses within a burst, and two ticks of the
+kernel."""
 
 _INFO_BYTES = 136
 _LAST_RECEIVED = struct.Struct("=52xI80x")
@@ -35,14 +36,14 @@ Address = tuple[str, int] | tuple[str, int, int, int] | str | bytes
 
 
 class Flow(NamedTuple):
-    """How far a connection is: bytes the kernel holds and could not send yet, and bytes the peer has acknowledged."""
+    """Bytes of a connection that the kernel could not send yet, and bytes that the peer has acknowledged."""
 
     unsent: int
     acked: int
 
 
 def borrowed(fd: int) -> socket.socket:
-    """Get at a connection that is somebody else's.
+    """Make a socket of a connection that belongs to libzmq.
 
     Args:
         fd: its file descriptor.
@@ -57,13 +58,13 @@ def borrowed(fd: int) -> socket.socket:
 
 
 def flow(fd: int) -> Flow | None:
-    """Tell how far a connection is.
+    """Tell how much of a connection is sent and acknowledged.
 
     Args:
         fd: its file descriptor.
 
     Returns:
-        How far; None where it is closed, or is not TCP.
+        Both; None if the connection is closed, or is not TCP.
     """
     try:
         with borrowed(fd) as connection:
@@ -83,6 +84,22 @@ def bytes_acked(connection: socket.socket) -> int:
         OSError: it is closed, or is not TCP.
     """
     return _count(_BYTES_ACKED, connection)
+
+
+def bytes_written(connection: socket.socket) -> int:
+    """Tell how many bytes this side has written since it was connected, acknowledged or not.
+
+    Args:
+        connection: TCP.
+
+    Raises:
+        OSError: it is closed, or is not TCP.
+    """
+    while True:
+        acked = bytes_acked(connection)
+        (outstanding,) = struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, b"\0" * 4))
+        if acked == bytes_acked(connection):  # or some were acknowledged between the two looks
+            return acked + int(outstanding)
 
 
 def bytes_received(fd: int) -> int:
@@ -124,7 +141,7 @@ def unread(connection: socket.socket) -> int:
 
 
 def require_hops(connection: socket.socket, hops: int) -> None:
-    """Let the kernel drop what comes with fewer hops left; whoever sent it tries again.
+    """Let the kernel drop packets that come with fewer hops left; their sender tries again.
 
     No packet comes with 255 left: hosts start with 64 or 128. A socket filter would be plainer, but not every kernel
     lets an unprivileged user attach one.

@@ -140,7 +140,7 @@ def test_of_two_deliveries_at_once_the_second_says_so(lonely: Host) -> None:
 
     def second_is_refused() -> bool:
         ran = deliver(lonely, patience=1)
-        return ran.code == EX_UNAVAILABLE and "somebody else is delivering it" in ran.one_error_line()
+        return ran.code == EX_UNAVAILABLE and "another process is delivering it" in ran.one_error_line()
 
     wait_until(second_is_refused, "the second is refused")
     assert first.alive()
@@ -285,7 +285,7 @@ def test_what_has_another_name_is_set_aside_and_never_delivered(submit_bus: Bus,
     assert shell(submit_bus.host, "good").code == 0
     ran = deliver(submit_bus.host)
     assert (ran.code, ran.stdout) == (0, "delivered 1, refused 0\n")
-    assert ran.one_error_line() == f"fedmsg-relay: {path.parent}: of what is no message 1 set aside"
+    assert ran.one_error_line() == f"fedmsg-relay: {path.parent}: files that are not messages: 1 set aside"
     assert (path.parent / "refused" / name).read_bytes() == message("no message")
     expect_texts(submit_bus, ["good"])
 

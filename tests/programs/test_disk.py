@@ -54,7 +54,7 @@ def submit_until_busy(client: Submitter, messages: Iterator[Message]) -> list[Me
 def assert_critical(bus: Bus) -> None:
     ran = bus.host.run("fedmsg-relay", "status")
     assert ran.code == 2
-    assert ran.stdout.startswith("CRITICAL - journal can not be written, messages go unjournaled: ")
+    assert ran.stdout.startswith("CRITICAL - journal cannot be written, messages go unjournaled: ")
     assert bus.relay.log_lines(" ERROR ", "inbound is forwarded unjournaled, submit is busy")
 
 

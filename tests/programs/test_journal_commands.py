@@ -367,4 +367,4 @@ def test_a_stdout_that_takes_nothing_ends_with_74_and_one_line(shared_bus: Bus, 
     send(shared_bus, *numbered(300), (b"org.example.large", b'"' + b"x" * 100_000 + b'"'))
     ran = shared_bus.host.run("/bin/sh", "-c", f"exec fedmsg-relay journal {command} {redirection}")
     assert ran.code == EX_IOERR
-    assert "can not write to stdout" in ran.one_error_line()
+    assert "cannot write to stdout" in ran.one_error_line()

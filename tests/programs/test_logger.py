@@ -391,5 +391,5 @@ def test_json_on_a_stdin_that_does_not_block_is_waited_for(shared_bus: Bus) -> N
 def test_stdin_that_can_not_be_read_ends_with_65_and_one_line(shared_bus: Bus, options: str) -> None:
     ran = shared_bus.host.run("/bin/sh", "-c", f"exec fedmsg-logger {options} 0> write-only")
     assert ran.code == 65
-    assert "stdin can not be read" in ran.one_error_line()
+    assert "stdin cannot be read" in ran.one_error_line()
     expect_logged(shared_bus, [])

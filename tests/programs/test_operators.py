@@ -192,7 +192,7 @@ def test_status_answers_again_once_there_are_file_descriptors_left(bus: Bus) -> 
     _, hard = resource.prlimit(bus.relay.pid, resource.RLIMIT_NOFILE)
     resource.prlimit(bus.relay.pid, resource.RLIMIT_NOFILE, (10, hard))  # poll(2) takes no more either
     bus.relay.messages()  # takes the one that accept(2), waiting, had already got
-    bus.relay.wait_for_log("ERROR", "status can not be answered")
+    bus.relay.wait_for_log("ERROR", "status cannot be answered")
     resource.prlimit(bus.relay.pid, resource.RLIMIT_NOFILE, (hard, hard))
     for _ in range(2):
         assert bus.relay.messages()["received"] >= 1
@@ -404,7 +404,7 @@ TALK = [
 def test_a_stdout_that_takes_nothing_is_said_in_one_line(shared_bus: Bus, command: str) -> None:
     ran = shared_bus.host.run("/bin/sh", "-c", f"exec {command} > /dev/full")
     assert ran.code == EX_IOERR
-    assert "can not write to stdout" in ran.one_error_line()
+    assert "cannot write to stdout" in ran.one_error_line()
     ran = shared_bus.host.run("/bin/sh", "-c", f"{command} | true")
     assert (ran.code, ran.stderr) == (0, ""), "who does not want to know is not told"
 

@@ -76,7 +76,7 @@ def test_each_address_without_a_relay_is_named(lonely: Host, options: list[str])
         assert found["ok"] is False
         assert {one["endpoint"]: one["address"] for one in found["addresses"] if one["error"]} == named
     else:
-        assert ran.stdout.startswith("CRITICAL - can not be reached: ")
+        assert ran.stdout.startswith("CRITICAL - cannot be reached: ")
         assert all(f"{endpoint} {address}: " in ran.stdout for endpoint, address in named.items())
 
 
@@ -86,7 +86,7 @@ def test_one_of_two_relays_that_can_not_be_reached_is_a_warning(host: Host, rela
     host.configure([host.inbound, dead], [host.outbound])
     ran = check(host)
     assert ran.code == 1
-    assert ran.stdout == f"WARNING - can not be reached: relay_inbound {dead}: Connection refused\n"
+    assert ran.stdout == f"WARNING - cannot be reached: relay_inbound {dead}: Connection refused\n"
 
 
 def test_a_port_that_accepts_and_never_greets_is_not_reached(host: Host) -> None:
@@ -119,7 +119,7 @@ def test_a_resolver_that_stays_silent_takes_no_longer_than_it_may(host: Host) ->
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        (b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n", "what answers is no ZeroMQ"),
+        (b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n", "the answer is not ZeroMQ"),
         (b"", "it closes the connection"),
         (b"\xff" + bytes(8) + b"\x7f\x03\x00NULL", "it closes the connection"),
     ],
@@ -129,7 +129,7 @@ def test_what_is_no_relay_is_not_reached(host: Host, answer: bytes, says: str) -
     with answering(answer) as address:
         ran = check(host, f"--inbound={address}", seconds=20)
     assert ran.code == 2
-    assert ran.stdout == f"CRITICAL - can not be reached: relay_inbound {address}: {says}\n"
+    assert ran.stdout == f"CRITICAL - cannot be reached: relay_inbound {address}: {says}\n"
 
 
 def test_another_endpoint_than_the_one_meant_is_not_reached(submit_bus: Bus) -> None:

@@ -165,7 +165,7 @@ def test_from_the_shell_a_file_is_synced_then_renamed_then_the_directory_is_sync
 def test_from_the_shell_what_may_not_be_on_disk_is_taken_back(lonely: Host, failing: str, rest: str) -> None:
     ran = lonely.run(*SHELL, env=noting_commands(lonely, failing))
     assert ran.code == EX_UNAVAILABLE
-    assert ran.one_error_line().endswith(f"can not be written; {rest}")
+    assert ran.one_error_line().endswith(f"cannot be written; {rest}")
     assert list(lonely.spool.iterdir()) == []
 
 
@@ -283,5 +283,5 @@ def test_fedmsg_spool_says_that_stdin_can_not_be_read(lonely: Host) -> None:
     for sh, redirection in product(("sh", "bash"), ("0<&-", "0> write-only", "0< .")):
         command = f"exec {sh} {locate('fedmsg-spool')} --topic=a --modname=b {redirection}"
         ran = lonely.run("/bin/sh", "-c", command, env={"FEDMSG_SPOOL": str(lonely.spool)})
-        assert (ran.code, ran.one_error_line()) == (65, "fedmsg-spool: stdin can not be read; not sent")
+        assert (ran.code, ran.one_error_line()) == (65, "fedmsg-spool: stdin cannot be read; not sent")
         assert list(lonely.spool.iterdir()) == []

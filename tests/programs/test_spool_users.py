@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import zmq
 
-from fedmsg_relay import client, spool
+from fedmsg_relay import spool
+from fedmsg_relay.envelope import encode
 from fedmsg_relay.errors import EX_DATAERR, EX_UNAVAILABLE
 from harness import Host, Process, Ran, Relay, locate, wait_until
 from spooled import BOUND, WAYS, deliver, expect_texts, log, message, put, put_first, shell, waiting
@@ -86,7 +87,7 @@ def test_what_who_delivers_can_not_read_is_set_aside_and_holds_up_nothing(lonely
     without = ["/usr/bin/setpriv", "--bounding-set=-dac_override,-dac_read_search"]
     ran = lonely.run(*without, locate("fedmsg-relay"), "spool", "deliver", "--patience", "10")
     assert (ran.code, ran.stdout) == (EX_DATAERR, "delivered 1, refused 1\n")
-    assert f"{closed} is set aside: it can not be read" in ran.one_error_line()
+    assert f"{closed} is set aside: it cannot be read" in ran.one_error_line()
     assert (lonely.spool / "refused" / closed.name).exists()
     assert log(lonely, "straight to the relay").stderr == ""
 
@@ -216,14 +217,15 @@ def test_tries_in_vain_leave_nothing_open(lonely: Host) -> None:
         for number in range(30):
             put(lonely, message(str(number)), f"{number:020d}-1-1.msg")
         script = (
-            "import os, sys, fedmsg_relay.commands.deliver as d, fedmsg_relay.client as c, fedmsg_relay.config as g\n"
-            "d.FIRST_PAUSE = d.LONGEST_PAUSE = 0.01; c.DEFAULT_TIMEOUT = 0.2; opened = []\n"
+            "import os, sys, fedmsg_relay.config as g\n"
+            "import fedmsg_relay.commands.deliver as d, fedmsg_relay.publisher as p\n"
+            "d.FIRST_PAUSE = d.LONGEST_PAUSE = 0.01; p.DEFAULT_TIMEOUT = 0.2; opened = []\n"
             "def again(self, waiting, real=d._Run._round):\n"
             "    opened.append((len(os.listdir('/proc/self/fd')), len(os.listdir('/proc/self/task'))))\n"
             "    return real(self, waiting)\n"
             "d._Run._round = again\n"
             "try: d.deliver(g.load_config(), sys.argv[1], 8.0)\n"
-            "except c.NoRelayError: print(len(opened) > 2 and max(opened[1:]) <= max(opened[:2]), opened)\n"
+            "except p.NoRelayError: print(len(opened) > 2 and max(opened[1:]) <= max(opened[:2]), opened)\n"
         )
         ran = lonely.run("python", "-c", script, lonely.spool)
     assert ran.stdout.startswith("True"), ran.stdout + ran.stderr
@@ -287,7 +289,7 @@ def test_scripts_may_spool_while_it_is_delivered(submit_bus: Bus) -> None:
         texts = []
         for number in range(200):
             texts.append(str(number))
-            body = client.encode({"topic": "t", "msg": {"log": texts[-1]}, "msg_id": f"2026-{number}"})[1]
+            body = encode({"topic": "t", "msg": {"log": texts[-1]}, "msg_id": f"2026-{number}"})[1]
             spool.add(str(host.spool), [(b"t", body)])
     finally:
         done.set()

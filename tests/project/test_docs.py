@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fedmsg_relay import body, client, errors, message, spool, submit
+from fedmsg_relay import body, errors, message, publisher, spool, submit
 from fedmsg_relay.chain import upstream
 from fedmsg_relay.commands import aside, deliver
 from fedmsg_relay.daemon import accounting, admission, forwarding, hold, publishing, settings
@@ -79,7 +79,7 @@ def test_the_counters() -> None:
 def test_the_fields_of_a_receipt() -> None:
     python = section(page("docs/commands.md"), "## From Python")
     documented = first_column(python.split("| field of a `Receipt` |")[1])
-    assert documented == list(client.Receipt._fields)
+    assert documented == list(publisher.Receipt._fields)
 
 
 def test_the_exit_codes() -> None:
@@ -180,7 +180,7 @@ def test_the_limits_of_journal_and_spool() -> None:
     assert f"holds {aside.ASIDE_FILES} files and {aside.ASIDE_BYTES >> 20} MiB at most" in told
     assert f"file of more than {aside.ASIDE_FILE_BYTES >> 20} MiB" in told
     assert f"turns with {deliver.LOT} messages each" in told
-    assert f"takes a message within {client.SPOOL_AFTER:g} s" in told
+    assert f"takes a message within {publisher.SPOOL_AFTER:g} s" in told
     for name in ("docs/journal.md", "docs/settings.md", "docs/commands.md"):
         assert f"`{spool.DIRECTORY}" in page(name)
 

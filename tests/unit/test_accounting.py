@@ -6,14 +6,15 @@ import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields, replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedmsg_relay.daemon import status
+from fedmsg_relay.commands import status
 from fedmsg_relay.daemon.accounting import Accounting, Counts
+from fedmsg_relay.daemon.status import Status
 from harness import assert_balanced
 from wire import Bus, envelope, numbered
 
@@ -75,7 +76,7 @@ def test_a_reader_never_sees_half_of_a_batch() -> None:
 def sound(bus: Bus) -> dict[str, Any]:
     """The status of a relay that is well."""
     found = bus.relay.status()
-    assert status.judge(found)[0] == 0
+    assert status.judge(cast("Status", found))[0] == 0
     return found
 
 
@@ -95,7 +96,7 @@ def test_what_is_wrong_shows_in_the_status(
 ) -> None:
     for part, facts in change.items():
         sound[part] = {**sound[part], **facts} if isinstance(facts, dict) else facts
-    found, line = status.judge(sound)
+    found, line = status.judge(cast("Status", sound))
     assert found == code
     assert line.startswith(["OK", "WARNING", "CRITICAL"][code] + " - ")
     assert words in line

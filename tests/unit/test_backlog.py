@@ -10,8 +10,8 @@ import pytest
 
 from fedmsg_relay.daemon.backlog import Backlog, Batch
 from fedmsg_relay.daemon.turn import ReturnPath
-from fedmsg_relay.network import zmtp
-from fedmsg_relay.network.greeter import Peer
+from fedmsg_relay.network import handshake
+from fedmsg_relay.network.peer import Peer
 from fedmsg_relay.runtime import limits
 
 HALF = limits.BACKLOG_BYTES // 2
@@ -21,7 +21,7 @@ HALF = limits.BACKLOG_BYTES // 2
 def peers() -> Iterator[list[Peer]]:
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(3)]
-        yield [Peer(each, f"127.0.0.1:{number}", zmtp.ROUTER) for number, each in enumerate(sockets)]
+        yield [Peer(each, f"127.0.0.1:{number}", handshake.ROUTER) for number, each in enumerate(sockets)]
 
 
 def batch(peer: Peer, name: str, size: int = 10) -> Batch:

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterator
 
 from fedmsg_relay.chain.outgoing import Kind, Outgoing
-from fedmsg_relay.network import outbound, zmtp
+from fedmsg_relay.network import handshake, outbound
 from fedmsg_relay.runtime import limits
 from fedmsg_relay.runtime.log import log
 
@@ -33,7 +33,7 @@ class Mirror:
     def __init__(self, address: str, max_bytes: int) -> None:
         self.address = address
         self.token = outbound.MIRROR + uuid.uuid4().hex.encode()
-        kind = Kind(zmtp.SUB, max_bytes, limits.MIRROR_BYTES, greeting=[[b"\x01" + self.token]])
+        kind = Kind(handshake.SUB, max_bytes, limits.MIRROR_BYTES, greeting=[[b"\x01" + self.token]])
         self.connection = Outgoing(address, kind)
         self.forwarded = False
         self._max_bytes = max_bytes

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from fedmsg_relay import tcp
 from fedmsg_relay.names import Lookup
-from fedmsg_relay.network import dialling, zmtp
+from fedmsg_relay.network import dialling, handshake, zmtp
 from fedmsg_relay.runtime import limits
 
 CONNECT_SECONDS = 5.0
@@ -43,7 +43,7 @@ class Kind:
         greeting: messages that are sent before any other.
     """
 
-    role: zmtp.Role
+    role: handshake.Role
     max_bytes: int
     hold_bytes: int
     greeting: Sequence[Sequence[bytes]] = field(default=())
@@ -74,7 +74,7 @@ class Outgoing:
         self._candidates: list[str] | None = None
         self._socket: socket.socket | None = None
         self._connected = False
-        self._handshake = zmtp.Handshake(kind.role)
+        self._handshake = handshake.Handshake(kind.role)
         self._splitter = zmtp.Splitter(0)
         self._unsent = bytearray()
         self._acked = 0

@@ -16,14 +16,22 @@ import time
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
-from fedmsg_relay import submit
-from fedmsg_relay.chain import answers
 from fedmsg_relay.chain.mirror import Mirror
 from fedmsg_relay.chain.outgoing import Kind, Outgoing
-from fedmsg_relay.network import zmtp
+from fedmsg_relay.network import handshake
 from fedmsg_relay.runtime import limits
 from fedmsg_relay.runtime.drops import Allowance
 from fedmsg_relay.runtime.log import log
+from fedmsg_relay.submit import (
+    Accepted,
+    Busy,
+    Introduction,
+    Refusal,
+    Refused,
+    read_reply,
+    write_inquiry,
+    write_request,
+)
 
 INQUIRE_SECONDS = 1.0
 """Time between two inquiries which relay the upstream is. The answer may change when its own upstream does."""
@@ -44,9 +52,10 @@ STEADY_SECONDS = 2.0
 ANSWERS_AT_ONCE = 100
 """Answers looked at in one turn. No more than two can be due; more end the link."""
 
-_SUBMIT = Kind(zmtp.DEALER, max_bytes=limits.ANSWER_BYTES, hold_bytes=limits.ANSWER_BYTES)
+_SUBMIT = Kind(handshake.DEALER, max_bytes=limits.ANSWER_BYTES, hold_bytes=limits.ANSWER_BYTES)
 
-_Answered = answers.Receipt | answers.Refused | answers.Busy
+Answer = Accepted | Refused | Busy
+"""The answer to a batch."""
 
 
 class State(StrEnum):
@@ -120,7 +129,7 @@ class Link:
         joining = self._submit.up and self.state == State.AWAY
         return joining or any(each.unsettled for each in self._connections)
 
-    def update(self) -> _Answered | None:
+    def update(self) -> Answer | None:
         """Go on with both connections, without waiting.
 
         Returns:
@@ -138,18 +147,18 @@ class Link:
             self.reset(str(broken))
             return None
 
-    def submit(self, frames: Sequence[bytes]) -> bool:
+    def submit(self, messages: Sequence[tuple[bytes, bytes]]) -> bool:
         """Submit a batch. Another one can be submitted only when this one is answered.
 
         Args:
-            frames: topic and body of each message.
+            messages: topic and body of each.
 
         Returns:
             Whether it was submitted.
         """
         if self._submit is None or not self._submit.up or self.awaits_receipt:
             return False
-        self._send(self._submit, [submit.PASSING, *frames])
+        self._send(self._submit, write_request(messages, passed_on=True))
         self.awaits_receipt = True
         return True
 
@@ -198,7 +207,7 @@ class Link:
         if self._leftover is not None:
             self._leftover.connection.close()
 
-    def _go_on(self, connection: Outgoing, now: float) -> _Answered | None:
+    def _go_on(self, connection: Outgoing, now: float) -> Answer | None:
         connection.update()
         if self._mirror is not None:
             self._mirror.update()
@@ -223,7 +232,7 @@ class Link:
 
     def _inquire(self, connection: Outgoing, now: float) -> None:
         if self._mirror is not None and connection.up and not self._asked and now >= self._next_inquiry:
-            self._send(connection, [submit.INQUIRY, self._mirror.token])
+            self._send(connection, write_inquiry(self._mirror.token))
             self._asked = True
 
     def _wait_for(self, connection: Outgoing) -> None:
@@ -231,7 +240,7 @@ class Link:
             self._become(State.AWAY, why)
 
     def _send(self, connection: Outgoing, frames: Sequence[bytes]) -> None:
-        connection.send([b"", *frames])
+        connection.send(frames)
         self._sent = time.monotonic()
 
     def _unsubscribe(self) -> None:
@@ -245,17 +254,17 @@ class Link:
 
     # Answers.
 
-    def _judge(self, frames: list[bytes]) -> _Answered | None:
+    def _judge(self, frames: list[bytes]) -> Answer | None:
         """Take in an answer; return it if it answers the batch that was submitted."""
-        answer = answers.read(frames[2]) if len(frames) == 3 and frames[:2] == [b"", submit.VERSION] else None
+        answer = read_reply(frames)
         if answer is None:
             raise _BrokenError("it sent bytes that are not an answer of a relay's submit")
-        if isinstance(answer, answers.Introduction):
+        if isinstance(answer, Introduction):
             if not self._asked:
                 raise _BrokenError("it told which relay it is without being asked")
             self._learn(answer)
             return None
-        if self._asked and isinstance(answer, answers.Refused) and answer.reason == submit.Refusal.BAD_VERSION:
+        if self._asked and isinstance(answer, Refused) and answer.code == Refusal.BAD_VERSION:
             self._become(State.AWAY, "it is too old a relay to be chained to")
             self._asked, self._next_inquiry = False, time.monotonic() + ANSWER_SECONDS
             return None
@@ -264,7 +273,7 @@ class Link:
         self.awaits_receipt = False
         return answer
 
-    def _learn(self, relay: answers.Introduction) -> None:
+    def _learn(self, relay: Introduction) -> None:
         """Take in which relay it is, and whether it has our subscription."""
         now = time.monotonic()
         mirror = self._mirror.connection if self._mirror is not None else None

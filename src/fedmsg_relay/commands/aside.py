@@ -1,7 +1,7 @@
-"""Where the delivery puts what it can not deliver: a folder within the spool that only who delivers can enter.
+"""The folder for files that cannot be delivered: within the spool, and closed to all but the user that delivers.
 
-An operator looks at it, nothing else does. Who delivers owns the spool, so any file of anybody can be moved there or
-removed, and any empty folder; what is in somebody's folder can not be, and such a folder stays, uncounted.
+Only an operator looks at it. The user that delivers owns the spool, and so can move any file there or remove it, and
+can remove any empty folder. Another user's folder that is not empty cannot be removed: it stays, and is not counted.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from fedmsg_relay.message import DEFAULT_MAX_MESSAGE_SIZE
 SET_ASIDE = "refused"
 
 ASIDE_FILES, ASIDE_BYTES = 1000, 256 * 1024 * 1024
-"""What that folder holds at most, once a lot is delivered: what was set aside first makes room."""
+"""Maximum of what that folder holds once a lot is delivered: the oldest files make room."""
 
 ASIDE_FILE_BYTES = 2 * DEFAULT_MAX_MESSAGE_SIZE
-"""What is larger is removed: it is no message, and would take the place of all others."""
+"""A larger file is removed: it is not a message, and would take the place of all others."""
 
 LEFTOVER_SECONDS = 3600.0
 """Age at which a file that was never finished is removed."""
 
 LEFTOVER_FILES = 1000
-"""Files a user may have begun; what is beyond that is removed at any age."""
+"""Maximum number of unfinished files of a user; beyond that they are removed at any age."""
 
 
 class Aside:
-    """The folder of what can not be delivered.
+    """The folder for files that cannot be delivered.
 
     Args:
         path: of the spool.
@@ -47,7 +47,7 @@ class Aside:
         self._folder = os.path.join(path, SET_ASIDE)
 
     def tidy(self) -> None:
-        """Put away what is no message, and remove what scripts that were killed had begun to write, long ago."""
+        """Put away files that are not messages, and remove old unfinished files of scripts that were killed."""
         begun: Counter[int] = Counter()
         moved = removed = stay = 0
         with os.scandir(self._path) as entries:
@@ -68,7 +68,7 @@ class Aside:
                         moved += self._put(entry.name, found)
         counts = {"set aside": moved, "removed": removed, "left as folders that are not empty": stay}
         if told := ", ".join(f"{number} {what}" for what, number in counts.items() if number):
-            say(f"fedmsg-relay: {self._path}: of what is no message {told}")
+            say(f"fedmsg-relay: {self._path}: files that are not messages: {told}")
 
     def put_message(self, name: str) -> None:
         """Set one file aside.
@@ -77,13 +77,13 @@ class Aside:
             name: the file's, in the spool.
 
         Raises:
-            OSError: it can not be moved.
+            OSError: it cannot be moved.
         """
         self._put(name, os.lstat(os.path.join(self._path, name)))
         self.messages += 1
 
     def make_room(self) -> None:
-        """Remove what was set aside first, as far as it is too much."""
+        """Remove the oldest files, as far as they are too many."""
         aside = []
         with os.scandir(self._folder) as entries:
             for entry in entries:
@@ -110,7 +110,7 @@ class Aside:
         if found.st_size > ASIDE_FILE_BYTES:
             os.unlink(source)
             return False
-        if os.path.lexists(target):  # of somebody who chose the same name
+        if os.path.lexists(target):  # another user chose the same name
             target = os.path.join(self._folder, f"{time.time_ns()}{spool.SUFFIX}")
         os.rename(source, target)
         return True

@@ -1,4 +1,4 @@
-"""Delivers the spool to a relay: each user's messages in order, each once, with patience; no user waits for another."""
+"""The delivery of the spool to a relay: each user's messages in order, each once; no user waits for another."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
-from fedmsg_relay import client, spool
+from fedmsg_relay import publisher, spool
 from fedmsg_relay.commands.aside import SET_ASIDE, Aside
-from fedmsg_relay.connection import InboundConnection, Message
-from fedmsg_relay.errors import NoRelayError, NotWellFormedError, RefusedError, RelayError, say
+from fedmsg_relay.connection import InboundConnection, Message, Sent
+from fedmsg_relay.envelope import encode, envelope
+from fedmsg_relay.errors import ConfigError, NoRelayError, RelayError, say
 from fedmsg_relay.message import DEFAULT_MAX_MESSAGE_SIZE, fault
+from fedmsg_relay.submit import BATCH_BYTES
 
 LOT = 100
-LOT_BYTES = 1024 * 1024
-"""Files of one user, and bytes, that go together."""
+"""Files of one user that go together, unless they have more than ``BATCH_BYTES``."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 15.0
-"""Seconds between two rounds while no relay answers: doubled each time."""
+"""Pause between two rounds while no relay answers: doubled each time."""
 
 
 SHORTEST_CLOSE = 0.01
-"""Seconds for closing after a fault: nothing is to be waited for."""
+"""Maximum time for closing after a fault, when there is nothing to wait for."""
 
 
 class NobodyAnswersError(NoRelayError):
-    """There is no relay at all, so there is none for anybody."""
+    """No relay answers, so the messages of no user can be delivered now."""
 
 
 class Delivered(NamedTuple):
@@ -58,9 +59,9 @@ def deliver(config: Mapping[str, Any], path: str, patience: float) -> Delivered:
 
     Raises:
         NoRelayError: no relay answered in that time; what is left stays, in order.
-        RelayError: the spool can not be read, or somebody else is delivering it.
+        RelayError: the spool cannot be read, or another process is delivering it.
     """
-    client.refuse_to_sign(config)
+    publisher.refuse_to_sign(config)
     run = _Run(config, path, time.monotonic() + patience)
     with _alone(path):
         run.aside.tidy()
@@ -75,7 +76,7 @@ class _Run:
         self.delivered = 0
         self.aside = Aside(path)
         self._left: set[str] = set()
-        """What can neither be delivered nor set aside, and must not be tried again."""
+        """Files that can neither be delivered nor set aside, and must not be tried again."""
         self._config = config
         self._path = path
         self._deadline = deadline
@@ -104,7 +105,7 @@ class _Run:
             pause = min(2 * pause, LONGEST_PAUSE)
 
     def _round(self, waiting: list[list[str]]) -> NoRelayError | None:
-        """Let users take turns with a lot each. Of whom one is not taken, the others wait for the next round.
+        """Let users take turns with a lot each. A user whose lot is not taken waits for the next round.
 
         Returns:
             Why something was not taken.
@@ -136,7 +137,7 @@ class _Run:
             except FileNotFoundError:
                 continue  # its owner took it back
             except OSError as error:
-                self._set_aside(name, f"it can not be read: {error.strerror}")
+                self._set_aside(name, f"it cannot be read: {error.strerror}")
             except ValueError as error:
                 self._set_aside(name, str(error))
             except MemoryError:
@@ -144,30 +145,28 @@ class _Run:
                 raise NoRelayError(f"there is not enough memory for {name}") from None
             else:
                 size += len(content)
-            if size > LOT_BYTES:
+            if size > BATCH_BYTES:
                 break
         self._hand_over(lot)
         return done
 
     def _hand_over(self, lot: dict[str, Message]) -> None:
-        """Hand over a lot; where it is refused, or not taken, what is left of it one by one, to find which it is."""
+        """Hand over a lot; if a relay does not take all of it, the rest one by one, to find the message at fault."""
         if not lot:
             return
-        try:
-            self._send(list(lot.values()))
-        except (NotWellFormedError, RefusedError, NoRelayError) as error:
-            rest = self._remove(lot, error.sent)
-            if isinstance(error, NobodyAnswersError):
-                raise
-            if len(lot) > 1:
-                for name, message in rest.items():
-                    self._hand_over({name: message})
-            elif isinstance(error, NoRelayError):
-                raise
-            else:
-                self._set_aside(next(iter(rest)), str(error))
+        sent = self._send(list(lot.values()))
+        rest = self._remove(lot, sent.number)
+        if sent.fault is None:
+            return
+        if isinstance(sent.fault, NobodyAnswersError | ConfigError):
+            raise sent.fault
+        if len(lot) > 1:
+            for name, message in rest.items():
+                self._hand_over({name: message})
+        elif isinstance(sent.fault, NoRelayError):
+            raise sent.fault
         else:
-            self._remove(lot, len(lot))
+            self._set_aside(next(iter(rest)), str(sent.fault))
 
     def _remove(self, lot: dict[str, Message], number: int) -> dict[str, Message]:
         """Remove the first of a lot, which a relay has taken; return the others."""
@@ -177,35 +176,41 @@ class _Run:
         self.delivered += number
         return dict(list(lot.items())[number:])
 
-    def _send(self, messages: list[Message]) -> None:
+    def _send(self, messages: list[Message]) -> Sent:
         """Hand messages to a relay, and leave nothing open of the try."""
-        connection = client.connection(self._config)
+        connection = publisher.connection(self._config)
+        sent: Sent | None = None
         try:
             left = self._deadline - time.monotonic()
-            connection.send(messages, max(1.0, min(client.DEFAULT_TIMEOUT, left)))
-        except BaseException as error:
-            with suppress(NoRelayError):
-                connection.close(SHORTEST_CLOSE)
-            if isinstance(error, NoRelayError) and not connection.address:
-                raise NobodyAnswersError(str(error)) from error
-            if isinstance(error, RelayError) and isinstance(connection, InboundConnection):
-                error.sent = 0  # it was for the connection, which is closed
-            raise
-        # Over inbound only now it is known that the connection has taken them.
-        connection.close(client.DEFAULT_TIMEOUT)
+            sent = connection.send(messages, max(1.0, min(publisher.DEFAULT_TIMEOUT, left)))
+        finally:
+            if sent is None or sent.fault is not None:
+                with suppress(NoRelayError):
+                    connection.close(SHORTEST_CLOSE)
+        if sent.fault is None:
+            try:
+                # Over inbound only now it is known that the relay has taken them.
+                connection.close(publisher.DEFAULT_TIMEOUT)
+            except NoRelayError as error:
+                return Sent(0, fault=error)
+            return sent
+        if isinstance(sent.fault, NoRelayError) and not connection.address:
+            sent = sent._replace(fault=NobodyAnswersError(str(sent.fault)))
+        # Over inbound they were only given to the connection, which is closed.
+        return sent._replace(number=0) if isinstance(connection, InboundConnection) else sent
 
     def _set_aside(self, name: str, why: str) -> None:
         try:
             self.aside.put_message(name)
         except OSError as error:
             self._left.add(name)
-            say(f"fedmsg-relay: {self._path}/{name} stays: {why}; it can not be set aside: {error.strerror}")
+            say(f"fedmsg-relay: {self._path}/{name} stays: {why}; it cannot be set aside: {error.strerror}")
         else:
             say(f"fedmsg-relay: {self._path}/{name} is set aside: {why}")
 
 
 def _waiting(path: str, left: set[str]) -> list[list[str]]:
-    """List what waits, oldest first, for each user apart; of one user no more than a quota holds."""
+    """List the files that wait, oldest first, for each user apart; of one user no more than a quota holds."""
     users: dict[int, list[str]] = {}
     with os.scandir(path) as entries:
         for entry in entries:
@@ -221,28 +226,28 @@ def _waiting(path: str, left: set[str]) -> list[list[str]]:
 
 
 def _message(config: Mapping[str, Any], content: bytes) -> tuple[bytes, bytes]:
-    """Read what a file holds; raises ValueError (NotWellFormedError is one) where that is no message."""
+    """Read a message from the content of a file; raise ValueError (or NotWellFormedError) if it is not one."""
     if not content.startswith(spool.HEADER):
-        raise ValueError("no file of a spool")
+        raise ValueError("it is not a file of a spool")
     kind, _, rest = content[len(spool.HEADER) :].partition(b"\n")
     if kind == b"message":
         topic, newline, body = rest.partition(b"\n")
         if not newline:
-            raise ValueError("no body")
+            raise ValueError("it has no body")
         if reason := fault(topic, body):
             raise ValueError(reason)
         return topic, body
     if kind != b"msg":
-        raise ValueError("a kind of file that this version does not know")
+        raise ValueError("this version does not know this kind of file")
     fields = rest.split(b"\n", 5)
     if len(fields) != 6:
-        raise ValueError("lines are missing")
+        raise ValueError("it has too few lines")
     modname, name, timestamp, msg_id, username = (field.decode() for field in fields[:5])
     if reason := fault(b"", fields[5]):
         raise ValueError(f"msg: {reason}")
-    wrapped = client.envelope(config, 1, name, None, modname)
+    wrapped = envelope(config, 1, name, None, modname)
     wrapped.update(timestamp=int(timestamp), msg_id=msg_id, username=username)
-    topic, body = client.encode(wrapped)
+    topic, body = encode(wrapped)
     # As it is: to make objects of it may take 60 times its size.
     body = body.replace(b'"msg":null', b'"msg":' + fields[5].strip(), 1)
     if reason := fault(topic, body):
@@ -252,14 +257,16 @@ def _message(config: Mapping[str, Any], content: bytes) -> tuple[bytes, bytes]:
 
 @contextmanager
 def _alone(path: str) -> Iterator[None]:
-    """Keep others from delivering: by a lock in the folder that only who delivers can enter."""
+    """Keep others from delivering, by a lock in the folder that only the user that delivers can enter."""
     aside = os.path.join(path, SET_ASIDE)
     try:
         with suppress(FileExistsError):
             os.mkdir(aside, mode=0o700)
         found = os.lstat(aside)
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-            raise RelayError(f"spool {path}: {SET_ASIDE} is not a folder of {os.geteuid()}, who delivers it")
+            raise RelayError(
+                f"spool {path}: {SET_ASIDE} is not a folder of user {os.geteuid()}, who delivers the spool"
+            )
         descriptor = os.open(os.path.join(aside, ".lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise RelayError(f"spool {path}: {error.strerror}") from error
@@ -267,6 +274,6 @@ def _alone(path: str) -> Iterator[None]:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError as error:
-        raise RelayError(f"spool {path}: somebody else is delivering it") from error
+        raise RelayError(f"spool {path}: another process is delivering it") from error
     finally:
         os.close(descriptor)

@@ -1,4 +1,4 @@
-"""``fedmsg-relay journal ...``: looking into the journal, for people and scripts. It only reads: the relay may run."""
+"""``fedmsg-relay journal``: reads the journal, for people and scripts. It only reads, so the relay may run."""
 
 from __future__ import annotations
 
@@ -14,64 +14,63 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from fedmsg_relay.commands.arguments import CRITICAL, OK, Parser, add_json
 from fedmsg_relay.errors import JournalError, RelayError, UsageError, printable, say
 from fedmsg_relay.journal import broken, position, schema
 from fedmsg_relay.journal.records import Record, Rejected, read_records
 from fedmsg_relay.runtime import paths
 
-OK, CRITICAL = 0, 2
 PAGE = 200
 """Messages read at once."""
 
 FOLLOW_SECONDS = 0.2
-"""How often ``tail --follow`` looks for more."""
+"""Interval at which ``tail --follow`` looks for more."""
 
 
-def add_commands(parser: argparse.ArgumentParser) -> None:
+def add_command(commands: Any) -> None:
     """Declare ``ls``, ``show``, ``tail``, ``export``, ``quarantine`` and ``check``.
 
     Args:
-        parser: of ``fedmsg-relay journal``.
+        commands: the subparsers of ``fedmsg-relay``.
     """
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=type(parser))
+    journal = commands.add_parser("journal", help="look into the journal: ls, show, tail, export, quarantine, check")
+    actions = journal.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
 
     def add(name: str, run: Callable[[sqlite3.Connection, argparse.Namespace], int], text: str) -> Any:
-        command = commands.add_parser(name, help=text, description=text)
+        command = actions.add_parser(name, help=text, description=text)
         command.set_defaults(command=lambda options: _with_journal(run, options))
         command.add_argument(
-            "--journal", type=Path, metavar="FILE", help="another journal.db than this host's relay keeps"
+            "--journal", type=Path, metavar="FILE", help="read this journal.db instead of that of this host's relay"
         )
         return command
 
     listing = add("ls", _ls, "list messages: seq, time, topic, bytes, msg_id")
     _add_range(listing)
-    _add_json(listing)
+    add_json(listing)
     show = add("show", _show, "print one message's body, byte for byte; on a terminal with control characters escaped")
-    show.add_argument("message", metavar="SEQ|MSG_ID", help="which")
-    _add_json(show)
+    show.add_argument("message", metavar="SEQ|MSG_ID", help="the message")
+    add_json(show)
     tail = add("tail", _tail, "list the newest messages")
-    tail.add_argument("-n", "--lines", type=sequence, default=10, metavar="N", help="how many (default: 10)")
-    tail.add_argument("-f", "--follow", action="store_true", help="go on with what comes")
-    _add_json(tail)
+    tail.add_argument("-n", "--lines", type=sequence, default=10, metavar="N", help="number of messages (default: 10)")
+    tail.add_argument("-f", "--follow", action="store_true", help="go on, with each message that comes")
+    add_json(tail)
     export = add("export", _export, "print messages as JSON lines: seq, time, msg_id, topic, body (its exact text)")
     _add_range(export)
-    quarantine = add("quarantine", _quarantine, "list what was not well-formed or was refused: when, why, from where")
-    quarantine.add_argument(
-        "-n", "--lines", type=sequence, default=100, metavar="N", help="the newest N (default: 100)"
+    quarantine = add(
+        "quarantine", _quarantine, "list messages that were not well-formed or were refused: when, why, from where"
     )
-    _add_json(quarantine)
+    quarantine.add_argument(
+        "-n", "--lines", type=sequence, default=100, metavar="N", help="the newest N messages (default: 100)"
+    )
+    add_json(quarantine)
     check = add("check", _check, "check every page and every message's checksum (Nagios exit codes)")
-    _add_json(check)
+    add_json(check)
 
 
 def _add_range(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--after", type=sequence, default=0, metavar="SEQ", help="begin after this one")
+    command.add_argument("--after", type=sequence, default=0, metavar="SEQ", help="begin after this message")
     command.add_argument("--since", type=moment, metavar="TIME", help="begin at this time: ISO 8601, or Unix seconds")
-    command.add_argument("--limit", type=int, default=-1, metavar="N", help="N messages at most")
-
-
-def _add_json(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    command.add_argument("--limit", type=int, default=-1, metavar="N", help="print at most N messages")
 
 
 def moment(text: str) -> int:
@@ -106,13 +105,13 @@ def _with_journal(run: Callable[[sqlite3.Connection, argparse.Namespace], int], 
     except (ValueError, TypeError, OverflowError) as error:
         if isinstance(error, RelayError | UnicodeEncodeError):
             raise
-        raise JournalError(f"journal {path}: holds what was never written: {error}") from error
+        raise JournalError(f"journal {path}: holds data that no relay has written: {error}") from error
     finally:
         db.close()
 
 
 def _files(path: Path) -> list[int | None]:
-    """Which files the journal and its WAL are at the moment."""
+    """Tell which files the journal and its WAL are at the moment."""
     found: list[int | None] = []
     for file in (path, Path(f"{path}-wal")):
         try:
@@ -123,7 +122,7 @@ def _files(path: Path) -> list[int | None]:
 
 
 def _selected(db: sqlite3.Connection, options: argparse.Namespace) -> Iterator[Record]:
-    """Yield what was asked for. Page by page: a query left open while a person reads would keep the WAL growing."""
+    """Yield the messages that were asked for, page by page: an open query would keep the WAL growing."""
     after, left = options.after, options.limit if options.limit >= 0 else sys.maxsize
     query = "WHERE seq > ? AND time >= ? ORDER BY seq LIMIT ?"
     while page := list(read_records(db, query, after, options.since or 0, min(left, PAGE))):
@@ -151,7 +150,7 @@ def _tail(db: sqlite3.Connection, options: argparse.Namespace) -> int:
             for record in page:
                 _print_line(record, options.json)
             last = page[-1].seq
-        if now != files:  # set aside, or written again; the numbers go on
+        if now != files:  # it was set aside, or written again; the numbers go on
             with suppress(sqlite3.OperationalError):  # it is just being begun
                 new = schema.open_for_reading(options.journal)
                 new.execute("SELECT 1 FROM message LIMIT 1")
@@ -222,7 +221,7 @@ def _check(db: sqlite3.Connection, options: argparse.Namespace) -> int:
             raise
         faults.append(str(error))
     except (ValueError, TypeError, OverflowError) as error:
-        faults.append(f"it holds what was never written: {error}")
+        faults.append(f"it holds data that no relay has written: {error}")
     summary = f"{'CRITICAL' if faults else 'OK'} - {count} messages" + "".join(f"; {fault}" for fault in faults[:10])
     print(json.dumps({"ok": not faults, "messages": count, "faults": faults}) if options.json else summary)
     return CRITICAL if faults else OK
@@ -284,5 +283,5 @@ def _time(microseconds: int) -> str:
 
 
 def _text(data: bytes | str) -> str:
-    """What is damaged is shown as it is, as far as it can be."""
+    """Decode bytes for a person; damaged ones are shown as far as they can be."""
     return data if isinstance(data, str) else data.decode(errors="backslashreplace")

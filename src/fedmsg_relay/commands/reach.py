@@ -4,7 +4,7 @@ A TCP connect alone proves little: a proxy, or a relay that greets nobody, accep
 is spoken by :mod:`fedmsg_relay.network.zmtp`: libzmq would resolve names in its own time. It goes to the end, as a
 connection that ends before it does is a warning in the relay's log.
 
-Nothing here waits longer than it is told to: each address has a thread, which is left behind when it is late.
+Nothing here waits longer than asked: each address has a thread, which is left behind when it is late.
 """
 
 from __future__ import annotations
@@ -18,37 +18,39 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fedmsg_relay import client, tcp
+from fedmsg_relay import tcp
 from fedmsg_relay.daemon import addresses
 from fedmsg_relay.errors import ConfigError
 from fedmsg_relay.network import zmtp
 from fedmsg_relay.network.address import split
+from fedmsg_relay.network.handshake import Handshake, Role
+from fedmsg_relay.publisher import LONGEST_TIMEOUT
 
 RESOLVE_SECONDS = 2.0
-"""How long a name server has to say whether an address is this host's."""
+"""Maximum time for a name server to say whether an address is this host's."""
 
 _ROLES = {
-    "relay_inbound": zmtp.Role(b"PUB", 1, frozenset({b"SUB", b"XSUB"}), subscribes=False),
-    "relay_outbound": zmtp.Role(b"SUB", 2, frozenset({b"PUB", b"XPUB"}), subscribes=False),
-    "relay_submit": zmtp.Role(b"DEALER", 5, frozenset({b"ROUTER", b"REP"}), subscribes=False),
+    "relay_inbound": Role(b"PUB", 1, frozenset({b"SUB", b"XSUB"}), subscribes=False),
+    "relay_outbound": Role(b"SUB", 2, frozenset({b"PUB", b"XPUB"}), subscribes=False),
+    "relay_submit": Role(b"DEALER", 5, frozenset({b"ROUTER", b"REP"}), subscribes=False),
 }
-"""What connects to each endpoint, and what it has to be."""
+"""The socket that connects to each endpoint, and the types that the endpoint may have."""
 
 _READ_BYTES = 4096
 
 
 class _NoRelayError(OSError):
-    """Somebody answers, and it is not the endpoint of a relay."""
+    """The answer is not that of an endpoint of a relay."""
 
 
 @dataclass(frozen=True)
 class Reached:
-    """What became of the connect to one address.
+    """The outcome of connecting to one address.
 
     Attributes:
         endpoint: such as ``relay_submit``.
         address: of that endpoint.
-        error: why it can not be reached; empty when it can.
+        error: why it cannot be reached; empty if it can.
         milliseconds: how long it took.
     """
 
@@ -66,10 +68,10 @@ def check(endpoints: Mapping[str, Sequence[str]], timeout: float) -> list[Reache
         timeout: seconds for all of it, names that do not resolve included.
 
     Returns:
-        What became of each, in the order given.
+        The outcome of each, in the order given.
     """
     wanted = [(endpoint, address) for endpoint, addresses in endpoints.items() for address in addresses]
-    timeout = min(client.LONGEST_TIMEOUT, timeout)
+    timeout = min(LONGEST_TIMEOUT, timeout)
     deadline = time.monotonic() + timeout
     answers: queue.SimpleQueue[tuple[int, Reached]] = queue.SimpleQueue()
     for i, (endpoint, address) in enumerate(wanted):
@@ -90,7 +92,7 @@ def _try(answers: queue.SimpleQueue[tuple[int, Reached]], i: int, endpoint: str,
     try:
         _reach(endpoint, address, deadline)
     except TimeoutError:
-        return  # which is said of all that are late
+        return  # the caller says so of all that are late
     except OSError as error:
         fault = error.strerror or str(error)
     else:
@@ -128,27 +130,27 @@ def _places(address: str) -> list[tuple[socket.AddressFamily, Any]]:
 def _shake_hands(connection: socket.socket, place: Any, endpoint: str, deadline: float) -> None:
     _until(connection, deadline)
     connection.connect(place)
-    handshake = zmtp.Handshake(_ROLES[endpoint])
+    greeting = Handshake(_ROLES[endpoint])
     greeted = False
-    while not handshake.version:
-        connection.sendall(handshake.output)
-        handshake.output.clear()
+    while not greeting.version:
+        connection.sendall(greeting.output)
+        greeting.output.clear()
         _until(connection, deadline)
         data = connection.recv(_READ_BYTES)
         if not data:
             raise _NoRelayError("it closes the connection")
         if not greeted and data[:1] != b"\xff":
-            raise _NoRelayError("what answers is no ZeroMQ")
+            raise _NoRelayError("the answer is not ZeroMQ")
         greeted = True
         try:
-            handshake.feed(data)
+            greeting.feed(data)
         except zmtp.ProtocolError as error:
-            raise _NoRelayError(f"what answers is not {endpoint}: {error}") from error
-    connection.sendall(handshake.output)
+            raise _NoRelayError(f"the answer is not that of {endpoint}: {error}") from error
+    connection.sendall(greeting.output)
 
 
 def _until(connection: socket.socket, deadline: float) -> None:
-    """Bound the next call; the socket itself raises TimeoutError when that is over."""
+    """Bound the next call of the socket, which raises TimeoutError at the deadline."""
     left = deadline - time.monotonic()
     if left <= 0:
         raise TimeoutError
@@ -186,7 +188,7 @@ def judge(found: Sequence[Reached]) -> tuple[int, str]:
         return 0, f"OK - {len(found)} addresses can be reached | time={slowest:.1f}ms"
     closed = {one.endpoint for one in found} - {one.endpoint for one in found if not one.error}
     word = "CRITICAL" if closed else "WARNING"
-    return 2 if closed else 1, f"{word} - can not be reached: {'; '.join(faults)}"
+    return 2 if closed else 1, f"{word} - cannot be reached: {'; '.join(faults)}"
 
 
 def describe(found: Sequence[Reached]) -> dict[str, Any]:

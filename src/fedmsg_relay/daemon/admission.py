@@ -17,7 +17,7 @@ from fedmsg_relay.journal.guard import JournalGuard
 from fedmsg_relay.journal.records import Entry, Rejected
 from fedmsg_relay.journal.window import NAMESAKES, fingerprint
 from fedmsg_relay.message import Reason
-from fedmsg_relay.network.greeter import Peer
+from fedmsg_relay.network.peer import Peer
 from fedmsg_relay.network.receiver import Receiver
 from fedmsg_relay.network.zmtp import Message, Oversize
 from fedmsg_relay.runtime import limits
@@ -27,7 +27,7 @@ from fedmsg_relay.runtime.log import log
 FAULT_RETRY_AFTER = 2.0
 """Seconds after which a submitter shall try again when the journal cannot be written."""
 
-_OVERLOADED = submit.busy(RETRY_AFTER)
+_OVERLOADED = submit.Busy(RETRY_AFTER).encode()
 
 
 class Rejection(NamedTuple):
@@ -134,7 +134,7 @@ class Admission:
             except MemoryError:
                 log.error("not enough memory to check a batch of %d bytes: submit answers busy", batch.size)
                 turn.counts.received -= len(batch.messages)
-                turn.answers.append((batch.reply_to, submit.busy(FAULT_RETRY_AFTER)))
+                turn.answers.append((batch.reply_to, submit.Busy(FAULT_RETRY_AFTER).encode()))
 
     def _fill_backlog(self, turn: Turn, max_size: int) -> None:
         """Take in all requests at once, so that a submitter that sends too many is told so and does not just wait."""
@@ -142,9 +142,9 @@ class Admission:
         for peer, requests in self._submits.receive(*bounds):
             for frames in requests:
                 if isinstance(frames, Oversize):
-                    request: submit.Request | submit.Inquiry | submit.Malformed = submit.too_large(frames)
+                    request: submit.Request | submit.Inquiry | submit.Malformed = submit.read_oversize(frames)
                 else:
-                    request = submit.parse(frames)
+                    request = submit.read_request(frames)
                 self._take_request(request, ReturnPath(peer, request.route), turn)
 
     def _take_request(
@@ -157,7 +157,7 @@ class Admission:
             turn.counts.received += 1
             turn.counts.refused += 1
             self._reject(turn, Rejection(request.code, tcp.host_of(reply_to.peer.address), b"", b""))
-            turn.answers.append((reply_to, submit.refused(request.code, request.detail)))
+            turn.answers.append((reply_to, submit.Refused(request.code, request.detail).encode()))
             return
         if request.passed and not self._stage.takes_forwarded:
             turn.answers.append((reply_to, _OVERLOADED))
@@ -178,7 +178,7 @@ class Admission:
                 self._reject(turn, Rejection(reason, tcp.host_of(batch.reply_to.peer.address), topic, body))
                 turn.dropped[reason] += len(batch.messages) - 1
                 detail = f"message {len(entries) + 1} of {len(batch.messages)}; none of them was taken"
-                turn.answers.append((batch.reply_to, submit.refused(reason, detail)))
+                turn.answers.append((batch.reply_to, submit.Refused(reason, detail).encode()))
                 return
             entries.append(Entry(topic, body, msg_id))
         previous = len(turn.entries)

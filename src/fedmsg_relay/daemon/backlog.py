@@ -10,7 +10,7 @@ from collections import deque
 from typing import NamedTuple
 
 from fedmsg_relay.daemon.turn import ReturnPath
-from fedmsg_relay.network.greeter import Peer
+from fedmsg_relay.network.peer import Peer
 from fedmsg_relay.runtime import drops, limits
 from fedmsg_relay.runtime.log import log
 

@@ -49,17 +49,17 @@ def take_in_rest(
     more = True
     while now < started + LONGEST_DRAIN_SECONDS:
         # Every time: the kernel tells only later of a peer that connected just before the door was closed.
-        inbound.keep_out_newcomers()
-        submits.keep_out_newcomers()
-        inbound.half_close(only_quiet=now < started + QUIET_SECONDS)
-        connected = inbound.addresses
+        inbound.greeter.keep_out_newcomers()
+        submits.greeter.keep_out_newcomers()
+        inbound.greeter.half_close(only_quiet=now < started + QUIET_SECONDS)
+        connected = inbound.connected.addresses
         silent = now >= heard + DRAIN_SECONDS
         if inbound.wait(0 if more and not silent else 0.01):
             heard = now
-        elif silent or not (more or connected or inbound.addresses):
+        elif silent or not (more or connected or inbound.connected.addresses):
             break
         more = turn()
         sign_of_life()
         now = time.monotonic()
-    if inbound.addresses:
-        log.warning("publishers did not close within %.0f s: %s", now - started, ", ".join(inbound.addresses))
+    if inbound.connected.addresses:
+        log.warning("publishers did not close within %.0f s: %s", now - started, ", ".join(inbound.connected.addresses))

@@ -23,9 +23,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 from fedmsg_relay import submit
-from fedmsg_relay.chain import answers
 from fedmsg_relay.chain.echo import Echo, ForwardedBatch, Message
-from fedmsg_relay.chain.upstream import Link, State
+from fedmsg_relay.chain.upstream import Answer, Link, State
 from fedmsg_relay.daemon.hold import Hold
 from fedmsg_relay.daemon.publishing import PublishedMark
 from fedmsg_relay.daemon.turn import Turn
@@ -129,7 +128,7 @@ class ForwardingStage:
         known = using.chain if using else [each for link in self.links for each in link.chain]
         # In a loop every relay adds the others again.
         chain = list(dict.fromkeys([self._identity, *known]))
-        return submit.relay(chain, using is not None, self._outbound.mirrored_by(subscription))
+        return submit.Introduction(chain, using is not None, self._outbound.mirrored_by(subscription)).encode()
 
     def hand_over(self, turn: Turn) -> bool:
         """Publish what was heard, and submit the next messages in the journal's order.
@@ -227,41 +226,35 @@ class ForwardingStage:
 
     def _submit_unjournaled(self, link: Link) -> None:
         """Submit messages that could not be journaled."""
-        messages: list[Message] = []
-        size = 0
-        for topic, body, _ in islice(self._unjournaled, self._batch_messages):
-            size += len(topic) + len(body)
-            if messages and size > limits.PASSING_BYTES:
-                break
-            messages.append((topic, body))
-        if messages:
-            self._submit(link, messages)
+        messages = ((topic, body) for topic, body, _ in self._unjournaled)
+        for batch in islice(submit.batches(messages, self._batch_messages, limits.PASSING_BYTES), 1):
+            self._submit(link, batch)
 
     def _submit(self, link: Link, messages: list[Message], upto: int | None = None, damaged: int = 0) -> None:
-        if link.submit([frame for message in messages for frame in message]):
+        if link.submit(messages):
             batch = ForwardedBatch(messages, self._guard.cursor.handed_over)
             self._echo.expect(batch)
             self._in_flight = _InFlight(link, batch, upto, damaged)
 
-    def _take_answer(self, link: Link, answer: answers.Receipt | answers.Refused | answers.Busy, turn: Turn) -> None:
+    def _take_answer(self, link: Link, answer: Answer, turn: Turn) -> None:
         sent = self._in_flight
         if sent is None or sent.link is not link:
             return
         self._in_flight = None
         messages = len(sent.batch.messages)
-        if isinstance(answer, answers.Busy):
+        if isinstance(answer, submit.Busy):
             # Bounded: an upstream may answer any number.
             self._not_before = time.monotonic() + min(answer.retry_after, LONGEST_RETRY_SECONDS)
-        elif isinstance(answer, answers.Receipt) and answer.fits(messages):
+        elif isinstance(answer, submit.Accepted) and answer.fits(messages):
             self._echo.take_receipt(sent.batch)
             self._finish(sent, turn, messages, sent.damaged)
-        elif isinstance(answer, answers.Receipt):
+        elif isinstance(answer, submit.Accepted):
             link.reset("it gave the receipt of another batch")
         elif messages > 1:
             self._one_by_one = messages  # one of them is at fault
         else:
             which = "that could not be journaled" if sent.upto is None else f"seq {sent.upto}"
-            log.error("upstream refuses message %s: %s", which, answer.reason)
+            log.error("upstream refuses message %s: %s", which, answer.code)
             self._echo.give_up(sent.batch)
             self._finish(sent, turn, 0, sent.damaged + 1)
 

@@ -75,8 +75,8 @@ class ListenerNote:
 
     def write(self) -> None:
         """Note the listeners, if they have changed."""
-        listeners = self._outbound.listeners
-        changes = listeners.accepted + listeners.closed + self._outbound.subscriptions
+        connected = self._outbound.listeners.connected
+        changes = connected.accepted + connected.closed + self._outbound.subscriptions
         if changes == self._changes or self._hold.on:
             return
         hosts = sorted(self._outbound.hosts())

@@ -112,7 +112,7 @@ class Pipeline:
     def _go_on_unjournaled(self, turn: Turn) -> None:
         """Take back what was submitted: its submitters try again. Messages from inbound have no other chance."""
         for receipt in turn.receipts:
-            turn.answers.append((receipt.to, submit.busy(FAULT_RETRY_AFTER)))
+            turn.answers.append((receipt.to, submit.Busy(FAULT_RETRY_AFTER).encode()))
             turn.counts.received -= receipt.messages
         turn.receipts.clear()
         del turn.entries[turn.from_inbound :]
@@ -129,7 +129,7 @@ class Pipeline:
                 log.error("the counters do not add up: %s", totals)
 
     def _answer(self, turn: Turn) -> None:
-        receipts = [(due.to, submit.accepted(due.first, due.last, due.duplicates)) for due in turn.receipts]
+        receipts = [(due.to, submit.Accepted(due.first, due.last, due.duplicates).encode()) for due in turn.receipts]
         for to, answer in (*receipts, *turn.answers):
             if not self._submits.reply(to.peer, [*to.route, submit.VERSION, answer]):
                 self._unanswered.note("not sent, as the submitter was gone", tcp.host_of(to.peer.address))

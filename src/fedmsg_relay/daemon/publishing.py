@@ -104,7 +104,7 @@ class PublishingStage:
         Args:
             subscription: the topic that the chained relay has subscribed to at outbound.
         """
-        return submit.relay([self._identity], True, self._outbound.mirrored_by(subscription))
+        return submit.Introduction([self._identity], True, self._outbound.mirrored_by(subscription)).encode()
 
     def hand_over(self, turn: Turn) -> bool:
         """Publish the next messages in the journal's order.

@@ -24,7 +24,7 @@ from fedmsg_relay.daemon.signals import Signals
 from fedmsg_relay.daemon.stage import Stage
 from fedmsg_relay.errors import ConfigError, RelayError
 from fedmsg_relay.journal.guard import JournalGuard
-from fedmsg_relay.network import zmtp
+from fedmsg_relay.network import handshake
 from fedmsg_relay.network.health import Health
 from fedmsg_relay.network.outbound import Outbound
 from fedmsg_relay.network.receiver import Receiver
@@ -82,9 +82,8 @@ class Relay:
         self.addresses = {name: list(plan.local) for name, plan in plans.endpoints().items()}
         self.named = {name: [*plan.local, *plan.covered] for name, plan in plans.endpoints().items()}
         self.outbound = Outbound(linger=drain.LINGER_SECONDS)
-        self.inbound = Receiver("publisher", zmtp.SUB, streams=True)
-        self.submits = Receiver("submitter", zmtp.ROUTER, streams=False)
-        self.peers = (self.inbound, self.submits, self.outbound.listeners)
+        self.inbound = Receiver("publisher", handshake.SUB, streams=True)
+        self.submits = Receiver("submitter", handshake.ROUTER, streams=False)
         self.forwarding: ForwardingStage | None = None
         self.health: Health | None = None
         self._poller = zmq.Poller()

@@ -1,8 +1,8 @@
-"""How a relay is: its status socket, and the command that reads it.
+"""The status of a running relay, and the socket where it is asked for.
 
-Whoever connects to the unix socket gets one JSON object and the end of file; ``fedmsg-relay status`` is one reader,
-``socat - UNIX-CONNECT:/run/fedmsg-relay/status.sock`` another. A thread of its own answers, so a busy relay does too,
-and nothing that a reader does can hold the relay up.
+A reader that connects to the unix socket gets one JSON object and the end of file. ``fedmsg-relay status`` is such a
+reader (:mod:`fedmsg_relay.commands.status`), ``socat - UNIX-CONNECT:/run/fedmsg-relay/status.sock`` another. A thread
+of its own answers, so a busy relay does too, and no reader can hold the relay up.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ import os
 import socket
 import threading
 import time
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from fedmsg_relay import __version__, submit
 from fedmsg_relay.daemon import settings
-from fedmsg_relay.errors import ConfigError, NoRelayError
+from fedmsg_relay.errors import ConfigError
 from fedmsg_relay.message import Reason
 from fedmsg_relay.runtime import log as logfile
 from fedmsg_relay.runtime import paths, threads
@@ -27,18 +26,127 @@ from fedmsg_relay.runtime.log import log
 if TYPE_CHECKING:
     from fedmsg_relay.daemon.forwarding import ForwardingStage
     from fedmsg_relay.daemon.relay import Relay
-    from fedmsg_relay.network.peers import Peers
-    from fedmsg_relay.network.receiver import Receiver
-
-STUCK_SECONDS = 15.0
-"""A loop that has not come round for so long is reported; it turns every second even without messages."""
+    from fedmsg_relay.network.health import DoorStatus
 
 RETRY_SECONDS = 1.0
-"""After which it is tried again to let a reader in, when there was no file descriptor left for it."""
+"""Time after which the relay tries again to let a reader in, when no file descriptor was left for it."""
 
-Status = dict[str, Any]
 
-_ROLES = ("publishers", "submitters", "listeners")
+class Status(TypedDict):
+    """A running relay, as ``fedmsg-relay status --json`` prints it; docs/commands.md explains each part.
+
+    Attributes:
+        dead_threads: by the name of each thread that has died, what it died of.
+        endpoints: addresses that are bound, by the endpoint.
+        crowded: endpoints that turned somebody away a moment ago.
+        overloaded: submitted batches that were told to try again.
+        reused_names: submitted messages that had the ``msg_id`` of another message.
+        dropped: messages that were dropped, by the reason.
+    """
+
+    relay: RelayStatus
+    dead_threads: dict[str, str]
+    log: logfile.LogStatus
+    endpoints: dict[str, list[str]]
+    crowded: list[str]
+    addresses: list[AddressStatus]
+    settings: dict[str, dict[str, Any]]
+    health: list[DoorStatus]
+    messages: MessagesStatus
+    overloaded: int
+    reused_names: int
+    dropped: dict[str, int]
+    journal: JournalStatus
+    upstream: UpstreamStatus | None
+    laggards: list[LaggardStatus]
+    peers: PeersStatus
+    connections: ConnectionsStatus
+
+
+class RelayStatus(TypedDict):
+    """The process. ``started`` is in Unix seconds; ``uptime`` and ``since_last_turn`` are in seconds."""
+
+    version: str
+    pid: int
+    started: float
+    uptime: float
+    since_last_turn: float
+
+
+class AddressStatus(TypedDict):
+    """An address: the peers that are connected to it, and seconds since the last of them left."""
+
+    endpoint: str
+    address: str
+    peers: list[str]
+    idle_seconds: float
+
+
+class MessagesStatus(TypedDict):
+    """The counters of :class:`~fedmsg_relay.daemon.accounting.Counts`, and what follows from them."""
+
+    received: int
+    journaled: int
+    quarantined: int
+    refused: int
+    duplicates: int
+    unjournaled: int
+    carried: int
+    published: int
+    waiting: int
+    damaged: int
+    dropped: int
+    balanced: bool
+
+
+class JournalStatus(TypedDict):
+    """The journal: why it cannot be written, what an operator should know, and the ``seq`` of its last message."""
+
+    fault: str
+    notices: list[str]
+    bytes: int
+    last: int | None
+    holding: bool
+
+
+class UpstreamStatus(TypedDict):
+    """The relays upstream, in the order of the settings; ``using`` is the submit of the one that gets messages."""
+
+    state: str
+    using: str | None
+    submit: list[str]
+    outbound: list[str]
+    states: list[str]
+    reasons: list[str]
+
+
+class LaggardStatus(TypedDict):
+    """A listener that does not keep up: see :class:`~fedmsg_relay.network.outbound.Laggard`."""
+
+    address: str
+    since: float
+    published: int
+    acked: int
+    lost: int
+
+
+class PeersStatus(TypedDict):
+    """Addresses of the peers that are connected, and seconds since the last one left."""
+
+    publishers: list[str]
+    submitters: list[str]
+    listeners: list[str]
+    idle_seconds: float
+
+
+class ConnectionsStatus(TypedDict):
+    """Connections of all endpoints since the start."""
+
+    accepted: int
+    closed: int
+    handshake_failed: int
+    turned_away: int
+    cut: int
 
 
 def describe(relay: Relay) -> Status:
@@ -53,10 +161,10 @@ def describe(relay: Relay) -> Status:
     pipeline, guard = relay.pipeline, relay.guard
     totals, dropped = pipeline.accounting.totals(), pipeline.accounting.dropped()
     journal = guard.journal
-    endpoints: dict[str, Receiver | Peers] = {
-        "inbound": relay.inbound,
-        "outbound": relay.outbound.listeners,
-        "submit": relay.submits,
+    connected = {
+        "inbound": relay.inbound.connected,
+        "outbound": relay.outbound.listeners.connected,
+        "submit": relay.submits.connected,
     }
     return {
         "relay": {
@@ -69,16 +177,30 @@ def describe(relay: Relay) -> Status:
         "dead_threads": threads.dead(),
         "log": logfile.describe(),
         "endpoints": relay.addresses,
-        "crowded": [name for name, peers in endpoints.items() if peers.crowded],
+        "crowded": [name for name, found in connected.items() if found.crowded],
         "addresses": [
-            {"endpoint": endpoint, **used._asdict()}
+            {
+                "endpoint": endpoint,
+                "address": used.address,
+                "peers": used.peers,
+                "idle_seconds": used.idle_seconds,
+            }
             for endpoint, addresses in relay.named.items()
-            for used in endpoints[endpoint].use.of(addresses)
+            for used in connected[endpoint].use.of(addresses)
         ],
         "settings": settings.reloaded(relay.pipeline.settings),
         "health": relay.health.describe() if relay.health else [],
         "messages": {
-            **asdict(totals),
+            "received": totals.received,
+            "journaled": totals.journaled,
+            "quarantined": totals.quarantined,
+            "refused": totals.refused,
+            "duplicates": totals.duplicates,
+            "unjournaled": totals.unjournaled,
+            "carried": totals.carried,
+            "published": totals.published,
+            "waiting": totals.waiting,
+            "damaged": totals.damaged,
             "dropped": totals.quarantined + totals.refused,
             "balanced": totals.balanced,
         },
@@ -93,19 +215,33 @@ def describe(relay: Relay) -> Status:
             "holding": relay.hold.on,
         },
         "upstream": _upstream(relay.forwarding),
-        "laggards": [asdict(laggard) for laggard in list(relay.outbound.laggards.values())],
+        "laggards": [
+            {
+                "address": laggard.address,
+                "since": laggard.since,
+                "published": laggard.published,
+                "acked": laggard.acked,
+                "lost": laggard.lost,
+            }
+            for laggard in list(relay.outbound.laggards.values())
+        ],
         "peers": {
-            **{f"{group.role}s": group.addresses for group in relay.peers},
-            "idle_seconds": round(min(group.idle_seconds for group in relay.peers), 3),
+            "publishers": connected["inbound"].addresses,
+            "submitters": connected["submit"].addresses,
+            "listeners": connected["outbound"].addresses,
+            "idle_seconds": round(min(group.idle_seconds for group in connected.values()), 3),
         },
         "connections": {
-            name: sum(getattr(group, name) for group in relay.peers)
-            for name in ("accepted", "closed", "handshake_failed", "turned_away", "cut")
+            "accepted": sum(group.accepted for group in connected.values()),
+            "closed": sum(group.closed for group in connected.values()),
+            "handshake_failed": sum(group.handshake_failed for group in connected.values()),
+            "turned_away": sum(group.turned_away for group in connected.values()),
+            "cut": sum(group.cut for group in connected.values()),
         },
     }
 
 
-def _upstream(stage: ForwardingStage | None) -> dict[str, Any] | None:
+def _upstream(stage: ForwardingStage | None) -> UpstreamStatus | None:
     if stage is None:
         return None
     return {
@@ -125,7 +261,7 @@ class StatusServer:
         relay: the relay to describe.
 
     Raises:
-        ConfigError: the socket can not be made.
+        ConfigError: the socket cannot be made.
     """
 
     def __init__(self, relay: Relay) -> None:
@@ -154,7 +290,7 @@ class StatusServer:
             except OSError as error:
                 if not self._closed.wait(RETRY_SECONDS) and str(error) != fault:
                     fault = str(error)
-                    log.error("status can not be answered, trying again: %s", error.strerror)
+                    log.error("status cannot be answered, trying again: %s", error.strerror)
                 continue
             fault = ""
             with reader:
@@ -179,129 +315,3 @@ def _answers(path: Path) -> bool:
         except OSError:  # also a path that is too long, which bind reports
             return False
         return True
-
-
-def ask(path: Path | None = None) -> Status:
-    """Ask the relay of this host.
-
-    Args:
-        path: its status socket; without one the usual place.
-
-    Returns:
-        Its description.
-
-    Raises:
-        NoRelayError: nothing answers there.
-    """
-    path = path or paths.status_socket()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as reader:
-        reader.settimeout(5)
-        try:
-            reader.connect(str(path))
-            answer = b"".join(iter(lambda: reader.recv(65536), b""))
-            status: Status = json.loads(answer)
-        except OSError as error:
-            raise NoRelayError(
-                f"the relay of this host does not answer at {path}: {error.strerror or error}"
-            ) from error
-        except (ValueError, RecursionError) as error:
-            raise NoRelayError(f"the relay of this host does not answer at {path}: what came is no status") from error
-    return status
-
-
-def judge(status: Status) -> tuple[int, str]:
-    """Judge a status as a Nagios plugin does.
-
-    Args:
-        status: from :func:`ask`.
-
-    Returns:
-        0 (OK), 1 (WARNING) or 2 (CRITICAL), and the line for a person with performance data behind ``|``.
-    """
-    messages, peers, relay = status["messages"], status["peers"], status["relay"]
-    publishers, listeners = len(peers["publishers"]), len(peers["listeners"])
-    journal, upstream = status["journal"], status["upstream"]
-    behind = ", ".join(f"{laggard['address']} (lost about {laggard['lost']})" for laggard in status["laggards"])
-    if not messages["balanced"]:
-        code, word, fact = 2, "CRITICAL", "the counters do not add up; "
-    elif relay["since_last_turn"] > STUCK_SECONDS:
-        code, word, fact = 2, "CRITICAL", f"the relay has been stuck for {relay['since_last_turn']:.0f} s; "
-    elif dead := status["dead_threads"]:
-        died = ", ".join(f"{name} of {cause}" for name, cause in dead.items())
-        code, word, fact = 2, "CRITICAL", f"a thread of the relay has died, it has to be restarted: {died}; "
-    elif faults := [door["fault"] for door in status["health"] if door["fault"]]:
-        code, word, fact = 2, "CRITICAL", f"{', '.join(faults)}; "
-    elif journal["fault"]:
-        code, word, fact = 2, "CRITICAL", f"journal can not be written, messages go unjournaled: {journal['fault']}; "
-    elif upstream and upstream["state"] == "loop":
-        code, word, fact = 2, "CRITICAL", "the relay upstream is chained back to this one, nothing comes out; "
-    elif upstream and set(upstream["states"]) != {"joined"}:
-        links = zip(upstream["submit"], upstream["states"], upstream["reasons"], strict=True)
-        away = [f"{at} ({why or 'it is being connected to'})" for at, state, why in links if state != "joined"]
-        code, word, fact = 1, "WARNING", f"upstream is away: {', '.join(away)}; "
-    elif journal["notices"]:
-        code, word, fact = 1, "WARNING", f"{'; '.join(journal['notices'])}; "
-    elif log_fault := status["log"]["fault"]:
-        code, word, fact = 1, "WARNING", f"{status['log']['place']} cannot be written: {log_fault}; "
-    elif status["crowded"]:
-        code, word, fact = 1, "WARNING", f"too many connections at {', '.join(status['crowded'])}: some were closed; "
-    elif behind:
-        code, word, fact = 1, "WARNING", f"listeners do not keep up: {behind}; "
-    else:
-        code, word, fact = 0, "OK", "" if listeners else "no listener is connected, nobody hears what is published; "
-    published = messages["published"] + messages["unjournaled"]
-    line = (
-        f"{word} - {fact}received {messages['received']}, published {published}, "
-        f"waiting {messages['waiting']}, dropped {messages['dropped']}; "
-        f"{publishers} publishers, {listeners} listeners; up {relay['uptime']:.0f} s"
-    )
-    perfdata = (
-        f"received={messages['received']}c published={published}c dropped={messages['dropped']}c "
-        f"waiting={messages['waiting']} journal={journal['bytes']}B "
-        f"publishers={publishers} listeners={listeners} uptime={relay['uptime']:.0f}s"
-    )
-    return code, f"{line} | {perfdata}"
-
-
-def details(status: Status) -> list[str]:
-    """Write out a status for a person, below the first line.
-
-    Args:
-        status: from :func:`ask`.
-
-    Returns:
-        Lines.
-    """
-    relay, connections = status["relay"], status["connections"]
-    upstream = status["upstream"] or {"submit": [], "outbound": [], "states": []}
-    return [
-        f"relay        version {relay['version']}, pid {relay['pid']}",
-        *_bound(status),
-        "settings     "
-        + ", ".join(f"{key}={value}" for table in status["settings"].values() for key, value in table.items()),
-        *(
-            f"upstream     {state} {submit} {outbound}"
-            for submit, outbound, state in zip(
-                *(upstream[key] for key in ("submit", "outbound", "states")), strict=True
-            )
-        ),
-        *(f"dropped      {count} {reason}" for reason, count in status["dropped"].items() if count),
-        "connections  " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in connections.items()),
-        *(f"{role[:-1]:12} {address}" for role in _ROLES for address in status["peers"][role]),
-    ]
-
-
-def _bound(status: Status) -> list[str]:
-    """A line for each address; who uses it, where the endpoint has others."""
-    lines = []
-    for endpoint, bound in status["endpoints"].items():
-        several = [one for one in status.get("addresses", ()) if one["endpoint"] == endpoint]  # none in older releases
-        if len(several) > 1:
-            lines += [f"bound        {endpoint} {one['address']} {_said_use(one)}" for one in several]
-        else:
-            lines += [f"bound        {endpoint} {address}" for address in bound]
-    return lines
-
-
-def _said_use(one: Status) -> str:
-    return f"used by {', '.join(one['peers'])}" if one["peers"] else f"unused for {one['idle_seconds']:.0f} s"

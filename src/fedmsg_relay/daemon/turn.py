@@ -9,7 +9,7 @@ from typing import NamedTuple
 from fedmsg_relay.daemon.accounting import Counts
 from fedmsg_relay.journal.records import Entry, Rejected
 from fedmsg_relay.journal.window import NAMESAKES, Sighting
-from fedmsg_relay.network.greeter import Peer
+from fedmsg_relay.network.peer import Peer
 
 
 class ReturnPath(NamedTuple):

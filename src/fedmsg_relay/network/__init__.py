@@ -1,1 +1,1 @@
-"""Endpoints and connections: ZMTP, who connects, what a peer may send."""
+"""Endpoints and connections: ZMTP, the peers that are connected, the limits on what they send."""

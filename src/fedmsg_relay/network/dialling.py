@@ -1,4 +1,4 @@
-"""Sockets that connect to an address of ZeroMQ's form, without waiting; those that listen stand in `listening.py`."""
+"""Sockets that connect to an address of ZeroMQ's form, without waiting."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from fedmsg_relay import tcp
 
 GONE_SECONDS = 5.0
-"""After which the kernel gives up a host that does not acknowledge what is sent to it."""
+"""Time after which the kernel gives up a host that does not acknowledge."""
 
 _OPTIONS = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -45,7 +45,7 @@ def dial(address: str) -> socket.socket:
 
 
 def outcome(connection: socket.socket) -> str | None:
-    """Tell how it went.
+    """Tell whether it is connected.
 
     Args:
         connection: from :func:`dial`.

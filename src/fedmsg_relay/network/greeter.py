@@ -11,71 +11,29 @@ import select
 import socket
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 
 from fedmsg_relay import tcp
 from fedmsg_relay.network import listening, zmtp
+from fedmsg_relay.network.connected import Connected
+from fedmsg_relay.network.handshake import Role
 from fedmsg_relay.network.health import is_own
-from fedmsg_relay.network.use import UNKNOWN, Use, own_address
+from fedmsg_relay.network.peer import Peer
+from fedmsg_relay.network.use import UNKNOWN, own_address
 from fedmsg_relay.runtime import limits, threads
 from fedmsg_relay.runtime.log import log
 
 ACCEPT_AT_ONCE = 100
-"""Connections accepted before handshakes are seen to."""
+"""Connections that are accepted before handshakes go on."""
 
 ACCEPT_PAUSE_SECONDS = 0.2
-"""How long nothing is accepted after that failed, as it does without file descriptors."""
+"""Pause after a connection could not be accepted, as without file descriptors."""
 
 TELL_SECONDS = 10.0
-"""Seconds between two lines that say that peers cannot be let in."""
+"""Time between two lines in the log that say that peers cannot be let in."""
 
 _NOT_ZEROMQ = "it does not speak ZeroMQ, or left before it did"
-
-
-class Peer:
-    """One connection, from its acceptance on.
-
-    Attributes:
-        socket: the connection.
-        address: of the peer.
-        heard: ``time.monotonic`` when it last sent something.
-        version: of ZMTP; 0 while the handshake is under way.
-        splitter: cuts what it sends into messages.
-        rest: what it had sent behind its handshake, and nobody has read yet.
-        unsent: what it has not taken yet.
-        queued: whether it waits for its turn to be read.
-        gone: whether the connection is closed.
-    """
-
-    __slots__ = (
-        "address",
-        "gone",
-        "handshake",
-        "heard",
-        "queued",
-        "rest",
-        "socket",
-        "splitter",
-        "unsent",
-        "version",
-    )
-
-    def __init__(self, connection: socket.socket, address: str, role: zmtp.Role) -> None:
-        self.socket = connection
-        self.address = address
-        self.heard = time.monotonic()
-        self.version = 0
-        self.handshake = zmtp.Handshake(role)
-        self.splitter = zmtp.Splitter(0)
-        self.rest = b""
-        self.unsent = bytearray()
-        self.gone = self.queued = False
-
-    def fileno(self) -> int:
-        """The connection's file descriptor; -1 once it is closed."""
-        return self.socket.fileno()
 
 
 class Greeter:
@@ -87,29 +45,20 @@ class Greeter:
         admit: takes over a peer whose handshake is over; called by the greeter's thread.
 
     Attributes:
-        accepted: connections since the start.
-        closed: those that have ended.
-        handshake_failed: those that have ended before they spoke ZeroMQ.
-        turned_away: those that were closed at once, or to make room for others, as there were too many.
-        use: who is connected to which address of ours.
+        connected: who is connected.
     """
 
-    def __init__(self, name: str, role: zmtp.Role, admit: Callable[[Peer], None]) -> None:
-        self.accepted = self.closed = self.handshake_failed = self.turned_away = 0
-        self.use = Use()
+    def __init__(self, name: str, role: Role, admit: Callable[[Peer], None]) -> None:
+        self.connected = Connected()
         self._name = name
         self._role = role
         self._admit = admit
-        self._capacity = limits.connections()
-        self._host_capacity = max(1, int(self._capacity * limits.ADDRESS_SHARE))
+        self._host_capacity = max(1, int(self.connected.capacity * limits.ADDRESS_SHARE))
         self._lock = threading.RLock()  # for the peers and their counts
         self._peers: dict[int, Peer] = {}
         self._handshaking: dict[int, Peer] = {}
-        self._hosts: Counter[str] = Counter()
         self._doors: dict[int, tuple[socket.socket, str]] = {}
-        self._left = time.monotonic()
         self._next_told = 0.0
-        self._turned_away_at = -limits.CROWDED_SECONDS
         self._closing = False
         self._epoll = select.epoll()
         self._woken, self._waker = socket.socketpair()
@@ -131,21 +80,6 @@ class Greeter:
         """
         return self._peers.get(fd)
 
-    @property
-    def addresses(self) -> list[str]:
-        """Addresses of the peers connected now, such as ``10.5.126.12:41234``."""
-        return sorted(peer.address for peer in self.peers())
-
-    @property
-    def idle_seconds(self) -> float:
-        """Seconds since the last peer left; 0 while there is one, and since the start when none ever came."""
-        return 0.0 if self._peers else time.monotonic() - self._left
-
-    @property
-    def crowded(self) -> bool:
-        """Whether somebody was turned away a moment ago, as there were too many."""
-        return time.monotonic() - self._turned_away_at < limits.CROWDED_SECONDS
-
     def forget(self, peer: Peer) -> None:
         """Close a connection.
 
@@ -159,13 +93,7 @@ class Greeter:
             fd = peer.fileno()
             del self._peers[fd]
             self._handshaking.pop(fd, None)
-            self._left = time.monotonic()
-            self.use.went(fd)
-            host = tcp.host_of(peer.address)
-            self._hosts[host] -= 1
-            if not self._hosts[host]:
-                del self._hosts[host]
-            self.closed += 1
+            self.connected.went(fd)
             peer.socket.close()
         log.info("%s disconnected %s", self._name, peer.address)
 
@@ -185,12 +113,15 @@ class Greeter:
         self._epoll.register(door, select.EPOLLIN)
 
     def keep_out_newcomers(self) -> None:
-        """Let nobody connect any more, without closing: the kernel drops each try, so there will be another."""
+        """Let no new peer in, without closing: the kernel drops each try, so the peer tries again."""
         for door, _ in self._doors.values():
             tcp.require_hops(door, 255)
 
     def half_close(self, only_quiet: bool) -> None:
-        """Send end of file to all peers.
+        """Ask peers to close without losing what they have sent: they read end of file, close, and their queue waits.
+
+        What a peer had written is still read, up to its own end of file. But a libzmq that is disconnected in the
+        middle of a burst forgets the message of which it has written the topic and not yet the body.
 
         Args:
             only_quiet: leave alone those that are sending at this moment.
@@ -246,49 +177,44 @@ class Greeter:
             elif self._make_room(tcp.host_of(peer.address)):
                 self._take_in(peer)
             else:
-                self._note_turned_away()
+                self.connected.note_turned_away()
                 connection.close()
 
     def _take_in(self, peer: Peer) -> None:
         with self._lock:
             self._peers[peer.fileno()] = self._handshaking[peer.fileno()] = peer
-            self._hosts[tcp.host_of(peer.address)] += 1
             own = UNKNOWN
             with suppress(OSError):
                 own = own_address(peer.socket)
-            self.use.came(peer.fileno(), peer.address, own)
-            self.accepted += 1
+            self.connected.came(peer.fileno(), peer.address, own)
         log.info("%s connected %s", self._name, peer.address)
         self._epoll.register(peer.socket, select.EPOLLIN)
         self._write(peer)
 
     def _make_room(self, host: str) -> bool:
-        """See that one more peer from this host may come; where there are too many the most silent one has to go."""
+        """Tell whether a peer from this host may come; if there are too many, the most silent one has to go."""
         with self._lock:
-            if self._hosts[host] >= self._host_capacity:
+            if self.connected.from_host(host) >= self._host_capacity:
                 crowded = host
-            elif len(self._peers) >= self._capacity:
-                crowded = self._hosts.most_common(1)[0][0]
+            elif len(self._peers) >= self.connected.capacity:
+                crowded = self.connected.busiest_host
             else:
                 return True
             there = (peer for peer in self._peers.values() if tcp.host_of(peer.address) == crowded)
             silent = min(there, key=lambda peer: peer.heard)
             room = time.monotonic() - silent.heard >= limits.SILENT_SECONDS
             if room:
-                self._note_turned_away()
-                silent.heard = time.monotonic()  # it goes now; the next one shall not be the same
+                self.connected.note_turned_away()
+                silent.heard = time.monotonic()  # it goes now; the next one must be another
                 with suppress(OSError):
                     silent.socket.shutdown(socket.SHUT_RDWR)
-        there_are = f"{len(self._peers)} of {self._capacity}, {self._hosts[crowded]} from {crowded}"
+        from_crowded = self.connected.from_host(crowded)
+        there_are = f"{len(self._peers)} of {self.connected.capacity}, {from_crowded} from {crowded}"
         self._tell(log.warning, f"too many {self._name}s ({there_are}): the most silent ones are closed for new ones")
         return room
 
-    def _note_turned_away(self) -> None:
-        self.turned_away += 1
-        self._turned_away_at = time.monotonic()
-
     def _tell(self, tell: Callable[[str], None], text: str) -> None:
-        """Write a line of those that could be many."""
+        """Log a line, unless one was logged a moment ago."""
         if time.monotonic() >= self._next_told:
             self._next_told = time.monotonic() + TELL_SECONDS
             tell(text)
@@ -313,7 +239,7 @@ class Greeter:
             self._hand_on(peer)
 
     def _write(self, peer: Peer) -> None:
-        """Send our part of the handshake; a peer that takes not even that is none."""
+        """Send our part of the handshake; a peer that does not even take that is let go."""
         output = peer.handshake.output
         if not output:
             return
@@ -323,7 +249,7 @@ class Greeter:
             self._fail(peer, _NOT_ZEROMQ)
             return
         if output:
-            self._fail(peer, "it takes nothing")
+            self._fail(peer, "it reads nothing")
 
     def _hand_on(self, peer: Peer) -> None:
         peer.version, peer.rest = peer.handshake.version, peer.handshake.rest
@@ -335,7 +261,7 @@ class Greeter:
         self._admit(peer)
 
     def _end_late_handshakes(self) -> None:
-        """The first ones began first."""
+        """End handshakes that take too long; the first ones in the dict began first."""
         late = time.monotonic() - limits.GREETING_SECONDS
         while self._handshaking and (peer := next(iter(self._handshaking.values()))).heard < late:
             self._fail(peer, f"its handshake was not over after {limits.GREETING_SECONDS:g} s")
@@ -343,7 +269,7 @@ class Greeter:
     def _fail(self, peer: Peer, why: str) -> None:
         if peer.gone:
             return
-        self.handshake_failed += 1
+        self.connected.handshake_failed += 1
         log.warning("handshake failed %s: %s", peer.address, why)
         with suppress(OSError, KeyError):
             self._epoll.unregister(peer.socket)

@@ -1,7 +1,7 @@
-"""Whether the relay greets those who connect: it connects to itself, as a peer would, and waits for the first bytes.
+"""Whether the relay greets its peers: it connects to itself, as a peer would, and waits for the first bytes.
 
-A loop that turns is no sign of that: what accepts connections are other threads, and the kernel. So the watchdog is fed
-only while both are well. A look sends nothing, and shows nowhere as a peer: whoever accepts connections asks
+A loop that turns does not prove that: other threads and the kernel accept connections. So the watchdog is fed only
+while both are well. A look sends nothing and does not count as a peer: the code that accepts connections asks
 :func:`is_own`.
 """
 
@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from fedmsg_relay import tcp
 from fedmsg_relay.network.address import split
@@ -22,25 +22,25 @@ from fedmsg_relay.runtime import threads
 from fedmsg_relay.runtime.log import log
 
 INTERVAL_SECONDS = 4.0
-"""Between two looks at the same address."""
+"""Pause between two rounds of looks."""
 
 ANSWER_SECONDS = 2.0
-"""How long a look waits at most to be let in, and again to be greeted: a busy machine takes its time."""
+"""Maximum time that a look waits to be let in, and again to be greeted: a busy machine takes its time."""
 
 FAULT_SECONDS, FAULT_LOOKS = 10.0, 2
-"""Who was not greeted for so long, in so many looks, is reported by ``status``: one that was missed says nothing."""
+"""Time, and number of looks, without a greeting after which ``status`` reports an address. One look proves nothing."""
 
 FATAL_SECONDS, FATAL_LOOKS = 20.0, 4
-"""After which the watchdog is no longer fed. Looks count, and not time alone: the machine may have slept."""
+"""The same after which the watchdog is no longer fed. Time alone does not count: the machine may have slept."""
 
 REMEMBERED = 64
-"""Of so many looks of which nobody has taken notice it is remembered that they were ours: somebody yet may."""
+"""Number of unnoticed looks that are remembered as ours: they may still be noticed."""
 
 _SIGNATURE = b"\xff"
 """How every ZMTP greeting begins."""
 
 _own: dict[str, threading.Event] = {}
-"""By the address they come from, our looks, and whether who accepts connections has taken notice of it."""
+"""Looks by the address that they come from, and whether the code that accepts connections has noticed them."""
 
 
 def is_own(address: str) -> bool:
@@ -50,7 +50,7 @@ def is_own(address: str) -> bool:
         address: of its peer, as :func:`~fedmsg_relay.tcp.format_address` writes it.
 
     Returns:
-        True if it is, and so is no peer.
+        True if it is a look, and not a peer.
     """
     noticed = _own.get(address)
     if noticed is None:
@@ -60,7 +60,7 @@ def is_own(address: str) -> bool:
 
 
 class _NoLookError(Exception):
-    """It could not be looked, which says nothing about the relay; the text says why."""
+    """The look could not be made, which proves nothing about the relay; the text says why."""
 
 
 @dataclass
@@ -71,10 +71,10 @@ class _Door:
         endpoint: ``inbound``, ``outbound`` or ``submit``.
         address: as it is bound.
         since: monotonic seconds when the last look was greeted, or looking began.
-        proven: whether a look was ever greeted; where none was it may be a firewall of this host's.
+        proven: whether a look was ever greeted; if not, a firewall of this host may be the reason.
         missed: how many looks since were not greeted.
         reason: why the last one was not.
-        hindered: whether that was no fault of the relay's.
+        hindered: whether the look could not be made, which is not the relay's fault.
         shut_out: how many looks in a row, up to the last one, were not greeted without being hindered.
         said: whether the log has it.
     """
@@ -119,6 +119,15 @@ class _Door:
             log.error("%s", self.fault)
 
 
+class DoorStatus(TypedDict):
+    """An address that is bound: seconds since a look was last greeted there, None if none was, and what is wrong."""
+
+    endpoint: str
+    address: str
+    since_greeted: float | None
+    fault: str
+
+
 class Health:
     """Looks at each bound address again and again, in a thread of its own, until closed.
 
@@ -141,8 +150,8 @@ class Health:
         """Get what is wrong, a sentence for each address of which something is."""
         return [fault for door in self._doors if (fault := door.fault)]
 
-    def describe(self) -> list[dict[str, Any]]:
-        """Describe each address: seconds since a look was last greeted there, None if none was, and what is wrong."""
+    def describe(self) -> list[DoorStatus]:
+        """Describe each address."""
         now = time.monotonic()
         return [
             {
@@ -239,5 +248,5 @@ def _refuse_without_file_descriptor(spare: socket.socket) -> None:
 
 def _explain(error: OSError) -> str:
     if error.errno in {errno.EMFILE, errno.ENFILE}:
-        return "no file descriptor is left for who connects: see LimitNOFILE of the unit"
+        return "no file descriptor is left for new connections: see LimitNOFILE of the unit"
     return error.strerror or str(error)

@@ -1,8 +1,8 @@
-"""Bounds what listeners may send: they send subscriptions, and libzmq takes in as many as come.
+"""The bound on what listeners send: they send subscriptions, and libzmq takes in as many as come.
 
-libzmq reads them all in one go, however many follow, and keeps them in memory; a limit of its own on how many may wait
-is where a PING ends the process (:mod:`fedmsg_relay.network.zmtp`). So a thread looks at a connection when something
-has come over it, which is seldom, and cuts one that has sent more than a listener may.
+libzmq reads all of them at once and keeps them in memory. It could limit how many wait, but at that limit a PING ends
+the process (:mod:`fedmsg_relay.network.zmtp`). So a thread looks at each connection that bytes come over, which is
+seldom, and cuts one that has sent more than a listener may.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import time
 from contextlib import suppress
 
 from fedmsg_relay import tcp
+from fedmsg_relay.network.connected import Connected
 from fedmsg_relay.runtime import limits, threads
 from fedmsg_relay.runtime.log import log
 
@@ -21,15 +22,11 @@ class Inflow:
     """Watches connections until closed.
 
     Args:
-        role: what their peers are, for the log.
-
-    Attributes:
-        cut: how many were cut.
+        connected: where each connection that is cut is counted.
     """
 
-    def __init__(self, role: str) -> None:
-        self.cut = 0
-        self._role = role
+    def __init__(self, connected: Connected) -> None:
+        self._connected = connected
         self._since: dict[int, tuple[float, str]] = {}
         self._closing = False
         self._epoll = select.epoll()
@@ -72,6 +69,6 @@ class Inflow:
             if (received := tcp.bytes_received(fd)) > allowed:
                 with tcp.borrowed(fd) as connection:
                     connection.shutdown(socket.SHUT_RDWR)
-                self.cut += 1
+                self._connected.cut += 1
                 del self._since[fd]
-                log.warning("%s cut %s: it sent %d bytes of subscriptions", self._role, address, received)
+                log.warning("listener cut %s: it sent %d bytes of subscriptions", address, received)

@@ -1,4 +1,4 @@
-"""Sockets that listen at an address of ZeroMQ's form, with what libzmq would set on them."""
+"""Sockets that listen at an address of ZeroMQ's form, with the options that libzmq would set."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OPTIONS = (
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 20),
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
 )
-"""What accepted connections inherit: a peer whose host is gone is noticed, and nothing waits to be sent."""
+"""Options that accepted connections inherit: a peer whose host is gone is noticed, and bytes are sent at once."""
 
 
 def listen(address: str) -> socket.socket:

@@ -1,9 +1,9 @@
-"""Outbound: the socket listeners connect to, and what is known of each of them.
+"""Outbound: the socket that listeners connect to, and what is known of each of them.
 
-A listener that does not keep up must cost the others nothing. libzmq keeps ``SEND_QUEUE`` messages for each listener
-and then drops what comes next for that one. We let it, but not at once and not in silence: when a queue is full we
-first wait a little, as a burst may only have outrun libzmq's own thread, and then name the listener whose connection
-does not move.
+A listener that does not keep up must not delay the others. libzmq keeps ``SEND_QUEUE`` messages for each listener
+and then drops the next ones for that listener. The relay lets it, but not at once and not in silence. When a queue is
+full, it first waits a little, as a burst may only have outrun libzmq's own thread. Then it names the listener whose
+connection does not move.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ import zmq
 import zmq.backend
 
 from fedmsg_relay import tcp
-from fedmsg_relay.network.peers import Peers, source
+from fedmsg_relay.network.listeners import Listeners, source
 from fedmsg_relay.runtime import limits
 from fedmsg_relay.runtime.log import log
 
 SEND_QUEUE = 10_000
-"""Messages libzmq keeps for each listener that is slow."""
+"""Maximum number of messages that libzmq keeps for a slow listener."""
 
 PATIENCE_SECONDS = 0.2
-"""How long a full queue may hold up publishing at once."""
+"""Maximum time that a full queue holds up publishing at once."""
 
 PATIENCE_SHARE = 0.1
-"""Which share of all time full queues may hold up publishing: a listener that is always slow is not waited for."""
+"""Maximum share of all time that full queues hold up publishing: nothing waits for a listener that is always slow."""
 
 _FIRST = int(zmq.SNDMORE | zmq.DONTWAIT)
 _send = zmq.backend.Socket.send
-"""For each message: to combine the enums, or what pyzmq's own ``send`` is wrapped in, takes as long as to send."""
+"""Made once: for each message, combining the enums or the wrapper of pyzmq's ``send`` takes as long as sending."""
 
 SETTLE_SECONDS = 0.1
-"""A listener has subscribed to all it wants when it has not subscribed for so long; its first topic is not all."""
+"""Time without a subscription after which a listener has subscribed to all its topics."""
 
 CHECK_SECONDS = 1.0
-"""How often laggards are looked at."""
+"""Interval at which laggards are looked at."""
 
 MIRROR = b"fedmsg-relay-mirror."
-"""What a chained relay subscribes to besides everything begins so: that tells whether we have it as a listener."""
+"""Beginning of a topic that a chained relay subscribes to besides everything, by which it asks whether it is heard."""
 
 _THREADS = Path("/proc/self/task")
 
@@ -94,7 +94,7 @@ class Outbound:
             zmq.XPUB_NODROP: 1,
         }.items():
             self.socket.setsockopt(option, value)
-        self.listeners = Peers(self.socket, "listener")
+        self.listeners = Listeners(self.socket)
         self.published = 0
         self.laggards: dict[int, Laggard] = {}
         self._patience = PATIENCE_SECONDS
@@ -139,7 +139,7 @@ class Outbound:
         """Tell whether all that was published is with the kernel, which delivers it even if we are killed.
 
         libzmq does not say so, but its threads sleep only when there is nothing left that they could write. A listener
-        that does not take more is no reason to wait.
+        that takes no more is not a reason to wait.
 
         Args:
             patience: seconds to wait for it.
@@ -155,7 +155,7 @@ class Outbound:
         return True
 
     def update(self) -> None:
-        """Take in who came, subscribed and went, and look after laggards; never waits."""
+        """Take in subscriptions, and look after laggards; never waits."""
         for _ in range(limits.TURN_SUBSCRIPTIONS):
             if not self.socket.poll(0):
                 break

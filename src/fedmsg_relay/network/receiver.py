@@ -15,17 +15,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from fedmsg_relay.network import zmtp
-from fedmsg_relay.network.greeter import Greeter, Peer
+from fedmsg_relay.network.connected import Connected
+from fedmsg_relay.network.greeter import Greeter
+from fedmsg_relay.network.handshake import Role
+from fedmsg_relay.network.peer import Peer
 from fedmsg_relay.network.unfinished import Unfinished
-from fedmsg_relay.network.use import Use
 from fedmsg_relay.runtime import limits
 from fedmsg_relay.runtime.log import log
 
 CHUNK_BYTES = 64 * 1024
-"""Bytes read at once from a peer; then it is the next one's turn, however much more there is."""
+"""Bytes that are read at once from a peer; then the next peer has its turn."""
 
 SMALL_CHUNK_BYTES = 4 * 1024
-"""The same where each peer sends one request at a time, but for the long ones; and where memory is short."""
+"""The same for small requests of peers that send one at a time, and when memory is short."""
 
 _READ = select.EPOLLIN | select.EPOLLRDHUP
 _ROOM = select.EPOLLOUT
@@ -33,73 +35,35 @@ _OVER = select.EPOLLHUP | select.EPOLLERR
 
 
 class Receiver:
-    """The peers of one endpoint. But for what is said otherwise it is used by the relay's loop alone.
+    """The peers of one endpoint. Only the relay's loop uses it, unless a method says otherwise.
 
     Args:
         name: of the endpoint's peers: ``publisher`` or ``submitter``.
         role: in ZMTP.
         streams: whether peers send one message after the other, without waiting for answers.
+
+    Attributes:
+        greeter: lets the peers in.
     """
 
-    def __init__(self, name: str, role: zmtp.Role, *, streams: bool) -> None:
+    def __init__(self, name: str, role: Role, *, streams: bool) -> None:
         self.role = name
-        self.cut = 0
-        """Peers that were cut as they cost too much."""
         self._epoll = select.epoll()
         self._ready: deque[Peer] = deque()
         self._streams = streams
         self._unfinished = Unfinished()
         self._held_back: dict[Peer, None] = {}
         self._replies: dict[Peer, bytearray] = {}
-        self._greeter = Greeter(name, role, self._admit)
-
-    # Safe from every thread.
+        self.greeter = Greeter(name, role, self._admit)
 
     @property
-    def addresses(self) -> list[str]:
-        """Addresses of the peers connected now, such as ``10.5.126.12:41234``."""
-        return self._greeter.addresses
-
-    @property
-    def accepted(self) -> int:
-        """Connections since the start."""
-        return self._greeter.accepted
-
-    @property
-    def closed(self) -> int:
-        """Connections that have ended."""
-        return self._greeter.closed
-
-    @property
-    def handshake_failed(self) -> int:
-        """Connections that have ended before they spoke ZeroMQ."""
-        return self._greeter.handshake_failed
-
-    @property
-    def turned_away(self) -> int:
-        """Connections closed at once, or to make room for others, as there were too many."""
-        return self._greeter.turned_away
-
-    @property
-    def crowded(self) -> bool:
-        """Whether somebody was turned away a moment ago, as there were too many."""
-        return self._greeter.crowded
-
-    @property
-    def idle_seconds(self) -> float:
-        """Seconds since the last peer left; 0 while there is one, and since the start when none ever came."""
-        return self._greeter.idle_seconds
-
-    @property
-    def use(self) -> Use:
-        """Who is connected to which address of ours."""
-        return self._greeter.use
+    def connected(self) -> Connected:
+        """Who is connected; any thread may ask."""
+        return self.greeter.connected
 
     def _admit(self, peer: Peer) -> None:
         """Take over a peer whose handshake is over: from now on the loop reads what it sends."""
         self._epoll.register(peer.socket, _READ | _ROOM if peer.rest else _READ)
-
-    # For the loop.
 
     def bind(self, address: str) -> None:
         """Let peers in at an address.
@@ -110,7 +74,7 @@ class Receiver:
         Raises:
             OSError: it cannot be bound.
         """
-        self._greeter.bind(address)
+        self.greeter.bind(address)
 
     def fileno(self) -> int:
         """A file descriptor that is readable when there is something to do, for poll(2)."""
@@ -138,7 +102,7 @@ class Receiver:
         Args:
             max_bytes: of a message that is kept; a larger one is an :class:`zmtp.Oversize`.
             max_frames: the same.
-            cut_bytes: of a message that is read to its end; whoever sends more is cut.
+            cut_bytes: of a message that is read to its end; a peer that sends more is cut.
 
         Yields:
             A peer, and what it has sent: one message or more.
@@ -197,23 +161,8 @@ class Receiver:
             self._send(peer, replies)
         self._replies.clear()
 
-    def keep_out_newcomers(self) -> None:
-        """Let nobody connect any more, without closing: the kernel drops each try, so there will be another."""
-        self._greeter.keep_out_newcomers()
-
-    def half_close(self, only_quiet: bool) -> None:
-        """Ask peers to close without losing what they have sent: they read end of file, close, and their queue waits.
-
-        What a peer had written is still read, up to its own end of file. But a libzmq that is disconnected in the
-        middle of a burst forgets the message of which it has written the topic and not yet the body.
-
-        Args:
-            only_quiet: leave alone those that are sending at this moment.
-        """
-        self._greeter.half_close(only_quiet)
-
     def abandon(self, seconds: float) -> int:
-        """Count what peers have sent and is dropped unread; there is more where this takes too long.
+        """Count messages of peers that are dropped unread; there may be more than can be counted in time.
 
         Args:
             seconds: maximum time.
@@ -233,17 +182,17 @@ class Receiver:
             linger: seconds that peers have to take what waits for them.
         """
         deadline = time.monotonic() + linger
-        while (waiting := [peer for peer in self._greeter.peers() if peer.unsent]) and time.monotonic() < deadline:
+        while (waiting := [peer for peer in self.greeter.peers() if peer.unsent]) and time.monotonic() < deadline:
             _wait([peer.fileno() for peer in waiting], select.POLLOUT, 0.05)
             for peer in waiting:
                 self._send(peer, b"")
-        self._greeter.close()
+        self.greeter.close()
         self._epoll.close()
 
     def _look(self) -> None:
-        """Find out who has sent something; take up again what could not be written."""
+        """Find the peers that have sent something; write what could not be written before."""
         for fd, events in self._epoll.poll(0):
-            peer = self._greeter.peer(fd)
+            peer = self.greeter.peer(fd)
             if peer is None:
                 continue
             if events & _ROOM:
@@ -255,7 +204,7 @@ class Receiver:
                 self._queue(peer)
 
     def _write_on(self, peer: Peer) -> None:
-        """Write what waits, and no more be woken for it once nothing does."""
+        """Write what waits; once nothing waits, stop waking for it."""
         self._send(peer, b"")
         if not peer.gone and not peer.unsent:
             self._watch(peer)
@@ -277,7 +226,7 @@ class Receiver:
         self._watch(peer)
 
     def _see_to_held_back(self) -> None:
-        """Let peers go on where there is room again; cut the one that they wait for when it does not go on itself."""
+        """Let peers go on if there is room again; cut the peer that they wait for if it does not go on itself."""
         first = self._unfinished.first
         if not self._unfinished.too_much or first is None:
             self._let_go_on([*self._held_back])
@@ -294,7 +243,7 @@ class Receiver:
             self._queue(peer)
 
     def _watch(self, peer: Peer) -> None:
-        """Be woken for what the peer sends, unless it is held back, and for room to write where that is needed."""
+        """Wake for bytes of the peer, unless it is held back, and for room to write if that is needed."""
         self._epoll.modify(peer.socket, (0 if peer in self._held_back else _READ) | (_ROOM if peer.unsent else 0))
 
     def _read(self, peer: Peer, size: int) -> bytes:
@@ -336,10 +285,10 @@ class Receiver:
             self._gone(peer)
 
     def _cut(self, peer: Peer, why: str) -> None:
-        """End a connection that costs too much, and name it."""
+        """End the connection of a peer that costs too much, and name it in the log."""
         if peer.gone:
             return
-        self.cut += 1
+        self.greeter.connected.cut += 1
         log.warning("%s cut %s: %s", self.role, peer.address, why)
         self._gone(peer)
 
@@ -351,11 +300,11 @@ class Receiver:
         peer.unsent.clear()
         with suppress(OSError, ValueError):
             self._epoll.unregister(peer.socket)
-        self._greeter.forget(peer)
+        self.greeter.forget(peer)
 
 
 def _wait(descriptors: list[int], event: int, seconds: float) -> bool:
-    """Wait until one of them is ready; select(2) could not, with a thousand peers."""
+    """Wait until one of the descriptors is ready; select(2) cannot do that for a thousand peers."""
     poll = select.poll()
     for descriptor in descriptors:
         poll.register(descriptor, event)

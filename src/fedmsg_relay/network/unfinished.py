@@ -1,15 +1,15 @@
-"""The messages of which an endpoint has the beginning in memory: how much that is, and who goes on when it is too much.
+"""The unfinished messages of an endpoint: how much memory they hold, and which one goes on when that is too much.
 
-Large messages of many peers at once are no fault of any of them. So beyond ``limits.HELD_BYTES`` nobody is cut: the
-message that began first is read on, the others wait, and TCP holds their senders back. Only who keeps the others
-waiting is cut.
+Large messages of many peers at once are not the fault of any of them. So beyond ``limits.HELD_BYTES`` no peer is cut:
+the message that began first is read on, the others wait, and TCP holds their senders back. Only a peer that keeps the
+others waiting is cut.
 """
 
 from __future__ import annotations
 
 import time
 
-from fedmsg_relay.network.greeter import Peer
+from fedmsg_relay.network.peer import Peer
 from fedmsg_relay.runtime import limits
 
 
@@ -24,7 +24,7 @@ class Unfinished:
 
     @property
     def too_much(self) -> bool:
-        """Whether it is so much that only one large message goes on."""
+        """Whether they hold so much that only one large message goes on."""
         return self._bytes > limits.HELD_BYTES
 
     @property

@@ -1,4 +1,4 @@
-"""Which of an endpoint's addresses are used: by whom, or since when by nobody any more."""
+"""The use of an endpoint's addresses: which peers are connected to each, or when the last one left."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 UNKNOWN = "unknown"
-"""Our own address on a connection that was gone before anybody could look: it may have been any of them."""
+"""Our own address on a connection that ended before it was looked at: it may have been any of them."""
 
 
 class Used(NamedTuple):
@@ -17,7 +17,7 @@ class Used(NamedTuple):
 
     Attributes:
         address: as it is bound, such as ``tcp://*:9941``.
-        peers: addresses of those who are connected to it.
+        peers: addresses of the peers that are connected to it.
         idle_seconds: since the last of them left, or since the start; 0 while there is one.
     """
 
@@ -27,7 +27,7 @@ class Used(NamedTuple):
 
 
 class Use:
-    """Who is connected to what, and when they left. One thread notes, any other may ask."""
+    """Which peer is connected to which address, and when peers left. One thread notes, any other may ask."""
 
     def __init__(self) -> None:
         self._since = time.monotonic()
@@ -44,18 +44,31 @@ class Use:
         """
         self._connected[fd] = peer, own
 
-    def went(self, fd: int) -> None:
-        """Note that it is closed.
+    def went(self, fd: int) -> str:
+        """Note that a connection is closed.
 
         Args:
             fd: as it came.
+
+        Returns:
+            The other end's address, :data:`UNKNOWN` if the connection was not noted.
         """
-        _, own = self._connected.get(fd, (UNKNOWN, UNKNOWN))
+        peer, own = self._connected.get(fd, (UNKNOWN, UNKNOWN))
         self._left[own] = time.monotonic()  # first: in between nobody may take the address for long unused
         self._connected.pop(fd, None)
+        return peer
+
+    @property
+    def number(self) -> int:
+        """Number of connections now."""
+        return len(self._connected)
+
+    def peers(self) -> dict[int, str]:
+        """Get the other end's address of each connection, by its file descriptor."""
+        return {fd: peer for fd, (peer, _) in self._connected.copy().items()}
 
     def of(self, addresses: Sequence[str]) -> list[Used]:
-        """Tell who uses which address.
+        """Tell which peers use which address.
 
         Args:
             addresses: all that the endpoint has. Where they overlap a connection counts for the one that says most.

@@ -1,4 +1,4 @@
-"""Says what was dropped without letting whoever sends rubbish fill the log."""
+"""Log lines for dropped messages, few enough that a peer that sends rubbish does not fill the log."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What one peer may cost the relay: every limit on peers, in one place. docs/protocol.md has them for users.
+"""Every limit on what a peer may cost the relay. docs/protocol.md has them for users.
 
-What a message may hold stands in :mod:`fedmsg_relay.message`, what a user may change in relay.toml.
+Limits on a message are in :mod:`fedmsg_relay.message`, limits that a user may change in relay.toml.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ UNREAD_BYTES = 256 * 1024
 WAITING_REQUESTS = 100
 """Requests of one submitter that may wait for their turn; it is told that the relay is busy for those beyond.
 
-The protocol is one request at a time, so this holds up only who does not follow it.
+By the protocol a submitter sends one request at a time, so this holds up only one that does not.
 """
 
 LISTENER_BYTES, LISTENER_BYTES_A_SECOND = 1024 * 1024, 16 * 1024
@@ -68,7 +68,7 @@ TURN_BYTES = 16 * 1024 * 1024
 """Bytes after which a turn takes no further message from an endpoint."""
 
 BACKLOG_BYTES = 32 * 1024 * 1024
-"""Bytes of submitted batches that may wait for their turn; who submits beyond that is told that the relay is busy."""
+"""Bytes of submitted batches that may wait for their turn; beyond that the relay answers busy."""
 
 TURN_SUBSCRIPTIONS = 200
 """Subscriptions of listeners that a turn looks at."""
@@ -77,9 +77,6 @@ TURN_SUBSCRIPTIONS = 200
 
 ANSWER_BYTES = 64 * 1024
 """Bytes of what it answers."""
-
-CHAIN_RELAYS, IDENTITY_CHARACTERS = 100, 300
-"""Relays of a chain, and characters of what each one is known by."""
 
 LINK_FRAMES = 8
 """Frames of a message that is kept of it; it sends two or three."""
@@ -105,20 +102,20 @@ ADDRESS_SHARE = 0.5
 """Share of an endpoint's connections that one IP address may hold."""
 
 SILENT_SECONDS = 5.0
-"""A peer that has sent nothing for so long may have to make room for a new one."""
+"""Time without bytes after which a peer may have to make room for a new one."""
 
 CROWDED_SECONDS = 60.0
-"""How long ``status`` tells that connections were turned away."""
+"""Time for which ``status`` tells that connections were turned away."""
 
 
 def connections() -> int:
-    """Tell how many connections each of the three endpoints may have, by this process's limit of open files."""
+    """Maximum number of connections of each endpoint, by the limit of open files of this process."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(16, (soft - RESERVED_FILES) // 3)
 
 
 def cut_bytes(max_message_size: int) -> int:
-    """Tell for how large a message the connection is cut.
+    """Tell the size of a message beyond which its connection is cut.
 
     Args:
         max_message_size: bytes that a message may have.
@@ -127,7 +124,7 @@ def cut_bytes(max_message_size: int) -> int:
 
 
 def request_bytes(max_message_size: int) -> int:
-    """Tell how large a submitted batch may be.
+    """Tell the maximum size of a submitted batch.
 
     Args:
         max_message_size: bytes that a message may have.

@@ -1,8 +1,8 @@
 """The relay's log: one line an event, in a file that may be renamed under it, or on stderr.
 
-No trouble with a log may touch the relay. Who logs only puts a line into a queue, and takes no time and no exception
-from it; a thread for each place that lines go to writes them. What a place does not take waits and is tried again; when
-:data:`ROOM_BYTES` wait, lines are lost and counted, and the log says how many once it works again.
+Trouble with a log must not touch the relay. The code that logs only puts a line into a queue, which takes no time and
+raises nothing. Each place that lines go to has a thread that writes them. A line that cannot be written waits and is
+tried again. When :data:`ROOM_BYTES` wait, lines are lost and counted, and the log says how many once it works again.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ import time
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from fedmsg_relay.runtime import threads
 
 ROOM_BYTES = 4 * 1024 * 1024
-"""How much waits at most for each place that takes no lines."""
+"""Maximum of what waits for a place that takes no lines."""
 
 RETRY_SECONDS = 1.0
-"""After which a place that has failed is tried again."""
+"""Time after which a place that has failed is tried again."""
 
 FLUSH_SECONDS = 2.0
-"""How long the end waits at most for lines to be written, at each place."""
+"""Maximum time that the end of the process waits for lines to be written, at each place."""
 
 _NOT_OPEN = -1
 
@@ -34,7 +34,7 @@ log = logging.getLogger("fedmsg-relay")
 
 
 class _OneLine(logging.Formatter):
-    """Peers' bytes end up in the log: nothing of them may begin a line of its own or steer a terminal."""
+    """Formats one line. Bytes of peers end up in the log: they must not begin another line or steer a terminal."""
 
     converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"
@@ -45,13 +45,13 @@ class _OneLine(logging.Formatter):
 
 
 class _Place:
-    """Where lines go: something that is open, such as stderr."""
+    """A place that lines go to, which is open, such as stderr."""
 
     def __init__(self, name: str, fd: int) -> None:
         self.name = name
         self._fd = fd
         self._done = 0
-        """How much of the line in hand is written: a full disk may take a part of it."""
+        """Bytes of the current line that are written: a full disk may take a part of it."""
 
     def write(self, line: bytes) -> None:
         """Write one line, or the rest of it where that failed before; may block, and raises OSError."""
@@ -87,13 +87,13 @@ class _File(_Place):
 
 
 class _Queue(logging.Handler):
-    """Takes lines at once, and writes them in a thread of its own as the place takes them."""
+    """Takes lines without waiting, and writes them in a thread of its own."""
 
     def __init__(self, place: _Place) -> None:
         super().__init__()
-        self.name = place.name
+        self.name = self.place = place.name
         self.fault = ""
-        """Why lines wait or are lost, now."""
+        """Why lines wait or are lost now; empty if they do not."""
         self.lost = 0
         self._place = place
         self._lines: deque[bytes] = deque()
@@ -168,7 +168,7 @@ def start() -> None:
 
     Warnings and errors go to stderr in either case, so that the service manager shows them.
 
-    A place that takes nothing keeps nobody from starting: stderr and ``status`` say so.
+    A place that cannot be written does not keep the relay from starting: stderr and ``status`` say so.
     """
     places: list[_Place] = [_Place("stderr", sys.stderr.fileno())]
     if directory := os.environ.get("LOGS_DIRECTORY", "").split(":")[0]:
@@ -184,15 +184,19 @@ def start() -> None:
 
 
 def reopen() -> None:
-    """Take to a new file if the log was renamed or removed, as the next line does by itself."""
+    """Open a new file if the log was renamed or removed, as the next line does by itself."""
     log.info("log reopened")
 
 
-def describe() -> dict[str, Any]:
-    """Describe the log: the file, or stderr where there is none.
+class LogStatus(TypedDict):
+    """Where the log goes, why lines wait or are lost now (empty if they do not), and lines lost since the start."""
 
-    Returns:
-        Where it is, why lines wait or are lost now, if they do, and how many were lost since the start.
-    """
+    place: str
+    fault: str
+    lost: int
+
+
+def describe() -> LogStatus:
+    """Describe the log: the file, or stderr if there is none."""
     queue = next(handler for handler in log.handlers if isinstance(handler, _Queue))
-    return {"place": queue.name, "fault": queue.fault, "lost": queue.lost}
+    return {"place": queue.place, "fault": queue.fault, "lost": queue.lost}

@@ -1,4 +1,4 @@
-"""Where a relay keeps its files: what systemd names, else what the system has, else the user's own."""
+"""Where a relay keeps its files: as systemd says, else in the system's directories, else in those of the user."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fedmsg_relay.runtime.log import log
 
 
 def status_socket() -> Path:
-    """Find the status socket's path, the same for the relay and for who asks it.
+    """Find the path of the status socket, the same for the relay and for its readers.
 
     Returns:
         ``$RUNTIME_DIRECTORY/status.sock``, else in ``/run/fedmsg-relay`` where that exists (the relay is a service),
@@ -57,13 +57,13 @@ def is_relay_host() -> bool:
 
 
 def lock(directory: Path) -> TextIOWrapper | None:
-    """See to it that only one relay works in a state directory: two would write one journal.
+    """Lock a state directory, so that only one relay works in it: two would write one journal.
 
     Args:
         directory: the state directory; made when it is not there.
 
     Returns:
-        What holds the lock for as long as it is open; None where nothing can be written, so no journal either.
+        The file that holds the lock while it is open; None if nothing can be written there, so no journal either.
 
     Raises:
         ConfigError: another relay works there.
@@ -91,7 +91,7 @@ def lock(directory: Path) -> TextIOWrapper | None:
 
 
 def identity(directory: Path) -> str:
-    """Find who this relay is, also after a restart: by that it recognises a chain that leads back to it.
+    """Find the identity of this relay, which a restart keeps. By it the relay recognises a chain that leads back to it.
 
     Args:
         directory: the state directory.
@@ -104,7 +104,7 @@ def identity(directory: Path) -> str:
         if known := path.read_text(encoding="utf-8", errors="replace").strip():
             return known
     made = f"{socket.gethostname()}-{secrets.token_hex(4)}"
-    with suppress(OSError):  # where nothing can be written it is another one after a restart
+    with suppress(OSError):  # if nothing can be written, a restart makes another one
         path.write_text(f"{made}\n", encoding="utf-8")
     return made
 

@@ -1,4 +1,4 @@
-"""What systemd wants to hear from a service of ``Type=notify``, see sd_notify(3) and systemd.service(5)."""
+"""The notices to systemd from a service of ``Type=notify``, see sd_notify(3) and systemd.service(5)."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import time
 from contextlib import suppress
 
 TELL_SECONDS = 1.0
-"""How long a systemd that does not listen may hold us up."""
+"""Maximum time that a systemd that does not listen holds the relay up."""
 
 
 class Notifier:
-    """Tells systemd our state over ``$NOTIFY_SOCKET``; where there is none it does nothing."""
+    """Tells systemd the state of the relay over ``$NOTIFY_SOCKET``; without it, it does nothing."""
 
     def __init__(self) -> None:
         self._address = os.environ.pop("NOTIFY_SOCKET", "")
         if self._address.startswith("@"):
             self._address = "\0" + self._address[1:]
-        # For good: also when no file descriptor is left it has to be said that we live.
+        # Kept open: a sign of life must also be possible when no file descriptor is left.
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         self._socket.settimeout(TELL_SECONDS)
         microseconds = int(os.environ.pop("WATCHDOG_USEC", "0") or 0)
         for_us = os.environ.pop("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         self.watchdog_interval = microseconds / 2e6 if for_us else 0.0
-        """Seconds between two signs of life: half of what systemd waits for; 0 when it waits for none."""
+        """Seconds between two signs of life: half of the time that systemd waits; 0 if it does not wait for any."""
         self._next_sign = 0.0
 
     def tell(self, **state: str) -> None:
@@ -32,7 +32,7 @@ class Notifier:
         if not self._address:
             return
         lines = "\n".join(f"{key}={value}" for key, value in state.items())
-        # An error is a systemd that is restarting; it sees that we live from the next sign.
+        # On an error systemd is restarting; the next sign of life reaches it.
         with suppress(OSError):
             self._socket.sendto(lines.encode(), self._address)
 

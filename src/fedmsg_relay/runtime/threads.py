@@ -1,7 +1,7 @@
-"""The daemon's threads: none of them dies unseen.
+"""The threads of the daemon, none of which dies unseen.
 
-What a thread was for is not done any more once it has died, and the relay around it seems well. So its death is
-logged, ``status`` is CRITICAL and the watchdog is no longer fed: systemd starts the relay anew.
+The work of a thread that has died is not done any more, while the rest of the relay seems well. So its death is logged,
+``status`` is CRITICAL, and the watchdog is no longer fed: systemd starts the relay again.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ _dead: dict[str, str] = {}
 
 
 def start(name: str, work: Callable[[], None]) -> threading.Thread:
-    """Start a thread that keeps nobody from ending.
+    """Start a thread that does not keep the process from ending.
 
     Args:
         name: for the log and ``status``.
-        work: what it does; an exception that leaves it is a fault of the relay.
+        work: the work; an exception that leaves it is a fault of the relay.
 
     Returns:
         The thread.
@@ -40,9 +40,5 @@ def start(name: str, work: Callable[[], None]) -> threading.Thread:
 
 
 def dead() -> dict[str, str]:
-    """Get the threads that have died.
-
-    Returns:
-        Of each, by its name, what it died of.
-    """
+    """Get the threads that have died: by the name of each, its exception."""
     return dict(_dead)

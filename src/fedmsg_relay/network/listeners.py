@@ -1,80 +1,50 @@
-"""Who is connected, as libzmq's socket monitor tells it (zmq_socket_monitor(3))."""
+"""The listeners at outbound, as libzmq's socket monitor tells of them (zmq_socket_monitor(3))."""
 
 from __future__ import annotations
 
 import socket
 import struct
-import time
-from collections import Counter
 from contextlib import suppress
 
 import zmq
 
 from fedmsg_relay import tcp
+from fedmsg_relay.network.connected import Connected
 from fedmsg_relay.network.health import is_own
 from fedmsg_relay.network.inflow import Inflow
-from fedmsg_relay.network.use import UNKNOWN, Use, own_address
+from fedmsg_relay.network.use import UNKNOWN, own_address
 from fedmsg_relay.runtime import limits, threads
 from fedmsg_relay.runtime.log import log
 
 _EVENTS = zmq.Event.ACCEPTED | zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED | zmq.Event.MONITOR_STOPPED
 
 
-class Peers:
-    """The connections of one socket of libzmq's, watched by a thread of its own.
+class Listeners:
+    """The connections of a libzmq socket, watched by a thread of its own.
 
     A peer may be gone in a few milliseconds, and the kernel can tell its address only while it is there: so the
     monitor is not read in the relay's loop, which may have a batch in hand.
 
     Args:
         bound: the socket to watch, before it is bound.
-        role: what its peers are, for the log: ``listener``.
+
+    Attributes:
+        connected: who is connected.
     """
 
-    def __init__(self, bound: zmq.Socket[bytes], role: str) -> None:
-        self.role = role
-        self.accepted = 0
-        self.closed = 0
-        self.handshake_failed = 0
-        self.turned_away = 0
-        """Connections that were closed at once, as there were too many."""
-        self.use = Use()
+    def __init__(self, bound: zmq.Socket[bytes]) -> None:
+        self.connected = Connected()
         self._bound = bound
-        self._left = time.monotonic()
-        self._hosts: Counter[str] = Counter()
-        self._capacity = limits.connections()
-        self._turned_away_at = -limits.CROWDED_SECONDS
-        self._inflow = Inflow(role)
-        self._by_fd: dict[int, str] = {}
+        self._inflow = Inflow(self.connected)
         self._handshaking: dict[int, None] = {}
         self._looks: set[int] = set()
-        """Connections that are no peers, but the relay's own looks at its health."""
+        """Connections that are not peers but the relay's own looks at its health."""
         self._monitor: zmq.Socket[bytes] = bound.get_monitor_socket(_EVENTS)
-        self._thread = threads.start(f"{role}s", self._watch)
-
-    @property
-    def addresses(self) -> list[str]:
-        """Addresses of the peers connected now, such as ``10.5.126.12:41234``."""
-        return sorted(self._by_fd.copy().values())
-
-    @property
-    def idle_seconds(self) -> float:
-        """Seconds since the last peer left; 0 while there is one, and since the start when none ever came."""
-        return 0.0 if self._by_fd else time.monotonic() - self._left
-
-    @property
-    def cut(self) -> int:
-        """Connections that were cut as they cost too much."""
-        return self._inflow.cut
-
-    @property
-    def crowded(self) -> bool:
-        """Whether somebody was turned away a moment ago, as there were too many."""
-        return time.monotonic() - self._turned_away_at < limits.CROWDED_SECONDS
+        self._thread = threads.start("listeners", self._watch)
 
     def connections(self) -> list[tuple[int, str]]:
         """File descriptors and addresses of the peers connected now."""
-        return list(self._by_fd.copy().items())
+        return list(self.connected.use.peers().items())
 
     def close(self) -> None:
         """Stop watching. To be called before the bound socket is closed."""
@@ -83,7 +53,7 @@ class Peers:
         self._inflow.close()
 
     def _watch(self) -> None:
-        """Take in what the monitor has to say; one log line for each peer that came or went."""
+        """Take in the events of the monitor; one log line for each listener that came or went."""
         while True:
             event, value = struct.unpack("=hi", self._monitor.recv())
             self._monitor.recv()  # the second frame, our own address
@@ -105,27 +75,24 @@ class Peers:
         if is_own(address):
             self._looks.add(fd)
             return
-        self.use.came(fd, address, own)
-        self._by_fd[fd] = address
         self._handshaking[fd] = None
-        self._hosts[tcp.host_of(address)] += 1
-        self.accepted += 1  # when it can be seen who
-        log.info("%s connected %s", self.role, address)
+        self.connected.came(fd, address, own)
+        log.info("listener connected %s", address)
         self._inflow.watch(fd, address)
         self._turn_away_surplus(fd, address)
 
     def _turn_away_surplus(self, fd: int, address: str) -> None:
-        """Close what would take the room of others; one that is silent is as it should be here, so it is the newest."""
+        """Close a new connection if there are too many: listeners are silent, so silence tells nothing."""
         host = tcp.host_of(address)
-        if len(self._by_fd) > self._capacity:
-            why = f"there are {self._capacity} already"
-        elif self._hosts[host] > self._capacity * limits.ADDRESS_SHARE:
-            why = f"{host} has {self._hosts[host] - 1} of {self._capacity} already"
+        capacity, from_host = self.connected.capacity, self.connected.from_host(host)
+        if self.connected.number > capacity:
+            why = f"there are {capacity} already"
+        elif from_host > capacity * limits.ADDRESS_SHARE:
+            why = f"{host} has {from_host - 1} of {capacity} already"
         else:
             return
-        self.turned_away += 1
-        self._turned_away_at = time.monotonic()
-        log.warning("%s turned away %s: %s", self.role, address, why)
+        self.connected.note_turned_away()
+        log.warning("listener turned away %s: %s", address, why)
         with suppress(OSError), tcp.borrowed(fd) as connection:
             connection.shutdown(socket.SHUT_RDWR)
 
@@ -133,17 +100,12 @@ class Peers:
         if fd in self._looks:
             self._looks.remove(fd)
             return
-        self._left = time.monotonic()
-        self.use.went(fd)
-        address = self._by_fd.pop(fd, "unknown")
-        self._hosts[tcp.host_of(address)] -= 1
-        self._hosts += Counter()  # without those that have nothing
-        self.closed += 1
+        address = self.connected.went(fd)
         if fd in self._handshaking:
             del self._handshaking[fd]
-            self.handshake_failed += 1
+            self.connected.handshake_failed += 1
             log.warning("handshake failed %s: it does not speak ZeroMQ, or left before it did", address)
-        log.info("%s disconnected %s", self.role, address)
+        log.info("listener disconnected %s", address)
 
 
 def source(frame: zmq.Frame) -> tuple[int, str] | None:
@@ -153,8 +115,8 @@ def source(frame: zmq.Frame) -> tuple[int, str] | None:
         frame: as libzmq gave it.
 
     Returns:
-        Its file descriptor and its peer's address, as :meth:`Peers.connections` has them, ``unknown`` if it is closed;
-        None for peers that speak ZMTP 1 or 2: libzmq does not say it.
+        Its file descriptor and the address of its peer, as :meth:`Listeners.connections` has them; the address is
+        ``unknown`` if the connection is closed. None for peers that speak ZMTP 1 or 2: libzmq does not tell it.
     """
     try:
         fd = int(frame.get(zmq.SRCFD))

@@ -1,0 +1,100 @@
+"""``fedmsg-relay check-config``: what a start would do, without starting."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from fedmsg_relay import config as global_config
+from fedmsg_relay.commands.arguments import (
+    OK,
+    add_config,
+    add_json,
+    add_settings,
+    config_files,
+    endpoint_keys,
+    read_config,
+    refuse_to_connect,
+)
+
+
+def add_command(commands: Any) -> None:
+    """Declare the command.
+
+    Args:
+        commands: the subparsers of ``fedmsg-relay``.
+    """
+    check = commands.add_parser("check-config", help="check the merged global config and relay.toml without starting")
+    check.set_defaults(command=_check)
+    add_config(check)
+    add_settings(check)
+    check.add_argument(
+        "--stand-in",
+        action="append",
+        default=[],
+        type=stand_in,
+        metavar="NEW=INSTALLED",
+        help="read the file NEW in the place of the file INSTALLED, to check NEW before it is installed",
+    )
+    check.add_argument(
+        "--scripts",
+        action="store_true",
+        help="this host runs no relay: check only what scripts need",
+    )
+    add_json(check)
+
+
+def stand_in(text: str) -> tuple[str, str]:
+    """Read ``NEW=INSTALLED`` from the command line; return it turned round, to look it up by what is installed."""
+    new, equals, installed = text.partition("=")
+    if not (new and equals and installed):
+        raise ValueError
+    return installed, new
+
+
+def _check(options: argparse.Namespace) -> int:
+    stand_ins = dict(options.stand_in)
+    config = read_config(options, stand_ins)
+    keys = endpoint_keys(config)
+    result: dict[str, Any] = {
+        "ok": True,
+        "files": global_config.files(config_files(options), stand_ins),
+        **{key: global_config.addresses(config, key) for key in keys},
+    }
+    if options.scripts:
+        for key in keys:
+            refuse_to_connect(result[key], f"global config: {key}")
+    else:
+        result |= _start(options, config)
+    if options.json:
+        print(json.dumps(result))
+        return OK
+    for path in result["files"]:
+        print(f"read      {path}")
+    for key in keys:
+        print(f"names     {key} {' '.join(result[key])}")
+    for endpoint, bound in result.get("bind", {}).items():
+        if bound:
+            print(f"would bind {endpoint} {' '.join(bound)}")
+    for submit, outbound in result.get("upstream", ()):
+        print(f"would be chained to submit {submit} outbound {outbound}")
+    print("OK")
+    return OK
+
+
+def _start(options: argparse.Namespace, config: global_config.Config) -> dict[str, Any]:
+    """Describe what a start of the relay would do."""
+    from fedmsg_relay.daemon import addresses, settings  # noqa: PLC0415 -- the other commands need less
+    from fedmsg_relay.journal import schema  # noqa: PLC0415
+    from fedmsg_relay.runtime import paths  # noqa: PLC0415
+
+    chosen = settings.load(options.settings)
+    plans = addresses.plan(config, chosen, options.settings)
+    found = {
+        "bind": {name: plan.local for name, plan in plans.endpoints().items()},
+        "upstream": addresses.upstream(config, chosen, plans, options.settings),
+        "settings": settings.reloaded(chosen),
+    }
+    schema.refuse_newer(paths.state() / "journal.db")
+    return found

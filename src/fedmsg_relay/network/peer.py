@@ -1,0 +1,53 @@
+"""A peer: one connection that inbound or submit has accepted."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+from fedmsg_relay.network import zmtp
+from fedmsg_relay.network.handshake import Handshake, Role
+
+
+class Peer:
+    """One connection, from its acceptance on.
+
+    Attributes:
+        socket: the connection.
+        address: of the peer.
+        heard: ``time.monotonic`` when it last sent something.
+        version: of ZMTP; 0 while the handshake is under way.
+        splitter: cuts its bytes into messages.
+        rest: bytes that came behind its handshake and have not been read yet.
+        unsent: bytes that it has not taken yet.
+        queued: whether it waits for its turn to be read.
+        gone: whether the connection is closed.
+    """
+
+    __slots__ = (
+        "address",
+        "gone",
+        "handshake",
+        "heard",
+        "queued",
+        "rest",
+        "socket",
+        "splitter",
+        "unsent",
+        "version",
+    )
+
+    def __init__(self, connection: socket.socket, address: str, role: Role) -> None:
+        self.socket = connection
+        self.address = address
+        self.heard = time.monotonic()
+        self.version = 0
+        self.handshake = Handshake(role)
+        self.splitter = zmtp.Splitter(0)
+        self.rest = b""
+        self.unsent = bytearray()
+        self.gone = self.queued = False
+
+    def fileno(self) -> int:
+        """The connection's file descriptor; -1 once it is closed."""
+        return self.socket.fileno()
