@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -42,6 +43,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--cut-rounds", type=int, default=12, help="faults of test_chained_echo (default: 12)")
     parser.addoption("--stops", type=int, default=2, help="how often test_chained_stops stops a relay (default: 2)")
     parser.addoption("--seed", type=int, default=None, help="of what tests draw at random (default: another each time)")
+
+
+@pytest.fixture(autouse=True)
+def unit_tests_start_no_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test of tests/unit that starts a process fails: it belongs to tests/programs."""
+
+    def refuse(*_: object, **__: object) -> None:
+        pytest.fail("a unit test starts a process: move it to tests/programs")
+
+    if request.path.parent.name == "unit":
+        monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
 
 
 @pytest.fixture

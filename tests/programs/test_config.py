@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-import fedmsg_relay
 import stock
 from harness import COMMANDS, Host, Ran
 from spooled import waiting
@@ -321,31 +316,3 @@ def test_a_current_directory_that_was_removed_holds_no_config(host: Host) -> Non
     ran = host.run("/bin/sh", "-c", "mkdir gone && cd gone && rmdir ../gone && exec fedmsg-relay endpoints")
     assert (ran.code, ran.stderr) == (0, "")
     assert host.inbound in ran.stdout
-
-
-TREE: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
-    st.sampled_from(["a", "b", "c"]),
-    st.recursive(
-        st.integers(0, 3) | st.none() | st.lists(st.integers(0, 3), max_size=2),
-        lambda inner: st.dictionaries(st.sampled_from(["a", "b", "c"]), inner, max_size=3),
-        max_leaves=8,
-    ),
-)
-
-
-def model(earlier: Any, later: Any) -> Any:
-    """Dicts are merged, everything else is replaced."""
-    if not (isinstance(earlier, dict) and isinstance(later, dict)):
-        return later
-    both = {key: model(earlier[key], later[key]) for key in earlier.keys() & later.keys()}
-    return {**earlier, **later, **both}
-
-
-@given(st.lists(TREE, min_size=1, max_size=4))
-def test_files_merge_as_the_model_says(trees: list[dict[str, Any]]) -> None:
-    with tempfile.TemporaryDirectory() as directory:
-        paths = [Path(directory, f"{n}.py") for n in range(len(trees) + 1)]
-        for path, tree in zip(paths, [{"endpoints": {}}, *trees], strict=True):
-            path.write_text(f"config = {tree!r}\n")
-        config = fedmsg_relay.config.read([str(path) for path in paths])
-    assert {key: config[key] for key in ("a", "b", "c") if key in config} == reduce(model, trees)

@@ -5,20 +5,16 @@ from __future__ import annotations
 import json
 import random
 import re
-import shutil
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import accumulate
 
 import pytest
 
+from costly import DEAR, MIB
 from fedmsg_relay import body as look
-from fedmsg_relay import spool
 from fedmsg_relay.message import MAX_MSG_ID, MAX_NESTING, SMALL_BODY, Reason, examine
-from harness import Host
-from spooled import deliver, expect_texts, message, put
-from wire import StartBus
 
 # The verdict.
 
@@ -157,46 +153,6 @@ def test_utf8_is_looked_at_across_all_of_a_large_body(cut: int) -> None:
         assert judge(broken)[0] is reason
 
 
-# What a look costs.
-
-MIB = 1024 * 1024
-
-
-def repeat(start: bytes, unit: bytes, end: bytes) -> Callable[[int], bytes]:
-    return lambda size: start + unit * ((size - len(start + end)) // len(unit)) + end
-
-
-DEAR: dict[str, Callable[[int], bytes]] = {
-    "brackets in one string": repeat(b'"', b"[]{", b'"'),
-    "brackets in short strings": repeat(b"[0", b',"["', b"]"),
-    "one string": repeat(b'"', b"x", b'"'),
-    "one string with one wide character": repeat('["😀'.encode(), b"x", b'"]'),
-    "empty strings": repeat(b'[""', b',""', b"]"),
-    "quotes": repeat(b"", b'"', b""),
-    "backslashes": repeat(b'"', b"\\\\", b'"'),
-    "escaped quotes": repeat(b'"', b'\\"', b'"'),
-    "NUL escapes": repeat(b'"', b"\\u0000", b'"'),
-    "lone surrogates": repeat(b"[0", b',"\\ud800"', b"]"),
-    "empty lists": repeat(b"[0", b",[]", b"]"),
-    "empty objects": repeat(b"[0", b",{}", b"]"),
-    "objects that are not closed": repeat(b"", b'{"":', b""),
-    "900 levels": repeat(b"[0", b"," + b"[" * 899 + b"]" * 899, b"]"),
-    "901 levels": repeat(b"[0", b"," + b"[" * 900 + b"]" * 900, b"]"),
-    "a list that is not closed": repeat(b"", b"[", b""),
-    "one key again and again": repeat(b'{"":0', b',"":{}', b"}"),
-    "many keys": lambda size: b"{" + b",".join(b'"%07d":1' % n for n in range(size // 12)) + b"}",
-    "one digit numbers": repeat(b"[0", b",0", b"]"),
-    "long numbers": repeat(b"[0", b"," + b"1" * 4300, b"]"),
-    "one number": repeat(b"", b"1", b""),
-    "one fraction": repeat(b"0.", b"1", b""),
-    "digits in strings": repeat(b'["', b"1" * 4301 + b'","', b'"]'),
-    "NaN": repeat(b"[NaN", b",NaN", b"]"),
-    "Infinity": repeat(b"[0", b",-Infinity,Infinity", b"]"),
-    "a msg_id that is a list": repeat(b'{"a":NaN,"msg_id":[0', b",[]", b"]}"),
-    "a msg_id that is long": repeat(b'{"msg_id":"', b"a", b'"}'),
-}
-
-
 def seconds_to_judge(body: bytes) -> float:
     started = time.process_time()
     judge(body)
@@ -215,18 +171,3 @@ def test_a_look_takes_memory_and_time_in_proportion_to_the_body(kind: str) -> No
     assert peak < 8 * len(small) + 8 * MIB
     # Four times the size: four times the time, and whatever else this machine does meanwhile.
     assert seconds_to_judge(large) < 12 * min(seconds_to_judge(small) for _ in range(3)) + 0.1
-
-
-def test_a_relay_with_little_memory_takes_what_is_dear_and_goes_on(host: Host, start_bus: StartBus) -> None:
-    host.configure_submit()
-    bus = start_bus()
-    prlimit = shutil.which("prlimit")
-    assert prlimit
-    assert host.run(prlimit, f"--pid={bus.relay.pid}", f"--as={1800 * MIB}").code == 0
-    for number, kind in enumerate(("brackets in one string", "empty lists", "NaN")):
-        body = b'{"msg":{"log":"%d"},"a":%s}' % (number, DEAR[kind](16 * MIB - 1000))
-        put(host, spool.HEADER + b"message\ntopic\n" + body, f"{number:020d}-1-1.msg")
-    put(host, message("behind them"), f"{9:020d}-1-1.msg")
-    assert deliver(host, patience=30).stdout == "delivered 4, refused 0\n"
-    assert bus.relay.running.alive()
-    expect_texts(bus, ["0", "1", "2", "behind them"])
