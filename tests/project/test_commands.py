@@ -11,8 +11,8 @@ from pathlib import Path
 
 import fresh
 import packages
+import parts
 import pytest
-import run_tests
 import yaml
 
 import commands
@@ -41,7 +41,7 @@ ON_THE_HOSTS = (ROOT / "molecule/shared/files", ROOT / "molecule/shared/image")
 
 
 def files(area: str) -> Iterator[Path]:
-    shell = {ROOT / name for name in run_tests.shell_files()}
+    shell = {ROOT / name for name in parts.shell_files()}
     for path in sorted((ROOT / area).rglob("*")):
         ours = path in shell or path.suffix == ".py" or (area == "molecule" and path.suffix == ".yml")
         if ours and not any(path.is_relative_to(directory) for directory in ON_THE_HOSTS):
@@ -110,12 +110,13 @@ def test_what_is_tested_on_a_fresh_machine_calls_all_that_is_installed_for_tests
 
 
 def with_helpers(name: str) -> Iterator[Path]:
-    """A test's file, and the modules beside it that it imports."""
+    """A test's file, and the modules of tests/support that it imports."""
     path = ROOT / name.partition("::")[0]
     yield path
     for module in re.findall(r"^(?:from|import) (\w+)", path.read_text(), re.MULTILINE):
-        if path.with_name(f"{module}.py").exists():
-            yield path.with_name(f"{module}.py")
+        helper = ROOT / "tests" / "support" / f"{module}.py"
+        if helper.exists():
+            yield helper
 
 
 SHELL = """\
