@@ -17,6 +17,7 @@ from submitted import last_seq
 from wire import Bus, Sockets, StartBus, Submitter, join
 
 _skipped: list[str] = []
+"""Tests and files that were skipped; with xdist the process that reports hears of those of its workers."""
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -63,6 +64,13 @@ def seed(request: pytest.FixtureRequest) -> int:
     seed = time.time_ns() % 10**9 if chosen is None else chosen
     print(f"--seed {seed}")
     return seed
+
+
+@pytest.fixture
+def root() -> None:
+    """What acts as two other users needs root: without it the test fails, and does not skip."""
+    if os.geteuid() != 0:
+        pytest.fail("this test acts as two other users and so needs root", pytrace=False)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from wire import Sockets, Submitter, accepted, numbered
 MEMBER = ["/usr/bin/setpriv", "--bounding-set=-dac_override,-dac_read_search"]
 """Root without the right to read and write everything, as a member of the group root."""
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two other users")
+as_root = pytest.mark.usefixtures("root")
 
 
 def seqs(tail: Process) -> list[int]:

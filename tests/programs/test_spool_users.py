@@ -23,7 +23,7 @@ from wire import Bus, StartBus, accepted
 WRITER, DELIVERER = 65534, 64321
 """Users of the tests that need two."""
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two other users")
+as_root = pytest.mark.usefixtures("root")
 
 
 def as_user(host: Host, user: int, *command: str | Path) -> Ran:
