@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import fresh
 import parts
 import pytest
 import run_tests
+import yaml
 from environment import SetupError
 
 from harness import PATIENCE, wait_until
@@ -186,6 +188,13 @@ def test_the_quick_part_has_every_linter_but_the_slow_one() -> None:
     quick, every = ([part.name for part in parts.lint_parts(quick=quick)] for quick in (True, False))
     assert every == [*parts.LINTERS]
     assert {*every} - {*quick} == {"ansible-lint"}
+
+
+def test_pre_commit_runs_the_linters_that_the_tests_run() -> None:
+    (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    hooks = {hook["id"]: hook["entry"] for hook in local["hooks"]}
+    assert hooks == {name: f".venv/bin/{shlex.join(command)}" for name, command in parts.LINTERS.items()}
+    assert {hook["language"] for hook in local["hooks"]} == {"system"}, "nothing is fetched"
 
 
 @pytest.mark.parametrize(
