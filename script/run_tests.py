@@ -161,7 +161,7 @@ def start(engine: containers.Engine) -> None:
 
 def run_all(what: str, names: list[str]) -> Iterator[Result]:
     apt_log = LOGS / "apt.log"
-    if what != "fresh" and (failure := set_up("the tools", lambda: environment.make_venv(dev=True))):
+    if what != "fresh" and (failure := set_up("the tools", lambda: environment.make_venv("dev"))):
         yield failure
         return
     if what in ("all", "lint"):

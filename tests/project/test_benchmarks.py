@@ -27,7 +27,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "--quick", *files],
         cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": f"{ROOT / 'script'}:{ROOT / 'tests'}"},
+        env=os.environ | {"PYTHONPATH": f"{ROOT / 'script'}:{ROOT / 'tests' / 'support'}"},
         capture_output=True,
         text=True,
         timeout=110,
