@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 
 from benchmarks.contenders import OURS, OURS_TMPFS, Contender, possible, running
-from benchmarks.load import CHUNK, SILENCE, TOPIC, Listener, Peer, Work, decode, in_a_process, join, judge
+from benchmarks.load import CHUNK, SILENCE, Listener, Peer, decode, in_a_process, join
 from benchmarks.plan import BenchError, Plan, Row
 from benchmarks.throughput import warm
+from benchmarks.work import TOPIC, Work, judge
 from wire import frame
 
 CONTENDERS = (OURS, OURS_TMPFS)

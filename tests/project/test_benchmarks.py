@@ -13,7 +13,8 @@ from xml.etree import ElementTree
 
 import pytest
 from benchmarks.contenders import OURS, OURS_OFF, OURS_TMPFS, PROXY, STOCK
-from benchmarks.load import Verdict, Work, decode, judge
+from benchmarks.load import decode
+from benchmarks.work import Verdict, Work, judge
 
 ROOT = Path(__file__).parents[2]
 PERFECT = str(Verdict(heard=1))
