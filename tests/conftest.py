@@ -37,9 +37,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--kill-rounds", type=int, default=200, help="how often test_kill kills the relay (default: 200)")
+    parser.addoption("--kill-rounds", type=int, default=80, help="how often test_kill kills the relay (default: 80)")
     parser.addoption(
-        "--down-seconds", type=float, default=60, help="how long test_relay_down has no relay (default: 60)"
+        "--down-seconds", type=float, default=30, help="how long test_relay_down has no relay (default: 30)"
     )
     parser.addoption("--cut-rounds", type=int, default=12, help="faults of test_chained_echo (default: 12)")
     parser.addoption("--stops", type=int, default=2, help="how often test_chained_stops stops a relay (default: 2)")

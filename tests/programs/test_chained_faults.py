@@ -35,7 +35,7 @@ class Hostile:
         self.introduce: Callable[[], list[Answer]] = lambda: [CHAIN]
         self.take: Callable[[list[Message]], list[Answer]] = self.accept
         self.asked = self.published = 0
-        self._seq = 0
+        self._seq = self._subscriptions = 0
         self._closing = False
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
@@ -56,7 +56,8 @@ class Hostile:
         return [CHAIN | {"complete": False}]
 
     def behave(self) -> None:
-        self.introduce, self.take = lambda: [CHAIN], self.accept
+        """From now on say that the subscription is there only when it is: else the first message goes unheard."""
+        self.introduce, self.take = lambda: [CHAIN | {"heard": self._subscriptions > 0}], self.accept
 
     def close(self) -> None:
         self._closing = True
@@ -72,6 +73,8 @@ class Hostile:
                     bound.setsockopt(zmq.XPUB_NODROP, 1)
                 bound.bind(address)
             while not self._closing:
+                while self._publisher.poll(0):
+                    self._subscriptions += 1 if self._publisher.recv().startswith(b"\1") else -1
                 if not router.poll(50):
                     continue
                 peer, _, kind, *frames = router.recv_multipart()
