@@ -23,7 +23,7 @@ OURS, OURS_OFF, OURS_TMPFS = "ours", "ours, journal off", "ours, journal in memo
 STOCK, PROXY = "stock", "proxy"
 LABELS = {
     OURS: "ours, journaled and synced to disk",
-    OURS_OFF: "ours, as it is when its journal can not be written (every message checked, nothing kept)",
+    OURS_OFF: "ours, as it is when its journal cannot be written (every message checked, nothing kept)",
     OURS_TMPFS: "ours, its journal on tmpfs (the journal's work without the disk's)",
     STOCK: "stock fedmsg-relay (keeps nothing)",
     PROXY: "zmq.proxy in C (keeps and checks nothing)",

@@ -64,7 +64,7 @@ def fetch(plan: Plan) -> None:
         plan.note(f"not measured, as there is no {error.filename} to fetch them with: {', '.join(missing)}")
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         reason = (getattr(error, "stderr", "") or str(error)).strip().splitlines()[-1]
-        plan.note(f"not measured, as Debian's packages can not be fetched: {', '.join(missing)} ({reason})")
+        plan.note(f"not measured, as Debian's packages cannot be fetched: {', '.join(missing)} ({reason})")
 
 
 @contextmanager

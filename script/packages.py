@@ -46,7 +46,7 @@ def install(needed: Mapping[str, str], what: str, log: Path) -> None:
         log: where apt's output goes.
 
     Raises:
-        SetupError: it can not be installed here.
+        SetupError: it cannot be installed here.
     """
     missing = [name for name in needed if not is_there(name)]
     if not missing:

@@ -53,7 +53,7 @@ def test_each_endpoint_carries_at_its_old_address_and_its_new_one(host: Host, re
     wait_until(lambda: all(len(one["peers"]) == 1 for one in used(relay).values()), "each address has its user")
 
 
-def test_status_tells_for_each_address_who_uses_it_and_since_when_nobody_does(
+def test_status_shows_the_users_of_each_address_and_since_when_it_has_none(
     host: Host, relay: Relay, sockets: Sockets
 ) -> None:
     other = f"tcp://127.0.0.1:{host.port()}"
@@ -80,7 +80,7 @@ def test_status_tells_for_each_address_who_uses_it_and_since_when_nobody_does(
     assert now[host.inbound]["idle_seconds"] > began, "what nobody came to is unused since the start"
 
 
-def test_the_text_of_status_names_users_only_where_an_endpoint_has_several_addresses(
+def test_status_text_names_users_only_of_endpoints_with_several_addresses(
     host: Host, relay: Relay, sockets: Sockets
 ) -> None:
     other = f"tcp://127.0.0.1:{host.port()}"

@@ -174,7 +174,7 @@ def refused(watched: Watched) -> int:
 
 @pytest.mark.parametrize("way", ["inbound", "outbound"])
 @pytest.mark.parametrize("noise", NOISE.values(), ids=NOISE.keys())
-def test_what_is_not_the_protocol_is_refused_and_counted(watched: Watched, noise: bytes, way: str) -> None:
+def test_requests_outside_the_protocol_are_refused_and_counted(watched: Watched, noise: bytes, way: str) -> None:
     before = refused(watched)
     peer = RawPeer(getattr(watched.bus.host, way))
     peer.send(noise)
@@ -237,7 +237,7 @@ def test_a_message_that_is_never_finished_does_no_harm(watched: Watched) -> None
     watched.only_the_good_one_comes_out()
 
 
-def test_what_a_listener_says_is_not_a_message(watched: Watched) -> None:
+def test_frames_from_a_listener_are_not_messages(watched: Watched) -> None:
     peer = RawPeer(watched.bus.host.outbound).shake_hands(b"SUB")
     peer.send(frame(b"\x01org"))
     peer.send(frame(TOPIC, more=True) + frame(b'{"from":"a listener"}'))

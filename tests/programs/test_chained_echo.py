@@ -57,7 +57,7 @@ def accepted(client: Submitter, *messages: Message) -> None:
     assert client.ask(*messages)["status"] == "accepted"
 
 
-def test_what_upstream_took_and_a_cut_kept_from_us_comes_out_here(line: Line) -> None:
+def test_messages_unheard_for_a_cut_of_upstream_come_out_here(line: Line) -> None:
     client = line.sockets.submitter(line.old.host.submit)
     line.outbound.swallow()
     accepted(client, *numbered(100))
@@ -69,7 +69,7 @@ def test_what_upstream_took_and_a_cut_kept_from_us_comes_out_here(line: Line) ->
     line.listener.expect(numbered(100))
 
 
-def test_what_was_missed_comes_out_before_what_was_passed_on_later(line: Line) -> None:
+def test_missed_messages_come_out_before_those_passed_on_later(line: Line) -> None:
     client = line.sockets.submitter(line.old.host.submit)
     line.outbound.swallow()
     accepted(client, *numbered(100))
@@ -80,7 +80,7 @@ def test_what_was_missed_comes_out_before_what_was_passed_on_later(line: Line) -
     line.listener.expect(numbered(200))
 
 
-def test_what_was_missed_comes_out_after_a_kill_and_after_a_stop(line: Line) -> None:
+def test_missed_messages_come_out_after_a_kill_and_after_a_stop(line: Line) -> None:
     for start, end in ((0, line.old.relay.kill), (100, line.old.relay.stop)):
         line.outbound.swallow()
         accepted(line.sockets.submitter(line.old.host.submit), *numbered(100, start))
@@ -187,7 +187,7 @@ def seqs(site: Site, topic: str) -> dict[int, int]:
 
 
 @pytest.mark.timeout(600)
-def test_all_receipted_messages_come_out_in_order_whatever_is_cut_and_killed(
+def test_messages_with_a_receipt_come_out_in_order_despite_cuts_and_kills(
     line: Line, seed: int, request: pytest.FixtureRequest
 ) -> None:
     trial = Trial(line, seed)

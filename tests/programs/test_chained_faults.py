@@ -150,7 +150,7 @@ def survives(old: Site, hostile: Hostile, sockets: Sockets) -> None:
 
 
 @pytest.mark.parametrize("name", TO_A_BATCH)
-def test_whatever_upstream_answers_to_a_batch_the_link_is_away_and_tried_again(
+def test_a_wrong_answer_to_a_batch_sets_the_link_away_and_it_is_retried(
     old: Site, hostile: Hostile, sockets: Sockets, name: str
 ) -> None:
     hostile.take = lambda _: TO_A_BATCH[name]
@@ -158,7 +158,7 @@ def test_whatever_upstream_answers_to_a_batch_the_link_is_away_and_tried_again(
 
 
 @pytest.mark.parametrize("name", TO_AN_INQUIRY)
-def test_whatever_upstream_says_it_is_the_link_is_away_and_tried_again(
+def test_a_wrong_answer_to_an_inquiry_sets_the_link_away_and_it_is_retried(
     old: Site, hostile: Hostile, sockets: Sockets, name: str
 ) -> None:
     hostile.introduce = lambda: TO_AN_INQUIRY[name]
@@ -179,7 +179,9 @@ def test_upstream_may_put_off_a_batch_for_years_it_is_asked_again_soon(
     listener.wait_for(numbered(1)[0])
 
 
-def test_what_may_not_be_forwarded_is_held_within_bounds(old: Site, hostile: Hostile, sockets: Sockets) -> None:
+def test_messages_that_may_not_be_forwarded_yet_are_held_within_bounds(
+    old: Site, hostile: Hostile, sockets: Sockets
+) -> None:
     hostile.introduce = hostile.flood
     old.relay.start()
     client = sockets.submitter(old.host.submit)
@@ -202,7 +204,7 @@ def test_what_may_not_be_forwarded_is_held_within_bounds(old: Site, hostile: Hos
 LARGE = 8 * 1024 * 1024
 
 
-def test_large_messages_that_wait_are_passed_on_without_all_of_them_in_memory(
+def test_large_waiting_messages_are_passed_on_without_all_being_in_memory(
     old: Site, new: Site, sockets: Sockets
 ) -> None:
     old.chain_to(new).relay.start()

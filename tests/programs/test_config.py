@@ -267,7 +267,7 @@ UNREACHABLE: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("key", "values"), UNREACHABLE)
-def test_an_address_that_scripts_can_not_connect_to_is_refused_by_key(
+def test_an_address_that_scripts_cannot_connect_to_is_refused_by_key(
     host: Host, key: str, values: dict[str, Any]
 ) -> None:
     host.configure(**values)
@@ -298,7 +298,7 @@ def test_a_config_that_names_no_relay_properly_is_refused_by_key(host: Host, tex
     assert key in ran.one_error_line()
 
 
-def test_a_file_that_can_not_be_read_is_left_out_with_a_warning_if_stderr_takes_it(lonely: Host) -> None:
+def test_an_unreadable_file_is_left_out_with_a_warning_if_stderr_takes_it(lonely: Host) -> None:
     unreadable = lonely.write("fedmsg.d/zz.py", "config = {}\n")
     unreadable.chmod(0)
     # Root may read everything, with its capabilities.

@@ -33,9 +33,7 @@ def sound(bus: Bus) -> dict[str, Any]:
         ({"messages": {"balanced": False}, "journal": {"notices": ["x"]}}, 2, "the counters do not add up"),
     ],
 )
-def test_what_is_wrong_shows_in_the_status(
-    sound: dict[str, Any], change: dict[str, Any], code: int, words: str
-) -> None:
+def test_faults_show_in_the_status(sound: dict[str, Any], change: dict[str, Any], code: int, words: str) -> None:
     for part, facts in change.items():
         sound[part] = {**sound[part], **facts} if isinstance(facts, dict) else facts
     found, line = status.judge(sound)

@@ -168,7 +168,7 @@ def wait_until_longer_than_fatal(relay: Relay) -> None:
     relay.systemd.wait_for("WATCHDOG=1", times=FATAL_SECONDS * 15, timeout=60)
 
 
-def test_where_no_look_was_ever_greeted_the_watchdog_is_fed_all_the_same(watched_relay: Relay) -> None:
+def test_the_watchdog_is_fed_where_no_look_was_ever_greeted(watched_relay: Relay) -> None:
     relay = watched_relay
     elsewhere = 'health._target = lambda address: (socket.AF_INET, ("127.0.0.1", 1))\n'  # as a firewall would
     relay.program = ["python", "-c", QUICK + elsewhere + RUN]

@@ -31,7 +31,7 @@ PING = b"\x04\x07\x04PING\x00\x0a"
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("port", KINDS)
-def test_1000_peers_that_ping_into_full_queues_and_reset_do_not_end_the_relay(submit_bus: Bus, port: str) -> None:
+def test_1000_peers_that_ping_into_full_queues_and_reset_end_nothing(submit_bus: Bus, port: str) -> None:
     relay, pid = submit_bus.relay, submit_bus.relay.pid
     address = getattr(submit_bus.host, port)
     for _ in range(CONNECTIONS):

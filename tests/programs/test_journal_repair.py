@@ -51,7 +51,7 @@ def newer_format(path: Path) -> None:
 
 
 @pytest.mark.parametrize("ruin", [no_row, no_rows, no_table, wrong_types, unknown_format, newer_format])
-def test_a_journal_without_what_it_notes_is_told_in_one_line_by_every_command(
+def test_every_command_reports_a_journal_without_its_notes_in_one_line(
     host: Host, ruin: Callable[[Path], None]
 ) -> None:
     with contextlib.closing(Journal(host.journal_file)) as journal:
@@ -69,7 +69,7 @@ def test_a_journal_without_what_it_notes_is_told_in_one_line_by_every_command(
 
 
 @pytest.mark.parametrize("ruin", [no_row, no_table, wrong_types, unknown_format])
-def test_what_waits_comes_out_though_the_note_of_what_is_published_is_lost(
+def test_waiting_messages_come_out_without_the_note_of_published_ones(
     host: Host, relay: Relay, sockets: Sockets, ruin: Callable[[Path], None]
 ) -> None:
     host.configure_submit()

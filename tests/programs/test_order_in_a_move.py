@@ -82,7 +82,7 @@ def mover(host: Host, sockets: Sockets) -> Iterator[Mover]:
 @pytest.mark.parametrize("inbound", [False, True], ids=["submit", "inbound"])
 @pytest.mark.parametrize("back", ["gone", "back", "chained"])
 @pytest.mark.parametrize("init", ["", HOOKS], ids=["publish", "init"])
-def test_what_a_script_spooled_in_a_move_keeps_its_place(mover: Mover, init: str, back: str, inbound: bool) -> None:
+def test_messages_spooled_during_a_move_keep_their_place(mover: Mover, init: str, back: str, inbound: bool) -> None:
     point(mover, mover.old, inbound)
     ear = mover.listener.listener(mover.new.host.outbound)
     mover.start(init)

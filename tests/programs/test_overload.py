@@ -164,7 +164,7 @@ class Pushing:
         return False
 
 
-def test_who_is_told_that_the_relay_is_busy_gets_its_receipt_when_it_tries_again(heavy_bus: Bus) -> None:
+def test_a_client_told_that_the_relay_is_busy_gets_its_receipt_by_a_retry(heavy_bus: Bus) -> None:
     heavy_bus.relay.running.send_signal(SIGSTOP)
     clients = [Pushing(heavy_bus, number) for number in range(20)]
     heavy_bus.relay.running.send_signal(SIGCONT)

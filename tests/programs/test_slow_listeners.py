@@ -71,7 +71,7 @@ def send_and_hear(bus: Bus, first: int, count: int) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_a_frozen_listener_through_500000_messages_costs_the_others_nothing(bus: Bus, frozen: OtherProcess) -> None:
+def test_a_listener_frozen_for_500000_messages_costs_the_others_nothing(bus: Bus, frozen: OtherProcess) -> None:
     address = frozen.address(bus)
     send_and_hear(bus, 0, 5_000)  # what the relay takes anyway
     before = bus.relay.memory()
@@ -112,7 +112,7 @@ def trickle(bus: Bus) -> dict[str, object]:
     return bus.relay.status()
 
 
-def test_one_that_leaves_without_catching_up_is_no_laggard_any_more(bus: Bus, frozen: OtherProcess) -> None:
+def test_a_laggard_that_leaves_is_forgotten(bus: Bus, frozen: OtherProcess) -> None:
     address = frozen.address(bus)
     frozen.process.send_signal(signal.SIGSTOP)
     number = iter(range(0, 10**9, 5_000))

@@ -19,7 +19,7 @@ from wire import compare
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_without_a_relay_a_script_ends_well_and_soon_and_the_message_is_on_disk(lonely: Host, way: str) -> None:
+def test_without_a_relay_a_script_ends_soon_with_its_message_on_disk(lonely: Host, way: str) -> None:
     ran = WAYS[way](lonely, "hello")
     assert ran.code == 0, ran.stderr
     assert ran.seconds < BOUND
@@ -90,7 +90,7 @@ def noting_commands(host: Host, failing: str = "") -> dict[str, str]:
 SHELL = ("fedmsg-spool", "--modname=logger", "--topic=log", "--message={}")
 
 
-def test_from_the_shell_a_file_is_synced_then_renamed_then_the_directory_is_synced(lonely: Host) -> None:
+def test_fedmsg_spool_syncs_the_file_renames_it_and_syncs_the_directory(lonely: Host) -> None:
     ran = lonely.run(*SHELL, env=noting_commands(lonely))
     assert (ran.code, ran.stderr) == (0, "")
     (path,) = waiting(lonely)
@@ -106,7 +106,7 @@ def test_from_the_shell_a_file_is_synced_then_renamed_then_the_directory_is_sync
         ('[ ! -f "$1" ] || exit 1', "not sent"),
         ('[ -f "$1" ] || { rm "$1"/*.msg; exit 1; }', "delivered meanwhile"),
     ],
-    ids=["the directory can not be synced", "the file can not be synced", "it was delivered meanwhile"],
+    ids=["the directory cannot be synced", "the file cannot be synced", "it was delivered meanwhile"],
 )
 def test_from_the_shell_what_may_not_be_on_disk_is_taken_back(lonely: Host, failing: str, rest: str) -> None:
     ran = lonely.run(*SHELL, env=noting_commands(lonely, failing))
@@ -155,7 +155,7 @@ def test_fedmsg_spool_takes_no_more_of_stdin_than_a_message_may_have(lonely: Hos
     assert (ran.code, ran.one_error_line()) == (65, "fedmsg-spool: the message is larger than 16 MiB; not sent")
 
 
-def test_what_stdin_has_is_spooled_byte_for_byte(lonely: Host) -> None:
+def test_stdin_is_spooled_byte_for_byte(lonely: Host) -> None:
     message = '{"a":\t"é\\u0000",\n\n"b": [1 ]}\n\n'.encode()
     options = ["--topic=a", "--modname=b"]
     assert lonely.run("fedmsg-spool", *options, stdin=message, env={"FEDMSG_SPOOL": str(lonely.spool)}).code == 0
@@ -191,7 +191,7 @@ def test_fedmsg_spool_says_what_is_wrong_in_one_line(lonely: Host, options: list
     assert list(lonely.spool.iterdir()) == []
 
 
-def test_fedmsg_spool_says_that_stdin_can_not_be_read(lonely: Host) -> None:
+def test_fedmsg_spool_says_that_stdin_cannot_be_read(lonely: Host) -> None:
     # bash is the sh of some distributions.
     for sh, redirection in product(("sh", "bash"), ("0<&-", "0> write-only", "0< .")):
         command = f"exec {sh} {locate('fedmsg-spool')} --topic=a --modname=b {redirection}"

@@ -104,7 +104,7 @@ def test_on_a_terminal_a_body_is_shown_with_control_characters_escaped(shared_bu
 
 
 @pytest.mark.parametrize("command", ["ls", "tail", "quarantine", "status"])
-def test_what_a_peer_says_steers_no_terminal_and_stays_in_its_line(shared_bus: Bus, command: str) -> None:
+def test_text_of_a_peer_steers_no_terminal_and_stays_in_its_line(shared_bus: Bus, command: str) -> None:
     topic = f"org.{STEERING}"
     shared_bus.publisher.send(topic.encode(), b"{}")
     shared_bus.publisher.send(topic.encode(), STEERING.encode())
@@ -114,7 +114,7 @@ def test_what_a_peer_says_steers_no_terminal_and_stays_in_its_line(shared_bus: B
     assert [line for line in lines if not line.isprintable()] == []
 
 
-def test_what_the_spool_holds_steers_no_terminal(lonely: Host) -> None:
+def test_text_in_the_spool_steers_no_terminal(lonely: Host) -> None:
     put(lonely, message("x"), f"{STEERING}.msg")
     put(lonely, message("x").replace(b"message", f"letter{STEERING}".encode()), f"{0:020d}-1-1.msg")
     assert on_terminal(lonely, "fedmsg-relay", "spool", "ls").splitlines() == ["1 waiting", f"{0:020d}-1-1.msg"]

@@ -114,7 +114,7 @@ def test_bodies_have_their_size_and_differ(size: int) -> None:
     assert len(stream) == 50 * work.length
 
 
-def test_what_became_of_messages_is_told() -> None:
+def test_the_verdict_names_lost_repeated_and_altered_messages() -> None:
     work = Work(10, 300, publishers=2)
     first, second = work.bodies(0), work.bodies(1)
     mixed = [body for pair in zip(first, second, strict=True) for body in pair]

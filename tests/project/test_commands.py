@@ -103,7 +103,7 @@ def test_each_command_that_is_installed_for_tests_runs(command: str) -> None:
     assert subprocess.run([found, "--version"], capture_output=True, timeout=PATIENCE, check=False).returncode == 0
 
 
-def test_what_is_tested_on_a_fresh_machine_calls_all_that_is_installed_for_tests() -> None:
+def test_tests_of_a_fresh_machine_call_all_that_is_installed_for_tests() -> None:
     files_run = {file for test in fresh.TESTS for file in with_helpers(test)}
     names = {name for file in files_run for name in commands.of_file(file)}
     assert packages.UNIT.keys() <= names | {"systemd-analyze"}  # what calls it renders the role first, which takes long

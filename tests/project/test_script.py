@@ -128,7 +128,7 @@ def test_a_scenario_that_left_something_out_has_failed(log: str) -> None:
     assert not parts.judge_scenario(log).passed
 
 
-def test_a_scenario_that_failed_shows_the_task_that_failed_though_much_was_printed_after_it() -> None:
+def test_a_failed_scenario_shows_its_failed_task_before_the_end_of_its_log() -> None:
     ok = [f"TASK [Step {n}] ***\nok: [app01]" for n in range(100)]
     failed = ["TASK [Count the messages] ***", "[ERROR]: Task failed", "fatal: [pkgs01]: FAILED! =>", "    lost: 1"]
     shown = run_tests.what_tells("\n".join(["fatal: [app01]: rescued", *ok, *failed, *ok]))
@@ -171,7 +171,9 @@ def test_a_fresh_machine_where_a_step_was_not_done_has_failed(step: str) -> None
     assert not parts.judge_fresh(FRESH.replace(f"{fresh.DONE} {step}", "")).passed
 
 
-def test_who_can_not_make_a_fresh_machine_is_told_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_that_cannot_make_a_fresh_machine_is_told_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(SetupError, match="run `sudo script/test fresh`"):
         fresh.can_be_made(tmp_path / "log")
@@ -209,5 +211,5 @@ def test_pre_commit_runs_the_linters_that_the_tests_run() -> None:
     ],
     ids=" ".join,
 )
-def test_what_can_not_be_run_is_a_usage_error(arguments: list[str]) -> None:
+def test_a_part_that_is_not_there_is_a_usage_error(arguments: list[str]) -> None:
     assert run_tests.main(arguments) == 64

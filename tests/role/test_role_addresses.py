@@ -32,7 +32,7 @@ def told(endpoint: str, address: str, idle: float, *peers: str) -> dict[str, Any
     return {"endpoint": endpoint, "address": address, "peers": list(peers), "idle_seconds": idle}
 
 
-def test_what_is_bound_is_what_the_relay_says_and_else_what_its_settings_say() -> None:
+def test_bound_addresses_are_the_relays_word_or_else_those_of_its_settings() -> None:
     settings = '[bind]\ninbound = ["tcp://app01:9941", "tcp://[fd00::17]:9941"]\nsubmit = ["tcp://*:9942"]\n'
     running = {"endpoints": {"inbound": ["tcp://*:9931"], "outbound": [], "submit": []}}
     assert FILTERS["bound"](running, settings) == {"inbound": ["tcp://*:9931"]}
@@ -56,7 +56,7 @@ def test_what_is_bound_is_what_the_relay_says_and_else_what_its_settings_say() -
         (["ipc:///run/x"], ["ipc:///run/x"]),
     ],
 )
-def test_what_is_bound_and_not_wanted_is_old(bound: list[str], old: list[str]) -> None:
+def test_an_address_that_is_bound_and_not_wanted_is_old(bound: list[str], old: list[str]) -> None:
     assert FILTERS["missing"]({"inbound": bound}, WANTED, held=["22"]) == ({"inbound": old} if old else {})
 
 

@@ -194,7 +194,7 @@ def test_the_settings_are_the_relays(rendered: Path, host: str) -> None:
     assert read.limits.max_message_size == 4096
 
 
-def test_a_relay_binds_what_its_own_network_calls_it_whatever_the_global_config_names(rendered: Path) -> None:
+def test_a_relay_binds_its_name_in_its_own_network_not_that_in_the_config(rendered: Path) -> None:
     relay = tomllib.loads((rendered / "rhel9-relay.toml").read_text())
     assert relay["bind"] == {
         "inbound": ["tcp://*:9941", "tcp://[::1]:3998"],  # a site that says so overrules it
@@ -204,7 +204,7 @@ def test_a_relay_binds_what_its_own_network_calls_it_whatever_the_global_config_
     assert "upstream" not in relay
 
 
-def test_a_relay_that_hands_over_binds_what_it_did_and_hands_to_all_relays_of_the_group(rendered: Path) -> None:
+def test_a_relay_that_hands_over_keeps_its_addresses_and_has_all_upstreams(rendered: Path) -> None:
     chained = tomllib.loads((rendered / "fedora43-chained.toml").read_text())
     assert chained["bind"] == tomllib.loads((rendered / "fedora43-relay.toml").read_text())["bind"]
     assert chained["bind"]["outbound"] == ["tcp://fedora43:3999"]
@@ -226,7 +226,7 @@ def test_a_relay_binds_its_old_addresses_behind_those_of_the_inventory(rendered:
     )
 
 
-def test_a_relay_that_leaves_binds_what_it_did_whatever_the_inventory_says_now(rendered: Path) -> None:
+def test_a_leaving_relay_keeps_its_addresses_whatever_the_inventory_says(rendered: Path) -> None:
     leaves = tomllib.loads((rendered / "fedora43-leaves.toml").read_text())
     assert leaves["bind"] == {
         "inbound": ["tcp://*:9931"],
@@ -300,7 +300,7 @@ def test_systemd_lets_a_relay_take_its_time_to_stop(rendered: Path, host: str) -
         ({"fedmsg_relay_inbound_port": "http"}, {"app01": None}, "unable to convert to int"),
     ],
 )
-def test_what_can_not_work_is_refused_before_anything_is_changed(
+def test_impossible_variables_are_refused_before_anything_is_changed(
     tmp_path: Path, variables: dict[str, Any], relays: dict[str, Any], message: str
 ) -> None:
     # A dry run: if it were not refused, the hosts of this test are the machine that runs it.

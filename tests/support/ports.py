@@ -12,7 +12,7 @@ class HeldPort:
     """A free TCP port that stays ours until released.
 
     The bound socket does not listen: a daemon (which sets SO_REUSEADDR) can take the port, a
-    search for a free port elsewhere can not.
+    search for a free port elsewhere cannot.
     """
 
     def __init__(self) -> None:

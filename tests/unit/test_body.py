@@ -76,7 +76,7 @@ def judge(body: bytes) -> tuple[Reason | None, str | None]:
 
 
 @pytest.mark.parametrize("padding", [b"", PAD], ids=["small", "large"])
-def test_what_is_nearly_json_is_judged_as_json_loads_does(padding: bytes) -> None:
+def test_near_json_is_judged_as_json_loads_does(padding: bytes) -> None:
     well_formed = 0
     for body in some_bodies(seed=len(padding), number=20_000 if not padding else 3_000):
         expected = naive(body)
@@ -119,7 +119,7 @@ def test_at_the_limit_of_levels_a_body_is_taken_and_beyond_not(shape: str, paddi
 @pytest.mark.parametrize(
     "body", [b"[" * 901, b"[" * 5000 + b"x", b'{"a":' * 901], ids=lambda body: f"{len(body)} bytes"
 )
-def test_what_is_too_deep_is_called_so_by_every_python_even_unfinished(body: bytes) -> None:
+def test_too_deep_bodies_are_called_so_by_every_python_even_unfinished(body: bytes) -> None:
     assert judge(body)[0] is judge(PAD + body)[0] is Reason.TOO_DEEP
 
 

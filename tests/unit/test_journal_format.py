@@ -38,7 +38,7 @@ def test_a_journal_of_format_1_is_converted_in_place_and_its_messages_stay(tmp_p
 
 
 @pytest.mark.parametrize("published", [-1, 51, 2**40, "x"])
-def test_what_format_1_can_not_have_noted_is_not_taken_for_true(tmp_path: Path, published: object) -> None:
+def test_a_note_that_format_1_cannot_have_made_is_not_believed(tmp_path: Path, published: object) -> None:
     path = tmp_path / "journal.db"
     make_format_1(path, 50)
     edit(path, "UPDATE state SET published = ?", published)
@@ -46,7 +46,7 @@ def test_what_format_1_can_not_have_noted_is_not_taken_for_true(tmp_path: Path, 
         Journal(path)
 
 
-def test_what_waits_in_format_1_is_carried_over(tmp_path: Path) -> None:
+def test_waiting_messages_of_format_1_are_carried_over(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     make_format_1(path, 30)
     aside = set_aside(path)
@@ -59,23 +59,21 @@ def test_what_waits_in_format_1_is_carried_over(tmp_path: Path) -> None:
     "code",
     ["ERROR", "CONSTRAINT", "MISMATCH", "CORRUPT", "NOTADB", "SCHEMA", "IOERR_SHORT_READ", "IOERR_READ", "FORMAT"],
 )
-def test_what_will_never_work_with_this_file_is_a_broken_journal(code: str) -> None:
+def test_an_error_that_will_stay_is_a_broken_journal(code: str) -> None:
     error = sqlite3.OperationalError("made up")
     error.sqlite_errorcode = getattr(sqlite3, f"SQLITE_{code}")
     assert broken.is_broken(error)
 
 
 @pytest.mark.parametrize("code", ["BUSY", "FULL", "READONLY", "CANTOPEN", "IOERR_WRITE", "IOERR_FSYNC", "NOMEM"])
-def test_what_may_pass_is_none(code: str) -> None:
+def test_an_error_that_may_pass_is_not_a_broken_journal(code: str) -> None:
     error = sqlite3.OperationalError("made up")
     error.sqlite_errorcode = getattr(sqlite3, f"SQLITE_{code}")
     assert not broken.is_broken(error)
 
 
 @pytest.mark.parametrize("statement", ["DROP TABLE quarantine", "DROP TABLE listener", "ALTER TABLE message DROP crc"])
-def test_a_journal_whose_tables_are_not_those_is_set_aside_and_what_waits_is_carried_over(
-    tmp_path: Path, statement: str
-) -> None:
+def test_a_journal_with_wrong_tables_is_set_aside_and_its_messages_saved(tmp_path: Path, statement: str) -> None:
     path = tmp_path / "journal.db"
     with contextlib.closing(Journal(path)) as journal:
         journal.append(entries(10))
@@ -89,7 +87,7 @@ def test_a_journal_whose_tables_are_not_those_is_set_aside_and_what_waits_is_car
     keeper.close()
 
 
-def test_a_number_that_is_used_already_sets_the_journal_aside_and_not_every_batch_back(tmp_path: Path) -> None:
+def test_a_seq_that_is_used_already_is_a_broken_journal(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     with contextlib.closing(Journal(path)) as journal:
         journal.append(entries(3))
@@ -98,7 +96,7 @@ def test_a_number_that_is_used_already_sets_the_journal_aside_and_not_every_batc
             journal.append(entries(1))
 
 
-def test_a_journal_that_can_not_be_read_again_at_once_is_not_set_aside_again_and_again(tmp_path: Path) -> None:
+def test_a_journal_broken_again_at_once_is_not_set_aside_a_second_time(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     path.write_bytes(b"garbage" * 1000)
     keeper = Keeper(path)

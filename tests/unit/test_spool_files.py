@@ -44,7 +44,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     return disk
 
 
-def test_from_python_a_file_is_synced_then_renamed_then_the_directory_is_synced(tmp_path: Path, disk: Disk) -> None:
+def test_spool_add_syncs_the_file_renames_it_and_syncs_the_directory(tmp_path: Path, disk: Disk) -> None:
     added = [Path(path) for path in spool.add(str(tmp_path), [(b"t", b"1"), (b"t", b"22")])]
     expected = []
     for path in added:
@@ -69,7 +69,7 @@ def test_bytes_are_limited_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(("entries", "expected"), [(9, False), (10, True), (1000, True)])
-def test_where_too_much_lies_about_to_look_at_a_message_of_ones_own_may_wait(
+def test_in_a_spool_with_too_many_files_other_messages_are_presumed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entries: int, expected: bool
 ) -> None:
     monkeypatch.setattr(spool, "LOOK_ENTRIES", 10)

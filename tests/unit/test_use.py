@@ -26,7 +26,7 @@ def test_a_connection_counts_for_the_address_that_says_most_of_it(own: str, addr
     assert [one.address for one in use.of(addresses) if one.peers] == ([address] if address else [])
 
 
-def test_who_was_gone_before_anybody_could_look_may_have_used_any_address() -> None:
+def test_a_peer_gone_before_a_look_may_have_used_any_address() -> None:
     use = Use()
     wait_until(lambda: use.of(["tcp://*:1"])[0].idle_seconds > 0.5, "time passes")
     use.came(7, UNKNOWN, UNKNOWN)
