@@ -1,4 +1,4 @@
-"""Who takes part: our relay, the stock relay, and libzmq's proxy in C, each in a process of its own."""
+"""The contenders: our relay, the stock relay, and libzmq's proxy in C, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class Contender:
 
 
 def possible(plan: Plan, names: Sequence[str]) -> list[str]:
-    """Those of the contenders that this machine has room for; who has no part is noted."""
+    """The contenders that this machine has room for; a missing one is noted."""
     available = int(Path("/proc/meminfo").read_text().split("MemAvailable:")[1].split()[0])
     free = min(1024 * available, shutil.disk_usage(MEMORY_DISK).free) if MEMORY_DISK.is_dir() else 0
     if free >= MEMORY_NEEDED or OURS_TMPFS not in names:
@@ -125,7 +125,7 @@ def possible(plan: Plan, names: Sequence[str]) -> list[str]:
 
 @contextmanager
 def running(names: Sequence[str], settings: str = "") -> Iterator[dict[str, Contender]]:
-    """These contenders, started; who has nothing to do takes no CPU, so they can stand side by side."""
+    """These contenders, started; an idle one takes no CPU, so they can stand side by side."""
     with ExitStack() as stack:
         contenders = {}
         for name in names:

@@ -60,7 +60,7 @@ def measure(contender: Contender, count: int, rate: int) -> tuple[list[float], s
 
 
 def percentile(values: list[float], percent: float) -> float | None:
-    """The value that so many percent do not exceed; None where there are too few values to tell."""
+    """The value that a percentage does not exceed; None where there are too few values to tell."""
     beyond = int(len(values) * (1 - percent / 100) + 1e-9)
     return sorted(values)[-1 - beyond] if beyond else None
 

@@ -59,7 +59,7 @@ class Listener(Peer):
         """Whether what was awaited last did not come."""
 
     def take(self, size: int, silence: float = SILENCE, while_waiting: Callable[[], object] | None = None) -> None:
-        """Take so many bytes, or what has come when nothing more does.
+        """Take a number of bytes, or what has come when nothing more does.
 
         Args:
             size: bytes awaited.
@@ -191,6 +191,6 @@ def in_a_process(target: Callable[..., None], *arguments: object) -> Iterator[Co
 
 
 def _beside(target: Callable[..., None], *arguments: object) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # we are ended by who started us
-    with suppress(EOFError, BrokenPipeError):  # who started us has ended
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started us ends us
+    with suppress(EOFError, BrokenPipeError):  # the process that started us has ended
         target(*arguments)

@@ -1,4 +1,4 @@
-"""Brokers of other protocols, mosquitto (MQTT) and nats-server, for the cold script: who is not there is named.
+"""Brokers of other protocols, mosquitto (MQTT) and nats-server, for the cold script: a missing one is named.
 
 Where they are not installed and Debian's packages are at hand, these are fetched and unpacked below .cache/, which
 needs no root and starts nothing by itself.

@@ -55,7 +55,7 @@ def compare(plan: Plan, contenders: dict[str, Contender], batch: int, clients: i
 
 
 def measure(contender: Contender, each: int, batch: int, clients: int) -> tuple[float, float, str]:
-    """Receipts a second, microseconds of CPU a message, and whether all came out; so many receipts each client."""
+    """Receipts a second, microseconds of CPU a message, and whether all came out."""
     work = Work(each * batch, SIZE, clients)
     listener = Listener(contender.host.outbound)
     join(contender.host.inbound, listener)

@@ -1,4 +1,4 @@
-"""The work of a benchmark: numbered messages, and what became of them."""
+"""The work of a benchmark: numbered messages, and the verdict on them."""
 
 from __future__ import annotations
 
@@ -79,14 +79,14 @@ def _template(size: int) -> tuple[bytes, bytes]:
 
 @dataclass
 class Verdict:
-    """What became of a work's messages.
+    """The fate of a work's messages.
 
     Attributes:
         heard: messages that came out as they went in.
         lost: that did not come out.
         repeated: that came out more than once.
         disordered: that came out, for the first time, after a later one of the same publisher.
-        altered: of which nobody knows.
+        altered: that were heard and never published.
     """
 
     heard: int = 0

@@ -29,7 +29,7 @@ MOLECULE = {
 }
 """For the scenarios, where a container engine answers."""
 ENGINE = {"dockerd": "docker.io"}
-"""Where none does."""
+"""For the scenarios, where no engine answers."""
 CLIENT = {"docker": "docker-cli"}
 """Beside the engine; up to Debian 12 that has it."""
 SYSTEM_PLACES = "/usr/sbin:/sbin"

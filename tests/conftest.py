@@ -1,4 +1,4 @@
-"""What every test starts from: a host, a relay on it, and sockets that must not leak."""
+"""The common start of tests: a host, a relay on it, and sockets that must not leak."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def unit_tests_start_no_process(request: pytest.FixtureRequest, monkeypatch: pyt
 
 @pytest.fixture
 def seed(request: pytest.FixtureRequest) -> int:
-    """What random tests begin with; it is printed with what fails, to run the same again."""
+    """The seed of random tests; a failure prints it, to run the same again."""
     chosen: int | None = request.config.getoption("--seed")
     seed = time.time_ns() % 10**9 if chosen is None else chosen
     print(f"--seed {seed}")
@@ -68,7 +68,7 @@ def seed(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture
 def root() -> None:
-    """What acts as two other users needs root: without it the test fails, and does not skip."""
+    """A test that acts as two other users needs root: without it the test fails, and does not skip."""
     if os.geteuid() != 0:
         pytest.fail("this test acts as two other users and so needs root", pytrace=False)
 

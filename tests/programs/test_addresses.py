@@ -1,4 +1,4 @@
-"""Several addresses of one endpoint: each carries, and status tells who uses which, and since when nobody does."""
+"""Several addresses of one endpoint: each works, and status names its users and how long it has had none."""
 
 from __future__ import annotations
 

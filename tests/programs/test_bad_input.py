@@ -1,4 +1,4 @@
-"""What would break a stock listener never reaches one; it is counted by reason, and the relay goes on.
+"""A message that would break a stock listener never reaches one: it is counted by reason, and the relay goes on.
 
 All of it goes past one running stock fedmsg-tail, which has to print the good message after each.
 """
@@ -203,7 +203,7 @@ def test_random_frames_do_no_harm(watched: Watched) -> None:
     for _ in range(50):
         peer = RawPeer(watched.bus.host.inbound).shake_hands()
         for _ in range(random.randrange(20)):
-            # Always an odd byte in it, so that none of them is JSON by chance.
+            # Each has an odd byte, so that no body is JSON by chance.
             peer.send(frame(b"\xff" + random.randbytes(random.randrange(300)), more=random.random() < 0.5))
         peer.send(random.randbytes(random.randrange(20)))
         peer.finish()

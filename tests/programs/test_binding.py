@@ -1,4 +1,4 @@
-"""Which of the config's addresses a relay binds, and what it says when it cannot."""
+"""The addresses of the config that a relay binds, and its message when it cannot."""
 
 from __future__ import annotations
 

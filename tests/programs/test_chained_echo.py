@@ -1,4 +1,4 @@
-"""What comes out at a chained relay's own outbound where its link is cut and relays are killed: all it has taken."""
+"""A chained relay whose link is cut and whose relays are killed: all it accepted comes out at its outbound."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_missed_messages_come_out_after_a_kill_and_after_a_stop(line: Line) -> N
 
 
 def test_upstream_killed_with_what_it_took_unpublished_is_heard_once(line: Line) -> None:
-    """It waits after a start for listeners of before: one that does not come back holds up all of it."""
+    """After a start it waits for its previous listeners: a missing one delays everything."""
     gone = line.sockets.listener(line.new.host.outbound)
     publisher = line.sockets.publisher(line.new.host.inbound)
     join(publisher, gone, line.listener)
@@ -126,7 +126,7 @@ class Trial:
         self.cuts = 0
 
     def submit_for(self, seconds: float) -> None:
-        """What got no receipt is submitted again."""
+        """Messages without a receipt are submitted again."""
         client = self.line.sockets.submitter(self.line.old.host.submit)
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -206,7 +206,7 @@ def test_messages_with_a_receipt_come_out_in_order_despite_cuts_and_kills(
     print(f"{rounds} rounds, {trial.cuts} cuts, {trial.sent} receipts: {len(lost)} lost, {len(twice)} heard twice")
     assert lost == [], f"{len(lost)} have a receipt and never came out"
     assert list(times) == sorted(times), "the order in which they first came out"
-    # What comes twice was under way in a relay that was killed. A cut alone brings out nothing twice.
+    # A message that comes twice was under way in a killed relay. A cut alone repeats nothing.
     here, there = seqs(line.old, trial.TOPIC), seqs(line.new, trial.TOPIC)
     killed_here, killed_there = under_way(line.old), under_way(line.new)
     assert [n for n in twice if here[n] not in killed_here and there[n] not in killed_there] == []

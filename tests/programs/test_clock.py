@@ -1,4 +1,4 @@
-"""A clock that steps back an hour, under a running relay and a spool that is written: nobody notices."""
+"""A clock that steps back an hour under a running relay and a spool in use changes nothing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def clocked_bus(host: Host, clock: Clock, relay: Relay, start_bus: StartBus) -> 
 
 
 def journaled(host: Host) -> tuple[list[Message], list[float]]:
-    """What the journal holds in its order, and when it says that was."""
+    """The messages of the journal in order, each with its time."""
     with closing(sqlite3.connect(host.journal_file)) as db:
         rows = db.execute("SELECT topic, body, time FROM message ORDER BY seq").fetchall()
     rows = [row for row in rows if row[0] == b"org.example.test.numbered"]

@@ -1,4 +1,4 @@
-"""The delivery of the spool: in order, each message once, and what is no message holds up nothing."""
+"""The delivery of the spool: in order, each message once; a file that is not a message delays nothing."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_of_two_deliveries_at_once_the_second_says_so(lonely: Host) -> None:
     assert "1 stay" in deliver(lonely, patience=1).one_error_line(), "the lock went with its holder"
 
 
-# What is no message of ours: anybody can write into the spool.
+# Files that are not messages of ours: every user can write into the spool.
 
 
 def fifo(host: Host) -> Path:
@@ -210,7 +210,7 @@ def test_links_fifos_and_folders_are_never_delivered_and_hold_up_nothing(submit_
     refused = host.spool / "refused"
     for path in odd:
         assert os.path.lexists(path) or os.path.lexists(refused / path.name)
-    # Moved, not followed: what a link led to is as it was.
+    # Moved, not followed: the target of a link is as it was.
     assert (host.directory / "secret").read_bytes() == message("a secret")
     expect_texts(submit_bus, ["good"])
 

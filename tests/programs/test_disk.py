@@ -33,7 +33,7 @@ def disk(host: Host) -> Iterator[Disk]:
 
 
 def journaled(host: Host) -> list[Message]:
-    """What the journal of a relay that has ended holds, in its order, read by another program's means."""
+    """The messages in the journal of a stopped relay, in order, read with plain SQLite."""
     with contextlib.closing(sqlite3.connect(host.journal_file)) as db:
         rows = db.execute("SELECT topic, body FROM message ORDER BY seq").fetchall()
     return [row for row in rows if row[0] == b"org.example.test.numbered"]

@@ -66,7 +66,7 @@ def site(host: Host) -> Iterator[Site]:
 
 
 def journaled(relay: Relay) -> list[dict[str, object]]:
-    """What every message in a relay's journal says, in order."""
+    """The text of each message in a relay's journal, in order."""
     with contextlib.closing(sqlite3.connect(relay.host.journal_file)) as db:
         return [json.loads(body)["msg"] for (body,) in db.execute("SELECT body FROM message ORDER BY seq")]
 

@@ -1,4 +1,4 @@
-"""Health: the relay looks whether it greets who connects, and shows no trace of that; a thread that dies ends it."""
+"""Health: the relay checks that it greets new connections, and leaves no trace of that; a dead thread is critical."""
 
 from __future__ import annotations
 

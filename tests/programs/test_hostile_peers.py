@@ -1,4 +1,4 @@
-"""Anyone who can reach a port: what a peer does there ends neither the relay nor the others' receipts."""
+"""Hostile peers that can reach a port end neither the relay nor the receipts of others."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_1000_peers_that_ping_into_full_queues_and_reset_end_nothing(submit_bus:
 
 @dataclass(frozen=True)
 class Attack:
-    """What a peer sends: once, and then again and again."""
+    """The bytes of a peer: those sent once, and those sent again and again."""
 
     port: str
     first: Callable[[], bytes]
@@ -168,7 +168,7 @@ def test_a_peer_that_misbehaves_costs_others_and_memory_little(host: Host, start
 @pytest.mark.parametrize("port", KINDS)
 def test_a_peer_that_is_cut_is_named(submit_bus: Bus, port: str) -> None:
     peer = RawPeer(getattr(submit_bus.host, port)).shake_hands(KINDS[port])
-    peer._socket.settimeout(1)  # who is cut at outbound is not read any more, and closed a moment later
+    peer._socket.settimeout(1)  # a peer that is cut at outbound is not read any more, and closed a moment later
     with contextlib.suppress(OSError):
         for _ in range(1000):
             peer.send(frame(bytes(250), more=True) * 500)

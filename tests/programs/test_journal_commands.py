@@ -1,4 +1,4 @@
-"""fedmsg-relay journal: what operators and scripts see of the journal, while the relay runs and after it."""
+"""fedmsg-relay journal: the journal as operators and scripts see it, while the relay runs and after it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def send(bus: Bus, *messages: Message) -> None:
 
 
 def rows(host: Host, after: int) -> list[tuple[int, int, str | None, bytes, bytes]]:
-    """What SQLite itself finds."""
+    """The faults that SQLite itself finds."""
     with contextlib.closing(sqlite3.connect(f"file:{host.journal_file}?mode=ro", uri=True)) as db:
         query = "SELECT seq, time, msg_id, topic, body FROM message WHERE seq > ? ORDER BY seq"
         return db.execute(query, (after,)).fetchall()

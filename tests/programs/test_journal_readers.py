@@ -1,4 +1,4 @@
-"""Who reads the journal beside the relay: a member of its group, and who follows it whatever becomes of its file."""
+"""Readers of the journal beside the relay: members of its group, and a tail that outlives the file."""
 
 from __future__ import annotations
 

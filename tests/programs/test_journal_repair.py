@@ -1,4 +1,4 @@
-"""A journal of format 1, or one that has lost its notes: what the commands and the relay make of it."""
+"""A journal of format 1, or one that has lost its notes: the commands and the relay handle both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The log: what it says, one line each, and that rotating it loses none."""
+"""The log: its lines, one for each event; a rotation loses none."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ SAME_AS_STOCK: dict[str, tuple[list[str], str]] = {
 
 @pytest.fixture(scope="module")
 def stocks_messages() -> Iterator[dict[str, list[tuple[bytes, ...]]]]:
-    """What stock sends for each case, all run at once because each sleeps."""
+    """The messages that stock sends for each case; all run at once because each sleeps."""
     with (
         contextlib.closing(Host()) as host,
         contextlib.closing(Sockets()) as sockets,

@@ -1,4 +1,4 @@
-"""status, probe, endpoints: what an operator, Nagios and a shell script ask."""
+"""status, probe and endpoints: the commands of an operator, of Nagios and of shell scripts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A long-running script while its relay moves: what it sends and what it spooled come out in order."""
+"""A long-running script while its relay moves: its sent and its spooled messages come out in order."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Mover:
         self.script = self.host.start("python", "-c", SCRIPT.replace("INIT", init))
 
     def publish(self) -> str:
-        """Let the script publish one more; return who took it."""
+        """Let the script publish one more; return the relay that accepted it."""
         assert self.script is not None
         script = self.script
         self.host.write(f"go-{self.sent}", "")

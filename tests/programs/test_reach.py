@@ -22,7 +22,7 @@ def check(host: Host, *options: str, seconds: float = 1) -> Ran:
 
 @contextlib.contextmanager
 def answering(answer: bytes) -> Iterator[str]:
-    """An address at which whoever connects gets the answer, and then the end of file."""
+    """An address where each connection gets the answer, and then the end of file."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
@@ -40,7 +40,7 @@ def answering(answer: bytes) -> Iterator[str]:
 
 @contextlib.contextmanager
 def dropping() -> Iterator[str]:
-    """An address from which no answer comes at all: what asks for a connection is dropped, as by a firewall."""
+    """An address without any answer: requests for a connection are dropped, as by a firewall."""
     with socket.socket() as server, contextlib.ExitStack() as waiting:
         server.bind(("127.0.0.1", 0))
         server.listen(0)

@@ -1,4 +1,4 @@
-"""The relay is down for a while as scripts run: none of them waits, nothing is lost, the order of each is kept."""
+"""The relay is down while scripts run: no script waits, no message is lost, the order of each script is kept."""
 
 from __future__ import annotations
 

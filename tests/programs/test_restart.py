@@ -1,4 +1,4 @@
-"""A restart under traffic is noticed by nobody: nothing is lost, nothing comes twice, the order is kept."""
+"""A restart under traffic goes unnoticed: no message is lost or repeated, and the order is kept."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def remembered(host: Host) -> int:
 
 
 def hear_all(listeners: Sequence[Listener], count: int) -> bool:
-    """Whether each has heard so many; a SUB subscribes again only while it is used, so all take turns."""
+    """Whether each has heard that number; a SUB subscribes again only while it is used, so all take turns."""
     return min(len(listener.hear()) for listener in listeners) >= count
 
 

@@ -75,7 +75,7 @@ def test_readable_messages_of_a_journal_with_a_bad_page_go_out(host: Host, relay
     assert (counts["carried"], counts["published"], counts["damaged"]) == (2000, 2000 - len(lost), len(lost))
     assert relay.log_lines(" ERROR ", f"of 2000 messages that waited in it {2000 - len(lost)} can be read")
 
-    # Whoever has no word of theirs brings them again, and they are taken; the others are known.
+    # Clients without a receipt submit them again, and they are accepted; the others are known.
     client = sockets.submitter(host.submit)
     assert client.ask(*lost) == accepted(3001, 3000 + len(lost))
     listener.wait_for(lost[-1])
@@ -94,7 +94,7 @@ def ruin_the_header(path: Path) -> None:
 
 
 def ruin_the_tables(path: Path) -> None:
-    """The table of the notes is no table of this journal any more."""
+    """The table of the notes is not a table of this journal any more."""
     content = path.read_bytes()
     path.write_bytes(content.replace(b"CREATE TABLE", b"CREATE TUBLE"))
 

@@ -1,4 +1,4 @@
-"""relay.toml: what is refused is refused at start and by check-config, with file, key and remedy."""
+"""relay.toml: a fault is refused at start and by check-config, with file, key and remedy."""
 
 from __future__ import annotations
 

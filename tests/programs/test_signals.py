@@ -160,7 +160,7 @@ def test_status_shows_settings_in_force_and_check_config_those_to_come(host: Hos
 
 
 def to_come(host: Host) -> dict[str, Any]:
-    """What check-config says that a start, or a reload, would make of relay.toml."""
+    """The words of check-config on a start, or a reload, with this relay.toml."""
     ran = host.run("fedmsg-relay", "check-config", "--json", "--settings", host.settings_file)
     settings: dict[str, Any] = json.loads(ran.stdout)["settings"]
     return settings
@@ -282,7 +282,7 @@ relay.DRAIN_SECONDS, relay.LONGEST_DRAIN_SECONDS = map(float, sys.argv[1:])
 del sys.argv[1:]
 sys.exit(cli.main())
 """
-"""A relay whose stop waits for so many seconds, so that a test need not."""
+"""A relay whose stop waits for a number of seconds that a test can afford."""
 
 
 def hasty(relay: Relay, *seconds: float) -> Relay:

@@ -13,7 +13,7 @@ from wire import Bus, Listener, Message, StartBus, join
 
 MESSAGES = 500_000
 BOUND = 64 * 2**20
-"""What the relay may grow by: its queue for a listener is 10,000 messages, here of some 100 bytes."""
+"""The bytes that the relay may grow by: its queue for a listener is 10,000 messages, here of some 100 bytes."""
 
 ANOTHER = """\
 import sys, zmq
@@ -152,7 +152,7 @@ def test_a_slow_listener_does_not_hold_up_submit(host: Host, start_bus: StartBus
 
 
 def test_bytes_of_a_laggard_are_bounded_too(host: Host, start_bus: StartBus) -> None:
-    """What is sent is several times what its queue may hold: the length of that is the bound."""
+    """Several times more is sent than its queue may hold: the length of the queue is the bound."""
     host.write("relay.toml", "[journal]\nkeep_bytes = 134_217_728\n")
     bus = start_bus()
     frozen = OtherProcess(host)

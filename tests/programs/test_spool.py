@@ -1,4 +1,4 @@
-"""The spool: what no relay takes waits on the script's host, on disk, and is delivered in order, once."""
+"""The spool: a message that no relay accepts waits on the script's host, on disk, and is delivered in order, once."""
 
 from __future__ import annotations
 

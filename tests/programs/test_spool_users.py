@@ -33,7 +33,7 @@ def as_user(host: Host, user: int, *command: str | Path) -> Ran:
 
 @pytest.fixture
 def shared(lonely: Host) -> Host:
-    """A host whose spool belongs to who delivers it; anybody can run a copy of fedmsg-spool there."""
+    """A host whose spool belongs to the user that delivers it; every user can run a copy of fedmsg-spool there."""
     os.chown(lonely.spool, DELIVERER, DELIVERER)
     lonely.spool.chmod(0o3777)
     shutil.copy(locate("fedmsg-spool"), lonely.directory / "fedmsg-spool")
@@ -82,7 +82,7 @@ def test_a_file_that_the_deliverer_cannot_read_is_set_aside(lonely: Host, relay:
     os.chown(closed, WRITER, WRITER)
     assert log(lonely, "behind it").code == 0
     relay.start()
-    # Root, who owns this spool, without the right to read everything.
+    # Root owns this spool, here without the right to read everything.
     without = ["/usr/bin/setpriv", "--bounding-set=-dac_override,-dac_read_search"]
     ran = lonely.run(*without, locate("fedmsg-relay"), "spool", "deliver", "--patience", "10")
     assert (ran.code, ran.stdout) == (EX_DATAERR, "delivered 1, refused 1\n")

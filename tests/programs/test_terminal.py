@@ -1,4 +1,4 @@
-"""What commands print: in any locale, and nothing of a peer's that steers a terminal or shows what is not there."""
+"""The output of commands: right in any locale, and safe on a terminal whatever text a peer sent."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def on_terminal(host: Host, *command: str) -> str:
         try:
             while data := terminal.read(65536):
                 printed += data
-        except OSError:  # so a terminal says that nobody has it open any more
+        except OSError:  # the error of a terminal that no process has open any more
             pass
         assert process.wait(PATIENCE) == 0
     return printed.decode().replace("\r\n", "\n")

@@ -1,4 +1,4 @@
-"""script/bench: every case measures what it says, and a loss would show. How fast anything is, no test asks."""
+"""script/bench: every case measures what it says, and a loss would show. No test asks how fast anything is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests call is what is installed: no command by the luck of a machine on which it lies about."""
+"""Every command that the tests call is one that they install: none is there by luck."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_each_command_that_is_installed_for_tests_runs(command: str) -> None:
 def test_tests_of_a_fresh_machine_call_all_that_is_installed_for_tests() -> None:
     files_run = {file for test in fresh.TESTS for file in with_helpers(test)}
     names = {name for file in files_run for name in commands.of_file(file)}
-    assert packages.UNIT.keys() <= names | {"systemd-analyze"}  # what calls it renders the role first, which takes long
+    assert packages.UNIT.keys() <= names | {"systemd-analyze"}  # its caller renders the role first, which takes long
 
 
 def with_helpers(name: str) -> Iterator[Path]:

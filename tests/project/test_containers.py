@@ -1,4 +1,4 @@
-"""The container engine for the scenarios: what decides is whether one answers, not whether a client lies about."""
+"""The container engine for the scenarios: it counts whether one answers, not whether a client is installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the role writes, rendered by ansible-playbook itself for every operating system, and read by what reads it.
+"""The files of the role, rendered by ansible-playbook for every operating system, and read by their programs.
 
 Debian 12 and 13 are run for real by the molecule scenarios; RHEL and Fedora are rendered here only.
 """

@@ -1,4 +1,4 @@
-"""What tests put into a journal, and what it gives back."""
+"""Entries for a journal in tests, and the entries that it holds."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def held(journal: Journal) -> list[Entry]:
 
 
 def take_back(path: Path, published: int, listeners: Sequence[str] = ()) -> None:
-    """Note in a journal nobody has open that only so much was published: as after a kill.
+    """Note in a closed journal that less was published, as after a kill.
 
     With a listener to wait for, somebody hears what comes out.
     """

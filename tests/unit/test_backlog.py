@@ -1,4 +1,4 @@
-"""Submitted batches that wait: whose turn it is, and who is turned back."""
+"""Submitted batches that wait: whose turn it is, and which client is turned back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A look at a body that may hold anything: as json.loads judges it, and never dear."""
+"""A look at a body that may hold anything: the verdict of json.loads, at a bounded cost."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ VALUES = [
 
 
 def some_bodies(seed: int, number: int) -> Iterator[bytes]:
-    """What is nearly JSON, much of it JSON."""
+    """Bodies that are nearly JSON; many of them are JSON."""
     chance = random.Random(seed)  # noqa: S311 -- the same in each run
     for _ in range(number):
         if chance.random() < 0.5:
@@ -82,7 +82,7 @@ def test_near_json_is_judged_as_json_loads_does(padding: bytes) -> None:
         expected = naive(body)
         found = judge(padding + body)
         well_formed += expected[0] is None
-        # Of a large body with words of Python's own a name is only known where it has none of them itself.
+        # In a large body with words that only Python knows, a name with such a word in it is not found.
         unsure = (
             padding
             and expected[1]
@@ -98,7 +98,7 @@ def test_levels_are_counted_as_brackets_outside_of_strings() -> None:
     for _ in range(20_000):
         text = "".join(chance.choices('[{[{]}"\\x', k=chance.randrange(40))).encode()
         if text.count(b"\\") and b"\\" in re.sub(rb'"(?:[^"\\]|\\.)*("|\\?\Z)', b"", text, flags=re.DOTALL):
-            continue  # outside of strings it is no JSON
+            continue  # outside of strings it is not JSON
         assert look.nesting(text) == max(0, naive_nesting(text)), text
 
 

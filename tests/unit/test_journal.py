@@ -1,4 +1,4 @@
-"""The journal: what it took it gives back, byte for byte and in order, whatever happens to its file."""
+"""The journal gives back what it accepted, byte for byte and in order, whatever happens to its file."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_torn_tail_costs_the_last_batches_and_never_half_of_one(path: Path, tm
 
 
 def test_a_flipped_bit_is_never_taken_for_a_message(path: Path, tmp_path: Path) -> None:
-    """Any bit of the file: what comes back intact is what was journaled, and nothing else ends it."""
+    """Any bit of the file: intact records are those that were journaled, and every fault is a JournalError."""
     taken = entries(480, size=300)
     with contextlib.closing(Journal(path)) as journal:
         journal.append(taken)
@@ -281,7 +281,7 @@ def test_space_is_given_back_while_it_is_open(journal: Journal, path: Path) -> N
 
 
 def test_a_clock_that_steps_back_costs_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Order is by number, not by time; and what was journaled in between is neither lost nor kept for ever."""
+    """Order is by number, not by time; messages journaled in between are neither lost nor kept for ever."""
     with contextlib.closing(Journal(path)) as journal:
         for hour, lot in ((0, 0), (1, 1), (0.1, 2), (0.2, 3), (1.5, 4)):
             at(monkeypatch, hour / 24)

@@ -1,4 +1,4 @@
-"""The journal's format: that of before is converted, and what is none is told in one line or set aside."""
+"""The journal's format: the previous one is converted; a file that is not a journal is reported or set aside."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Admission, against the definition it must follow: what json.loads takes from UTF-8, and stock can bear."""
+"""Admission follows its definition: UTF-8 that json.loads accepts and that stock can bear."""
 
 from __future__ import annotations
 

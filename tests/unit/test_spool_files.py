@@ -16,7 +16,7 @@ from fedmsg_relay import spool
 
 @dataclass
 class Disk:
-    """What a process asks of the disk, and whether syncing a directory works."""
+    """The calls of a process to the disk, and whether syncing a directory works."""
 
     calls: list[str] = field(default_factory=list)
     directory_can_be_synced: bool = True
@@ -24,7 +24,7 @@ class Disk:
 
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
-    """The disk of spool.add: what it asks goes on to the real one, and is noted with the size that a file has then."""
+    """The disk of spool.add: its calls go on to the real one, and are noted with the size that a file has then."""
     disk = Disk()
     rename, fsync = os.rename, os.fsync
 
