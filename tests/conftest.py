@@ -41,6 +41,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--down-seconds", type=float, default=30, help="how long test_relay_down has no relay (default: 30)"
     )
+    parser.addoption("--attack-seconds", type=float, default=2, help="how long a peer misbehaves (default: 2)")
+    parser.addoption("--flood-seconds", type=float, default=10, help="how long test_overload floods (default: 10)")
     parser.addoption("--cut-rounds", type=int, default=12, help="faults of test_chained_echo (default: 12)")
     parser.addoption("--stops", type=int, default=2, help="how often test_chained_stops stops a relay (default: 2)")
     parser.addoption("--seed", type=int, default=None, help="of what tests draw at random (default: another each time)")

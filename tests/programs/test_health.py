@@ -61,7 +61,7 @@ def stopped() -> Iterator[StoppedThreads]:
         stopped.let_go()
 
 
-FATAL_SECONDS = 6
+FATAL_SECONDS = 4
 
 QUICK = f"""\
 import socket, sys
