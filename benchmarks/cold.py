@@ -83,7 +83,7 @@ def one_message(plan: Plan, contenders: dict[str, Contender], brokers: dict[str,
     rows = []
     for name, script in scripts.items():
         lost = len(set(script.texts) - set(arrived.get(name, script.texts)))
-        # The first start found everything cold on disk: nobody's script does that twice.
+        # The first start found everything cold on disk: that happens once.
         rows.append(
             {"script": name, "keeps": script.keeps, "seconds": script.seconds[1:], "cpu": script.cpu[1:], "lost": lost}
         )

@@ -1,4 +1,4 @@
-"""Who takes part: our relay, the stock relay, and libzmq's proxy in C, each in a process of its own."""
+"""The contenders: our relay, the stock relay, and libzmq's proxy in C, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OURS, OURS_OFF, OURS_TMPFS = "ours", "ours, journal off", "ours, journal in memo
 STOCK, PROXY = "stock", "proxy"
 LABELS = {
     OURS: "ours, journaled and synced to disk",
-    OURS_OFF: "ours, as it is when its journal can not be written (every message checked, nothing kept)",
+    OURS_OFF: "ours, as it is when its journal cannot be written (every message checked, nothing kept)",
     OURS_TMPFS: "ours, its journal on tmpfs (the journal's work without the disk's)",
     STOCK: "stock fedmsg-relay (keeps nothing)",
     PROXY: "zmq.proxy in C (keeps and checks nothing)",
@@ -112,7 +112,7 @@ class Contender:
 
 
 def possible(plan: Plan, names: Sequence[str]) -> list[str]:
-    """Those of the contenders that this machine has room for; who has no part is noted."""
+    """The contenders that this machine has room for; a missing one is noted."""
     available = int(Path("/proc/meminfo").read_text().split("MemAvailable:")[1].split()[0])
     free = min(1024 * available, shutil.disk_usage(MEMORY_DISK).free) if MEMORY_DISK.is_dir() else 0
     if free >= MEMORY_NEEDED or OURS_TMPFS not in names:
@@ -125,7 +125,7 @@ def possible(plan: Plan, names: Sequence[str]) -> list[str]:
 
 @contextmanager
 def running(names: Sequence[str], settings: str = "") -> Iterator[dict[str, Contender]]:
-    """These contenders, started; who has nothing to do takes no CPU, so they can stand side by side."""
+    """These contenders, started; an idle one takes no CPU, so they can stand side by side."""
     with ExitStack() as stack:
         contenders = {}
         for name in names:

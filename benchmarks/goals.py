@@ -14,7 +14,7 @@ Goal = list[str]
 """What, the bound, what was measured (over all sizes and publishers: least to most), and whether it was reached."""
 
 FLAT = 5e6
-"""Bytes that the second half of the messages may add to what is called bounded."""
+"""Bytes that the second half of the messages may add to memory that counts as bounded."""
 
 
 def throughput(rows: Sequence[Row]) -> Iterator[Goal]:

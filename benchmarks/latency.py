@@ -7,9 +7,10 @@ from itertools import pairwise
 from multiprocessing.connection import Connection
 
 from benchmarks.contenders import OURS, PROXY, STOCK, Contender, running
-from benchmarks.load import Listener, Peer, Work, in_a_process, join, judge
+from benchmarks.load import Listener, Peer, in_a_process, join
 from benchmarks.plan import Plan, Row
 from benchmarks.throughput import warm
+from benchmarks.work import Work, judge
 
 CONTENDERS = (OURS, STOCK, PROXY)
 RATES = {10: 10.0, 1_000: 4.0, 10_000: 3.0}
@@ -59,7 +60,7 @@ def measure(contender: Contender, count: int, rate: int) -> tuple[list[float], s
 
 
 def percentile(values: list[float], percent: float) -> float | None:
-    """The value that so many percent do not exceed; None where there are too few values to tell."""
+    """The value that a percentage does not exceed; None where there are too few values to tell."""
     beyond = int(len(values) * (1 - percent / 100) + 1e-9)
     return sorted(values)[-1 - beyond] if beyond else None
 

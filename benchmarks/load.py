@@ -8,7 +8,6 @@ nothing is dropped on the way in, however slow the relay is.
 from __future__ import annotations
 
 import itertools
-import json
 import multiprocessing
 import select
 import selectors
@@ -16,83 +15,18 @@ import signal
 import socket
 import struct
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from typing import Any
 
 from benchmarks.plan import BenchError
+from benchmarks.work import Work
 from wire import RawPeer, frame
 
-TOPIC = b"org.fedoraproject.prod.git.receive"
 HELLO = b"org.fedoraproject.prod.bench.hello"
 SILENCE = 8.0
 """Seconds without a message after which those that have not come are lost."""
 CHUNK = 65536
-_runs = itertools.count(int(time.time()) << 8)
-
-
-@dataclass(frozen=True)
-class Work:
-    """Numbered messages of some publishers.
-
-    Attributes:
-        count: messages of each publisher.
-        size: bytes of a body.
-        publishers: how many there are.
-        run: makes every ``msg_id`` of it differ from those of any other work.
-    """
-
-    count: int
-    size: int
-    publishers: int = 1
-    run: int = field(default_factory=lambda: next(_runs))
-
-    @property
-    def total(self) -> int:
-        return self.count * self.publishers
-
-    @property
-    def length(self) -> int:
-        """Bytes of one message on the wire."""
-        return len(encode([b"." * self.size]))
-
-    def bodies(self, who: int) -> list[bytes]:
-        """All bodies of one publisher, in order: fedmsg's envelope around what a git hook says, of equal length.
-
-        Spaced as the stock relay's encoder does, so that even from there the same bytes come out.
-        """
-        before, after = _template(self.size)
-        identity = b"2026-%08x-%04x-4000-8000-" % (self.run & 0xFFFFFFFF, who)
-        return [b'{"i": %d%s%s%012x%s' % (10**7 + n, before, identity, n, after) for n in range(self.count)]
-
-    def stream(self, who: int) -> bytes:
-        """The same as bytes on the wire."""
-        return encode(self.bodies(who))
-
-
-def encode(bodies: Sequence[bytes]) -> bytes:
-    """Messages of equal length as bytes on the wire."""
-    prefix = frame(TOPIC, more=True) + frame(bodies[0])[: -len(bodies[0])]
-    return prefix + prefix.join(bodies)
-
-
-def _template(size: int) -> tuple[bytes, bytes]:
-    """What stands in a body of that size before and behind the number that makes its ``msg_id``."""
-    commit: dict[str, Any] = {"branch": "f44", "repo": "nethack", "rev": "5f2a" * 10, "summary": ""}
-    if size > 1000:
-        files = {f"src/part{n}/module{n}.c": {"additions": n, "deletions": 2 * n, "lines": 3 * n} for n in range(12)}
-        commit |= {"agent": "ralph", "email": "ralph@example.org", "name": "Ralph", "namespace": "rpms"}
-        commit |= {"stats": {"files": files, "total": {"additions": 66, "deletions": 132, "files": 12, "lines": 198}}}
-    body = {"i": 10**7, "msg": {"commit": commit}, "msg_id": "@" * 37 + "#" * 4, "timestamp": 1795000000}
-    commit["summary"] = "x" * (size - len(json.dumps(body | {"topic": TOPIC.decode()})))
-    text = json.dumps(body | {"topic": TOPIC.decode()}).encode()
-    if len(text) != size:
-        raise ValueError(f"a body of {size} bytes is too small to say anything")
-    before, after = text.split(b"@" * 37 + b"#" * 4)
-    return before.removeprefix(b'{"i": 10000000'), after
 
 
 class Peer(RawPeer):
@@ -125,7 +59,7 @@ class Listener(Peer):
         """Whether what was awaited last did not come."""
 
     def take(self, size: int, silence: float = SILENCE, while_waiting: Callable[[], object] | None = None) -> None:
-        """Take so many bytes, or what has come when nothing more does.
+        """Take a number of bytes, or what has come when nothing more does.
 
         Args:
             size: bytes awaited.
@@ -257,55 +191,6 @@ def in_a_process(target: Callable[..., None], *arguments: object) -> Iterator[Co
 
 
 def _beside(target: Callable[..., None], *arguments: object) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # we are ended by who started us
-    with suppress(EOFError, BrokenPipeError):  # who started us has ended
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started us ends us
+    with suppress(EOFError, BrokenPipeError):  # the process that started us has ended
         target(*arguments)
-
-
-@dataclass
-class Verdict:
-    """What became of a work's messages.
-
-    Attributes:
-        heard: messages that came out as they went in.
-        lost: that did not come out.
-        repeated: that came out more than once.
-        disordered: that came out, for the first time, after a later one of the same publisher.
-        altered: of which nobody knows.
-    """
-
-    heard: int = 0
-    lost: int = 0
-    repeated: int = 0
-    disordered: int = 0
-    altered: int = 0
-
-    @property
-    def perfect(self) -> bool:
-        return not (self.lost or self.repeated or self.disordered or self.altered)
-
-    def __str__(self) -> str:
-        faults = {name: count for name, count in vars(self).items() if count and name != "heard"}
-        return ", ".join(f"{count:,} {name}" for name, count in faults.items()) or "all heard, in order"
-
-
-def judge(work: Work, heard: Sequence[bytes]) -> Verdict:
-    """Hold what was heard against what was published: which messages, in which order, byte for byte."""
-    known = {body: (who, n) for who in range(work.publishers) for n, body in enumerate(work.bodies(who))}
-    times: Counter[tuple[int, int]] = Counter()
-    last: dict[int, int] = {}
-    verdict = Verdict()
-    for body in heard:
-        identity = known.get(body)
-        if identity is None:
-            verdict.altered += 1
-            continue
-        times[identity] += 1
-        who, n = identity
-        if times[identity] == 1:  # what comes again is repeated, whatever its place
-            verdict.disordered += n < last.get(who, -1)
-            last[who] = max(n, last.get(who, -1))
-    verdict.heard = len(times)
-    verdict.lost = work.total - len(times)
-    verdict.repeated = sum(times.values()) - len(times)
-    return verdict

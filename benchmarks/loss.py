@@ -14,8 +14,9 @@ from typing import Any
 import zmq
 
 from benchmarks.contenders import OURS, STOCK, Contender, running
-from benchmarks.load import HELLO, TOPIC, Work, in_a_process, judge
+from benchmarks.load import HELLO, in_a_process
 from benchmarks.plan import BenchError, Plan, Row
+from benchmarks.work import TOPIC, Work, judge
 
 PUBLISHERS = 4
 PER_SECOND = 300

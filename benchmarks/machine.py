@@ -1,4 +1,4 @@
-"""On what it is measured: date, versions and machine."""
+"""The conditions of a run: date, versions and machine."""
 
 from __future__ import annotations
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from benchmarks.contenders import OURS, PROXY, STOCK, Contender, running
-from benchmarks.load import Listener, Work, join, judge, publishing
+from benchmarks.load import Listener, join, publishing
 from benchmarks.plan import Plan, Row
+from benchmarks.work import Work, judge
 from harness import wait_until
 
 LOT = 50_000

@@ -1,4 +1,4 @@
-"""Brokers of other protocols, mosquitto (MQTT) and nats-server, for the cold script: who is not there is named.
+"""Brokers of other protocols, mosquitto (MQTT) and nats-server, for the cold script: a missing one is named.
 
 Where they are not installed and Debian's packages are at hand, these are fetched and unpacked below .cache/, which
 needs no root and starts nothing by itself.
@@ -64,7 +64,7 @@ def fetch(plan: Plan) -> None:
         plan.note(f"not measured, as there is no {error.filename} to fetch them with: {', '.join(missing)}")
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         reason = (getattr(error, "stderr", "") or str(error)).strip().splitlines()[-1]
-        plan.note(f"not measured, as Debian's packages can not be fetched: {', '.join(missing)} ({reason})")
+        plan.note(f"not measured, as Debian's packages cannot be fetched: {', '.join(missing)} ({reason})")
 
 
 @contextmanager

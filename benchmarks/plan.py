@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class BenchError(Exception):
-    """What keeps a benchmark from being one, in a line."""
+    """The reason why a benchmark cannot be measured, in a line."""
 
 
 @dataclass

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 
 from benchmarks.contenders import OURS, OURS_TMPFS, Contender, possible, running
-from benchmarks.load import CHUNK, SILENCE, TOPIC, Listener, Peer, Work, decode, in_a_process, join, judge
+from benchmarks.load import CHUNK, SILENCE, Listener, Peer, decode, in_a_process, join
 from benchmarks.plan import BenchError, Plan, Row
 from benchmarks.throughput import warm
+from benchmarks.work import TOPIC, Work, judge
 from wire import frame
 
 CONTENDERS = (OURS, OURS_TMPFS)
@@ -54,7 +55,7 @@ def compare(plan: Plan, contenders: dict[str, Contender], batch: int, clients: i
 
 
 def measure(contender: Contender, each: int, batch: int, clients: int) -> tuple[float, float, str]:
-    """Receipts a second, microseconds of CPU a message, and whether all came out; so many receipts each client."""
+    """Receipts a second, microseconds of CPU a message, and whether all came out."""
     work = Work(each * batch, SIZE, clients)
     listener = Listener(contender.host.outbound)
     join(contender.host.inbound, listener)

@@ -15,7 +15,7 @@ PAGE = DOCS / "benchmarks.md"
 
 
 def texts(results: Results) -> dict[str, str]:
-    """A text for each case that was run, one that says on what, one for the goals and one for what is missing."""
+    """A text for each case, one for the conditions, one for the goals and one for what is missing."""
     made = {"run": tables.table(["", ""], [[name, value] for name, value in results["run"].items()])}
     made |= {case: tables.CASES[case](rows) for case, rows in results["cases"].items()}
     made["goals"] = tables.table(["goal", "bound", "measured", "reached"], goals.judged(results["cases"]))

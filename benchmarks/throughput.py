@@ -6,8 +6,9 @@ import socket
 import time
 
 from benchmarks.contenders import OURS, OURS_OFF, PROXY, STOCK, Contender, possible, running
-from benchmarks.load import CHUNK, Listener, Work, join, judge, publishing
+from benchmarks.load import CHUNK, Listener, join, publishing
 from benchmarks.plan import BenchError, Plan, Row
+from benchmarks.work import Work, judge
 
 CONTENDERS = (OURS, OURS_OFF, STOCK, PROXY)
 SIZES = (300, 1800)

@@ -46,10 +46,10 @@ class Engine:
         self._dockerd: int | None = None
 
     def start(self) -> None:
-        """Make sure that an engine answers: a client alone, which may be there for a remote one, is none.
+        """Make sure that an engine answers: a client alone may be there for a remote engine.
 
         Raises:
-            SetupError: there is none here and none can be had.
+            SetupError: there is no engine here, and none can be installed.
         """
         self._install(packages.MOLECULE)
         if self._answers():

@@ -1,6 +1,7 @@
 """Make the virtual environments that the demo and the tests run in.
 
-Run as a program it makes what the demo needs: `.venv` with fedmsg-relay installed from this tree.
+Run as a program it makes `.venv` with fedmsg-relay installed from this tree: what the demo needs. With the name of an
+extra of pyproject.toml, `bench` or `dev`, it installs that as well.
 """
 
 from __future__ import annotations
@@ -18,21 +19,25 @@ VENV = ROOT / ".venv"
 STOCK_VENV = ROOT / ".venv-stock"
 STOCK_REQUIREMENTS = ROOT / "tests" / "support" / "stock-requirements.txt"
 INSTALL_SECONDS = 600
+EXTRAS = {
+    "": "fedmsg-relay",
+    "bench": "fedmsg-relay and the library of the plots",
+    "dev": "fedmsg-relay and the tools of the tests",
+}
+"""What each extra of pyproject.toml installs; each has what those before it have."""
 
 
 class SetupError(Exception):
     """What is missing, in one line that says what to do."""
 
 
-def make_venv(*, dev: bool) -> None:
-    """Make `.venv` with this tree installed, editable; with `dev` the tools of the tests too."""
+def make_venv(extra: str) -> None:
+    """Make `.venv` with this tree installed, editable, and what one of EXTRAS adds to it."""
     # Of these an editable install has copies.
     copied = [ROOT / "pyproject.toml", ROOT / "src" / "fedmsg_relay" / "fedmsg-spool"]
-    wanted = "[dev]" if dev else ""
-    # An environment that has the dev tools serves the demo as well.
-    accepted = {_stamp("[dev]", *copied), _stamp(wanted, *copied)}
-    what = "fedmsg-relay and the tools of the tests" if dev else "fedmsg-relay"
-    _ensure(VENV, accepted, _stamp(wanted, *copied), what, ["--editable", f".{wanted}"])
+    # An environment with a later extra serves as well.
+    accepted = [_stamp(more, *copied) for more in [*EXTRAS][[*EXTRAS].index(extra) :]]
+    _ensure(VENV, {*accepted}, accepted[0], EXTRAS[extra], ["--editable", f".[{extra}]"])
 
 
 def make_stock_venv() -> None:
@@ -58,7 +63,7 @@ def _ensure(path: Path, accepted: set[str], stamp: str, what: str, arguments: li
         try:
             venv.create(path, clear=True, symlinks=True, with_pip=True)
         except (OSError, subprocess.CalledProcessError) as error:
-            raise SetupError(f"can not make {path}: {error}") from None
+            raise SetupError(f"cannot make {path}: {error}") from None
     log = ROOT / ".cache" / f"{path.name.lstrip('.')}.log"
     log.parent.mkdir(exist_ok=True)
     pip = [str(path / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install"]
@@ -78,7 +83,7 @@ def _ensure(path: Path, accepted: set[str], stamp: str, what: str, arguments: li
     if done.returncode != 0:
         errors = [line for line in log.read_text(errors="replace").splitlines() if "ERROR" in line]
         reason = errors[-1].strip() if errors else f"pip exited {done.returncode}"
-        raise SetupError(f"can not install {what}: {reason} (see {log})")
+        raise SetupError(f"cannot install {what}: {reason} (see {log})")
     stamp_file.write_text(stamp)
     print(f"Setting up {path.name}/: done in {time.monotonic() - started:.0f} s", flush=True)
 
@@ -101,6 +106,6 @@ def _usable(path: Path) -> bool:
 
 if __name__ == "__main__":
     try:
-        make_venv(dev=False)
+        make_venv(*sys.argv[1:] or [""])
     except SetupError as error:
-        sys.exit(f"script/demo: {error}")
+        sys.exit(f"cannot set up .venv/: {error}")

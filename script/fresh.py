@@ -32,7 +32,7 @@ TESTS = (
     "tests/project/test_commands.py",
     "tests/programs/test_clock.py",
     "tests/programs/test_log.py",
-    "tests/programs/test_slow_listeners.py::test_one_that_leaves_without_catching_up_is_no_laggard_any_more",
+    "tests/programs/test_slow_listeners.py::test_a_laggard_that_leaves_is_forgotten",
     "tests/programs/test_stock.py",
 )
 """Tests that between them call all that script/test unit installs: a test holds them against it."""

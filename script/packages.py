@@ -29,7 +29,7 @@ MOLECULE = {
 }
 """For the scenarios, where a container engine answers."""
 ENGINE = {"dockerd": "docker.io"}
-"""Where none does."""
+"""For the scenarios, where no engine answers."""
 CLIENT = {"docker": "docker-cli"}
 """Beside the engine; up to Debian 12 that has it."""
 SYSTEM_PLACES = "/usr/sbin:/sbin"
@@ -46,7 +46,7 @@ def install(needed: Mapping[str, str], what: str, log: Path) -> None:
         log: where apt's output goes.
 
     Raises:
-        SetupError: it can not be installed here.
+        SetupError: it cannot be installed here.
     """
     missing = [name for name in needed if not is_there(name)]
     if not missing:

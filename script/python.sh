@@ -14,7 +14,7 @@ if [ -z "$python" ]; then
     if ! version=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null); then
         found="there is no python3"
     elif python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
-        found="python3 ($version) has no ensurepip, so it can not make a virtual environment"
+        found="python3 ($version) has no ensurepip, so it cannot make a virtual environment"
     else
         found="python3 ($version) is too old"
     fi

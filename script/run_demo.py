@@ -1,33 +1,33 @@
 """Run a relay, a listener and four publishers on this machine, show what arrives, and end.
 
-Everything lives in a temporary directory that is its own home, so neither this machine's
-fedmsg configuration nor anybody's files are touched.
+Everything lives in a temporary directory that is its own home, so this machine's fedmsg configuration and its users'
+files stay as they are. Relay and listener run as they do in the tests, which need no more than the package either.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import zmq
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests" / "support"))
+
+from harness import COMMANDS, Host, Process, Relay  # noqa: E402 -- found by the line above
+from wire import Publisher, Sockets  # noqa: E402 -- likewise
+
 EXAMPLES = ROOT / "examples"
-BIN = Path(sys.executable).parent
 STEP_SECONDS = 10
-HELLO = b"demo.hello"
+HELLO = "demo.hello"
 
 # Each of these would come out changed from a relay that decodes and encodes the body again.
 BODIES = [
@@ -48,11 +48,11 @@ signals: list[int] = []
 
 
 class DemoError(Exception):
-    """What did not happen, in one line."""
+    """The step that failed, in one line."""
 
 
 class InterruptedDemoError(Exception):
-    """Somebody told the demo to end."""
+    """A signal told the demo to end."""
 
 
 def look_at_signals() -> None:
@@ -60,100 +60,51 @@ def look_at_signals() -> None:
         raise InterruptedDemoError
 
 
-class Program:
-    """A running program whose output is shown as it comes, and kept."""
+class Shown:
+    """A running program whose output is shown while the demo waits for it, or for a program that runs beside it."""
 
-    def __init__(self, name: str, command: list[str], env: dict[str, str], cwd: Path) -> None:
-        self.name = name
-        self._output = bytearray()
-        self._process = subprocess.Popen(
-            command,
-            env=env,
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        self._reader = threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True)
-        self._reader.start()
+    def __init__(self, name: str, process: Process, output: Callable[[], str], beside: Shown | None = None) -> None:
+        self.name, self._process, self._output, self._beside = name, process, output, beside
+        self._shown = 0
 
-    def _read(self, stdout: Iterable[bytes]) -> None:
-        for line in stdout:
-            self._output += line
+    def show_new(self) -> str:
+        """Show the lines that have come since the last time, and return all output."""
+        if self._beside:
+            self._beside.show_new()
+        output = self._output()
+        complete = output.rfind("\n") + 1
+        for line in output[self._shown : complete].splitlines():
             if not line.startswith(HELLO):
                 show(self.name, line)
+        self._shown = complete
+        return output
 
-    def wait_for(self, expected: bytes, doing: Callable[[], object] = lambda: None) -> None:
+    def wait_for(self, expected: str, doing: Callable[[], object] = lambda: None) -> None:
         """Wait until the output holds `expected`, `doing` something while waiting."""
         deadline = time.monotonic() + STEP_SECONDS
-        while expected not in self._output:
+        while expected not in self.show_new():
             look_at_signals()
-            if self._process.poll() is not None:
-                raise DemoError(f"the {self.name} ended by itself, exit {self._process.returncode}")
+            if not self._process.alive():
+                raise DemoError(f"the {self.name} ended by itself, exit {self._process.wait()}")
             if time.monotonic() > deadline:
                 raise DemoError(f"the {self.name} did not print {expected!r} in {STEP_SECONDS} s")
             doing()
             time.sleep(0.02)
 
-    def stop(self) -> int:
-        self._process.terminate()
-        try:
-            self._process.wait(STEP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._reader.join(STEP_SECONDS)
-        return self._process.returncode
 
-
-def show(who: str, line: bytes) -> None:
-    write(b"   %-8s | %b" % (who.encode(), line.rstrip(b"\n")))
+def show(who: str, line: str) -> None:
+    say(f"   {who:8} | " + line.rstrip("\n"))
 
 
 def say(text: str) -> None:
-    write(text.encode())
-
-
-def write(line: bytes) -> None:
-    """Write a whole line at once: the threads that read the programs write too."""
-    sys.stdout.buffer.write(line + b"\n")
+    sys.stdout.buffer.write(text.encode() + b"\n")  # in any locale
     sys.stdout.buffer.flush()
 
 
-def run(command: list[str], env: dict[str, str], cwd: Path) -> str:
-    look_at_signals()
-    done = subprocess.run(
-        command,
-        env=env,
-        cwd=cwd,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=STEP_SECONDS,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise DemoError(f"{shlex.join(command)}: exit {done.returncode}: {done.stdout.strip()}")
-    return done.stdout
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
-def environment(home: Path) -> dict[str, str]:
-    """The variables of a user who has only this demo's config and this tree's commands."""
-    kept = {name: os.environ[name] for name in ("LANG", "LC_ALL", "TMPDIR") if name in os.environ}
-    return kept | {
-        "PATH": f"{BIN}:{os.environ.get('PATH', os.defpath)}",
-        "HOME": str(home),
-        "STATE_DIRECTORY": str(home / "state"),
-        "RUNTIME_DIRECTORY": "run",  # of the current directory: the path of a socket must be short
+def variables() -> dict[str, str]:
+    """The variables of the demo's programs beside those of every host of the tests."""
+    return {
+        "PATH": f"{COMMANDS}:{os.environ.get('PATH', os.defpath)}",
         "PYTHONUNBUFFERED": "1",
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_AUTHOR_NAME": "demo",
@@ -163,127 +114,122 @@ def environment(home: Path) -> dict[str, str]:
     }
 
 
-def git_push(home: Path, env: dict[str, str]) -> None:
+def run(host: Host, *command: str | Path) -> str:
+    look_at_signals()
+    program = shutil.which("git") if command[0] == "git" else command[0]
+    done = host.run(program or "git", *command[1:], env=variables(), timeout=STEP_SECONDS)
+    output = done.stdout + done.stderr
+    if done.code != 0:
+        raise DemoError(f"{shlex.join(map(str, command))}: exit {done.code}: {output.strip()}")
+    return output
+
+
+def git_push(host: Host) -> None:
     """Push a commit to a bare repository whose hook publishes."""
-    bare, work = home / "rpms" / "nethack.git", home / "work"
-    run(["git", "init", "--quiet", "--bare", str(bare)], env, home)
+    bare, work = host.directory / "rpms" / "nethack.git", host.directory / "work"
+    run(host, "git", "init", "--quiet", "--bare", bare)
     hook = bare / "hooks" / "post-receive"
     hook.parent.mkdir(exist_ok=True)
     hook.symlink_to(EXAMPLES / "post-receive")
-    run(["git", "init", "--quiet", str(work)], env, home)
-    run(["git", "commit", "--quiet", "--allow-empty", "--message", "Initial import"], env, work)
-    said = run(["git", "push", "--quiet", str(bare), "HEAD:refs/heads/f44"], env, work)
-    if said:
+    run(host, "git", "init", "--quiet", work)
+    run(host, "git", "-C", work, "commit", "--quiet", "--allow-empty", "--message", "Initial import")
+    if said := run(host, "git", "-C", work, "push", "--quiet", bare, "HEAD:refs/heads/f44"):
         raise DemoError(f"git push said: {said.strip()}")
 
 
-@contextmanager
-def raw_publisher(inbound: str) -> Iterator[Callable[[bytes, bytes], object]]:
-    """A publisher that sends the frames it is given; the relay is subscribed to it."""
-    with zmq.Context() as context, context.socket(zmq.XPUB) as publisher:
-        publisher.linger = 0
-        publisher.connect(inbound)
-        if not publisher.poll(STEP_SECONDS * 1000):
-            raise DemoError(f"the relay's subscription did not arrive from {inbound}")
-        yield lambda topic, body: publisher.send_multipart([topic, body])
-
-
-def wait_until_heard(inbound: str, listener: Program) -> int:
+def wait_until_heard(publisher: Publisher, listener: Shown) -> int:
     """Publish until the listener prints it: only then has the relay its subscription. Return how often."""
     hellos = 0
-    with raw_publisher(inbound) as publish:
 
-        def hello() -> None:
-            nonlocal hellos
-            hellos += 1
-            publish(HELLO, b"{}")
+    def hello() -> None:
+        nonlocal hellos
+        hellos += 1
+        publisher.send(HELLO.encode(), b"{}")
 
-        listener.wait_for(HELLO, hello)
+    listener.wait_for(HELLO, hello)
     return hellos
 
 
-def publish_raw(inbound: str, listener: Program) -> None:
+def publish_raw(publisher: Publisher, listener: Shown) -> None:
     """Send bodies that no encoder of ours made, and see each come out as it went in."""
-    with raw_publisher(inbound) as publish:
-        for body in BODIES:
-            show("sent", b"           " + body)
-            publish(b"demo.bytes", body)
-            listener.wait_for(b"demo.bytes " + body + b"\n")
+    for body in BODIES:
+        show("sent", "           " + body.decode())
+        publisher.send(b"demo.bytes", body)
+        listener.wait_for(f"demo.bytes {body.decode()}\n")
 
 
-def demo(home: Path, started: list[Program]) -> None:
-    env = environment(home)
-    inbound, outbound, submit = (f"tcp://127.0.0.1:{port}" for port in free_ports(3))
-    for name in (".fedmsg.d", "state", "run"):
-        (home / name).mkdir()
-    config = {"relay_inbound": [inbound], "relay_submit": [submit], "endpoints": {"relay_outbound": [outbound]}}
-    (home / ".fedmsg.d" / "relay.py").write_text(f"config = {json.dumps(config)}\n")
+@contextlib.contextmanager
+def ended(host: Host, relay: Relay, sockets: Sockets) -> Iterator[None]:
+    """Whatever happens, nothing is left running and no file stays."""
+    try:
+        yield
+    finally:
+        sockets.close()
+        relay.close()
+        host.close()
 
-    say(f"1. A relay: inbound {inbound}, submit {submit}, outbound {outbound}")
-    relay = Program("relay", [str(BIN / "fedmsg-relay")], env, home)
-    started.append(relay)
-    relay.wait_for(b" waiting")  # the journal is open, and all is bound
+
+def demo(host: Host, relay: Relay, sockets: Sockets) -> None:
+    host.configure(relay_submit=[host.submit], environment="dev")
+    (host.directory / "fedmsg.d").rename(host.directory / "home" / ".fedmsg.d")  # for programs in other directories
+
+    say(f"1. A relay: inbound {host.inbound}, submit {host.submit}, outbound {host.outbound}")
+    log = Shown("relay", relay.start().running, relay.log)
+    log.show_new()
 
     say("2. A listener: examples/listener.py prints what arrives")
-    listener = Program("listener", [str(BIN / "python"), str(EXAMPLES / "listener.py")], env, home)
-    started.append(listener)
-    hellos = wait_until_heard(inbound, listener)
+    process = host.start("python", EXAMPLES / "listener.py", env=variables())
+    listener = Shown("listener", process, process.stdout, beside=log)
+    publisher = sockets.publisher(host.inbound)
+    hellos = wait_until_heard(publisher, listener)
     say(f"   ok: it hears the relay ({hellos} hellos were sent until it did)")
 
     say("3. From a shell: a git push whose hook examples/post-receive runs fedmsg-logger")
-    git_push(home, env)
-    listener.wait_for(b".git.receive {")
+    git_push(host)
+    listener.wait_for(".git.receive {")
 
     say("4. From Python: examples/pkgdb2branch.py nethack f44")
-    run([str(BIN / "python"), str(EXAMPLES / "pkgdb2branch.py"), "nethack", "f44"], env, home)
-    listener.wait_for(b".git.branch {")
+    run(host, "python", EXAMPLES / "pkgdb2branch.py", "nethack", "f44")
+    listener.wait_for(".git.branch {")
 
     say("5. Byte for byte: bodies that decoding and encoding again would change")
-    publish_raw(inbound, listener)
+    publish_raw(publisher, listener)
     say(f"   ok: all {len(BODIES)} bodies came out exactly as they went in")
 
     say("6. A receipt: publish() returns where the message is in the relay's journal, on disk")
-    receipt = run([str(BIN / "python"), "-c", PUBLISH], env, home).strip()
-    show("receipt", receipt.encode())
-    listener.wait_for(b".demo.receipt {")
-    body = run([str(BIN / "fedmsg-relay"), "journal", "show", receipt.split()[1]], env, home)
-    show("journal", body.encode())
+    receipt = run(host, "python", "-c", PUBLISH).strip()
+    show("receipt", receipt)
+    listener.wait_for(".demo.receipt {")
+    show("journal", run(host, "fedmsg-relay", "journal", "show", receipt.split()[1]))
 
     say("7. What the relay says of itself: fedmsg-relay status")
-    show("status", run([str(BIN / "fedmsg-relay"), "status"], env, home).splitlines()[0].encode())
+    show("status", run(host, "fedmsg-relay", "status").splitlines()[0])
 
     say("8. The end: stopping the listener and the relay")
-    started.remove(listener)
-    listener.stop()
-    started.remove(relay)
+    process.stop()
     if code := relay.stop():
         raise DemoError(f"the relay exited {code} when it was stopped")
+    log.show_new()
 
 
 def main() -> int:
     if shutil.which("git") is None:
-        print(
-            "script/demo: there is no git: `apt-get install git`, `dnf install git`",
-            file=sys.stderr,
-        )
+        print("script/demo: there is no git: `apt-get install git`, `dnf install git`", file=sys.stderr)
         return 1
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda number, _frame: signals.append(number))
     began = time.monotonic()
-    started: list[Program] = []
-    home = Path(tempfile.mkdtemp(prefix="fedmsg-relay-demo."))
+    host = Host()
+    relay, sockets = Relay(host), Sockets()
     try:
-        demo(home, started)
-    except (DemoError, OSError, subprocess.TimeoutExpired, zmq.ZMQError) as error:
+        with ended(host, relay, sockets):
+            demo(host, relay, sockets)
+    except (DemoError, AssertionError, OSError, subprocess.TimeoutExpired, zmq.ZMQError) as error:
         say(f"FAILED: {error}")
         return 1
     except InterruptedDemoError:
         say("interrupted")
         return 128 + signals[0]
-    finally:
-        for program in reversed(started):
-            program.stop()
-        shutil.rmtree(home, ignore_errors=True)
     say(f"OK: everything arrived, nothing is left running ({time.monotonic() - began:.1f} s)")
     return 0
 

@@ -1,6 +1,7 @@
 """Run the tests of the project, installing what is missing.
 
     script/test                         everything
+    script/test quick                   the linters without ansible-lint, and tests/unit: under a minute
     script/test lint                    ruff, mypy, ansible-lint, yamllint, shellcheck
     script/test unit [FILE[::TEST]...]  pytest: the programs, stock fedmsg both ways, the role
     script/test molecule [SCENARIO...]  the role on systemd hosts in containers
@@ -22,53 +23,22 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import containers
 import environment
 import fresh
 import packages
+import parts
 from environment import ROOT, VENV, SetupError
+from parts import LOGS, Part, Verdict
 
-LOGS = ROOT / ".cache" / "test-logs"
 TAIL_LINES = 60
-LINT_SECONDS = 300
-UNIT_SECONDS = 1800
-FRESH_SECONDS = 1200
-SCENARIO_SECONDS = 1200
 DESTROY_SECONDS = 120
 LANES = 2
 """Parts at a time of pytest and the scenarios: much of each is waiting. Scenarios give way to pytest."""
-UNIT_WORKERS = 2
-"""Tests at a time, for the same reason."""
-SHORT_SCENARIOS = ("adopt", "default")
-"""What begins last, so that nothing long is left to run by itself."""
-SHELL_DIRECTORIES = ("script", "examples", ".ci", "molecule", "playbooks", "roles", "src", "tests")
-IN_CI = os.environ.get("CI") == "true"
 
 # Signals that told the tests to end. They are noted and looked at where nothing is half done.
 signals: list[int] = []
-
-
-@dataclass
-class Part:
-    """One thing to run. It passed when its command exited 0 and `judge`, which reads the log, agrees."""
-
-    name: str
-    command: list[str]
-    seconds: int
-    judge: Callable[[str], Verdict]
-    clean_up: list[str] | None = None
-
-    @property
-    def log(self) -> Path:
-        return LOGS / f"{self.name.replace(' ', '-')}.log"
-
-
-@dataclass
-class Verdict:
-    passed: bool
-    note: str = ""
 
 
 @dataclass
@@ -80,101 +50,6 @@ class Result:
     def outcome(self) -> str:
         word = "ok" if self.verdict.passed else "FAILED"
         return f"{word:6} {self.seconds:7.1f} s  {self.verdict.note}".rstrip()
-
-
-def content(_log: str) -> Verdict:
-    return Verdict(passed=True)
-
-
-def lint_parts() -> list[Part]:
-    def part(name: str, *command: str) -> Part:
-        return Part(name, list(command), LINT_SECONDS, content)
-
-    return [
-        part("ruff check", "ruff", "check", "."),
-        part("ruff format", "ruff", "format", "--check", "."),
-        part("mypy", "mypy", "--strict"),
-        part("ansible-lint", "ansible-lint", "--offline", "--strict"),
-        part("yamllint", "yamllint", "--strict", "."),
-        part("shellcheck", "shellcheck", "--external-sources", *shell_files()),
-    ]
-
-
-def shell_files() -> Iterator[str]:
-    for directory in SHELL_DIRECTORIES:
-        for path in sorted((ROOT / directory).rglob("*")):
-            if not path.is_file() or path.is_symlink() or path.suffix not in ("", ".sh"):
-                continue
-            with path.open("rb") as file:
-                first = file.readline(80)
-            if path.suffix == ".sh" or re.match(rb"#!.*\b(ba|da)?sh\b", first):
-                yield str(path.relative_to(ROOT))
-
-
-def unit_parts(files: list[str]) -> list[Part]:
-    workers = [f"--numprocesses={UNIT_WORKERS}", "--dist=worksteal"]
-    command = ["python", "-m", "pytest", *workers, *(files or ["tests"])]
-    return [Part("pytest", command, UNIT_SECONDS, judge_pytest)]
-
-
-def test_files() -> list[str]:
-    return [str(path.relative_to(ROOT)) for path in (ROOT / "tests").glob("*/test_*.py")]
-
-
-def judge_pytest(log: str) -> Verdict:
-    summary = log.strip().rpartition("\n")[2].strip("= ")
-    skipped = re.search(r"\d+ (skipped|deselected|xfailed|xpassed)", summary)
-    return Verdict(" passed" in summary and not (skipped and IN_CI), summary)
-
-
-def scenarios() -> list[str]:
-    names = [path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml")]
-    return sorted(names, key=lambda name: (name in SHORT_SCENARIOS, name))
-
-
-def molecule_parts(names: list[str]) -> list[Part]:
-    return [
-        Part(
-            f"molecule {name}",
-            ["nice", "molecule", "test", "--scenario-name", name],
-            SCENARIO_SECONDS,
-            judge_scenario,
-            ["molecule", "destroy", "--scenario-name", name],
-        )
-        for name in names or scenarios()
-    ]
-
-
-def judge_scenario(log: str) -> Verdict:
-    """Molecule exits 0 also when it skipped a step, such as one whose playbook is not there."""
-    log = re.sub(r"\x1b\[[0-9;]*m", "", log)
-    skipped = re.search(r"^.*(missing playbook|> \w+\] skipping).*$", log, re.IGNORECASE | re.MULTILINE)
-    if skipped:
-        return Verdict(passed=False, note=skipped[0].strip())
-    matrix = re.search(r"test matrix: (.+)", log)
-    steps = [step.split()[0] for step in matrix[1].split(", ")] if matrix else []
-    done = re.findall(r"> (\w+)\] Executed: Successful", log)
-    if done != steps or not {"converge", "verify"} <= set(done):
-        return Verdict(passed=False, note=f"not every step ran: {' '.join(done) or 'none'}")
-    return Verdict(passed=True, note=f"{len(done)} steps")
-
-
-def fresh_parts(releases: list[str]) -> list[Part]:
-    return [
-        Part(
-            f"fresh {release}",
-            ["nice", sys.executable, "script/fresh.py", release],
-            FRESH_SECONDS,
-            judge_fresh,
-            ["rm", "-rf", str(fresh.root_of(release))],
-        )
-        for release in releases or fresh.RELEASES
-    ]
-
-
-def judge_fresh(log: str) -> Verdict:
-    done = re.findall(rf"^{fresh.DONE} ((.+) \(\d+ s\))$", log, re.MULTILINE)
-    return Verdict([step for _, step in done] == [*fresh.STEPS], ", ".join(line for line, _ in done))
 
 
 def look_at_signals() -> None:
@@ -286,11 +161,13 @@ def start(engine: containers.Engine) -> None:
 
 def run_all(what: str, names: list[str]) -> Iterator[Result]:
     apt_log = LOGS / "apt.log"
-    if what != "fresh" and (failure := set_up("the tools", lambda: environment.make_venv(dev=True))):
+    if what != "fresh" and (failure := set_up("the tools", lambda: environment.make_venv("dev"))):
         yield failure
         return
     if what in ("all", "lint"):
-        yield from map(run, lint_parts())
+        yield from map(run, parts.lint_parts())
+    if what == "quick":
+        yield from map(run, [*parts.lint_parts(quick=True), *parts.unit_parts([parts.UNIT_TESTS])])
     if what in ("all", "unit", "molecule") and (failure := set_up("stock fedmsg", environment.make_stock_venv)):
         yield failure
         return
@@ -298,20 +175,20 @@ def run_all(what: str, names: list[str]) -> Iterator[Result]:
         engine = containers.Engine(LOGS / "dockerd.log")
         stack.callback(engine.stop)
         groups = {
-            "unit": ("packages", lambda: packages.install(packages.UNIT, "the tests", apt_log), unit_parts),
-            "fresh": ("fresh machines", lambda: fresh.can_be_made(apt_log), fresh_parts),
-            "molecule": ("containers", lambda: start(engine), molecule_parts),
+            "unit": ("packages", lambda: packages.install(packages.UNIT, "the tests", apt_log), parts.unit_parts),
+            "fresh": ("fresh machines", lambda: fresh.can_be_made(apt_log), parts.fresh_parts),
+            "molecule": ("containers", lambda: start(engine), parts.molecule_parts),
         }
-        parts: list[Part] = []
+        to_run: list[Part] = []
         for group, (needed, prepare, parts_of) in groups.items():
             if what not in ("all", group):
                 continue
             if failure := set_up(needed, prepare):
                 yield failure
             else:
-                parts += parts_of(names)
+                to_run += parts_of(names)
         with ThreadPoolExecutor(LANES) as lanes:
-            yield from lanes.map(run, parts)
+            yield from lanes.map(run, to_run)
 
 
 def main(arguments: list[str]) -> int:
@@ -319,11 +196,12 @@ def main(arguments: list[str]) -> int:
         print(__doc__, end="")
         return 0
     what, names = (arguments[0], arguments[1:]) if arguments else ("all", [])
-    accepted = {"all": [], "lint": [], "unit": test_files(), "molecule": scenarios(), "fresh": fresh.RELEASES}
+    named = {"unit": parts.test_files(), "molecule": parts.scenarios(), "fresh": fresh.RELEASES}
+    accepted = {"all": [], "quick": [], "lint": [], **named}
     # Of a file of tests one alone can be named, as pytest has it: FILE::TEST.
     if what not in accepted or not {name.partition("::")[0] for name in names} <= set(accepted[what]):
         asked = " ".join(arguments)
-        print(f"script/test: can not run {asked!r}, see script/test --help", file=sys.stderr)
+        print(f"script/test: cannot run {asked!r}, see script/test --help", file=sys.stderr)
         return 64
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda number, _frame: signals.append(number))

@@ -1,9 +1,10 @@
-"""What every test starts from: a host, a relay on it, and sockets that must not leak."""
+"""The common start of tests: a host, a relay on it, and sockets that must not leak."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -16,6 +17,7 @@ from submitted import last_seq
 from wire import Bus, Sockets, StartBus, Submitter, join
 
 _skipped: list[str] = []
+"""Tests and files that were skipped; with xdist the process that reports hears of those of its workers."""
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -35,22 +37,42 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--kill-rounds", type=int, default=200, help="how often test_kill kills the relay (default: 200)")
+    parser.addoption("--kill-rounds", type=int, default=80, help="how often test_kill kills the relay (default: 80)")
     parser.addoption(
-        "--down-seconds", type=float, default=60, help="how long test_relay_down has no relay (default: 60)"
+        "--down-seconds", type=float, default=30, help="how long test_relay_down has no relay (default: 30)"
     )
+    parser.addoption("--attack-seconds", type=float, default=2, help="how long a peer misbehaves (default: 2)")
+    parser.addoption("--flood-seconds", type=float, default=10, help="how long test_overload floods (default: 10)")
     parser.addoption("--cut-rounds", type=int, default=12, help="faults of test_chained_echo (default: 12)")
     parser.addoption("--stops", type=int, default=2, help="how often test_chained_stops stops a relay (default: 2)")
     parser.addoption("--seed", type=int, default=None, help="of what tests draw at random (default: another each time)")
 
 
+@pytest.fixture(autouse=True)
+def unit_tests_start_no_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test of tests/unit that starts a process fails: it belongs to tests/programs."""
+
+    def refuse(*_: object, **__: object) -> None:
+        pytest.fail("a unit test starts a process: move it to tests/programs")
+
+    if request.path.parent.name == "unit":
+        monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
+
+
 @pytest.fixture
 def seed(request: pytest.FixtureRequest) -> int:
-    """What random tests begin with; it is printed with what fails, to run the same again."""
+    """The seed of random tests; a failure prints it, to run the same again."""
     chosen: int | None = request.config.getoption("--seed")
     seed = time.time_ns() % 10**9 if chosen is None else chosen
     print(f"--seed {seed}")
     return seed
+
+
+@pytest.fixture
+def root() -> None:
+    """A test that acts as two other users needs root: without it the test fails, and does not skip."""
+    if os.geteuid() != 0:
+        pytest.fail("this test acts as two other users and so needs root", pytrace=False)
 
 
 @pytest.fixture

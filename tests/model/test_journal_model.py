@@ -73,7 +73,7 @@ class JournalAndModel(RuleBasedStateMachine):
 
     @rule()
     def lose_the_process(self) -> None:
-        """What a kill leaves is the files as they are now."""
+        """A kill leaves the files as they are now."""
         copy = self.directory / "copy"
         shutil.rmtree(copy, ignore_errors=True)
         copy.mkdir()

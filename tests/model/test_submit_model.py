@@ -43,7 +43,7 @@ NO_REQUEST = {
 
 @dataclass
 class Model:
-    """What the relay must have: every message of its journal in order, and by their names which a retry is known by."""
+    """The state that the relay must have: all messages of its journal in order, and their numbers by their names."""
 
     journal: list[Message]
     known: dict[str, list[int]] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class Model:
         self._take(message)
 
     def submit(self, messages: list[Message]) -> dict[str, Any]:
-        """Take a batch; return what is answered, without the detail, which is for a person."""
+        """Take a batch; return the answer without its detail, which is for a person."""
         bad = {message: reason for reason, message in NOT_WELL_FORMED.items()}
         for message in messages:
             if message in bad:
@@ -70,7 +70,7 @@ class Model:
         self.counts.clear()
 
     def _seen(self, message: Message) -> int | None:
-        """The same message: a name alone is none."""
+        """The number of the same message: the same name alone does not make it one."""
         return next((seq for seq in self._namesakes(message) if self.journal[seq - 1] == message), None)
 
     def _namesakes(self, message: Message) -> list[int]:
@@ -92,7 +92,7 @@ def name(message: Message) -> str:
 
 @dataclass
 class World:
-    """The real ones: one relay for all examples, and who talks to it."""
+    """The real relay, one for all examples, and its clients."""
 
     relay: Relay
     sockets: Sockets
@@ -126,7 +126,7 @@ class World:
         return int(found[1]) - int(found[2])
 
 
-# What is drawn: for each message of a batch what it shall be.
+# Drawn at random: the kind of each message of a batch.
 
 items = st.one_of(
     st.just(("fresh", 0)),

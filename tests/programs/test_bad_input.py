@@ -1,4 +1,4 @@
-"""What would break a stock listener never reaches one; it is counted by reason, and the relay goes on.
+"""A message that would break a stock listener never reaches one: it is counted by reason, and the relay goes on.
 
 All of it goes past one running stock fedmsg-tail, which has to print the good message after each.
 """
@@ -174,7 +174,7 @@ def refused(watched: Watched) -> int:
 
 @pytest.mark.parametrize("way", ["inbound", "outbound"])
 @pytest.mark.parametrize("noise", NOISE.values(), ids=NOISE.keys())
-def test_what_is_not_the_protocol_is_refused_and_counted(watched: Watched, noise: bytes, way: str) -> None:
+def test_requests_outside_the_protocol_are_refused_and_counted(watched: Watched, noise: bytes, way: str) -> None:
     before = refused(watched)
     peer = RawPeer(getattr(watched.bus.host, way))
     peer.send(noise)
@@ -203,7 +203,7 @@ def test_random_frames_do_no_harm(watched: Watched) -> None:
     for _ in range(50):
         peer = RawPeer(watched.bus.host.inbound).shake_hands()
         for _ in range(random.randrange(20)):
-            # Always an odd byte in it, so that none of them is JSON by chance.
+            # Each has an odd byte, so that no body is JSON by chance.
             peer.send(frame(b"\xff" + random.randbytes(random.randrange(300)), more=random.random() < 0.5))
         peer.send(random.randbytes(random.randrange(20)))
         peer.finish()
@@ -237,7 +237,7 @@ def test_a_message_that_is_never_finished_does_no_harm(watched: Watched) -> None
     watched.only_the_good_one_comes_out()
 
 
-def test_what_a_listener_says_is_not_a_message(watched: Watched) -> None:
+def test_frames_from_a_listener_are_not_messages(watched: Watched) -> None:
     peer = RawPeer(watched.bus.host.outbound).shake_hands(b"SUB")
     peer.send(frame(b"\x01org"))
     peer.send(frame(TOPIC, more=True) + frame(b'{"from":"a listener"}'))

@@ -1,4 +1,4 @@
-"""Which of the config's addresses a relay binds, and what it says when it can not."""
+"""The addresses of the config that a relay binds, and its message when it cannot."""
 
 from __future__ import annotations
 
@@ -106,9 +106,7 @@ def test_every_one_of_our_own_addresses_is_bound(host: Host, start_bus: StartBus
 
 
 @pytest.mark.parametrize("foreign", ["relay.invalid", "192.0.2.7", "[2001:db8::7]"])
-def test_addresses_of_other_hosts_only_are_refused_as_config_but_a_start_is_worth_another_try(
-    host: Host, foreign: str
-) -> None:
+def test_addresses_of_other_hosts_are_a_fault_and_a_start_is_retried(host: Host, foreign: str) -> None:
     # At boot a name may not resolve yet, or an interface not be up: the unit starts again after 69, and not after 78.
     host.configure(f"tcp://{foreign}:9941", f"tcp://{foreign}:3999")
     for command, code in ((["fedmsg-relay", "check-config"], 78), (["fedmsg-relay"], 69)):
@@ -147,7 +145,7 @@ def test_a_second_relay_does_not_take_over_the_status_of_the_first(bus: Bus) -> 
     assert bus.relay.status()["relay"]["pid"] == bus.relay.pid
 
 
-def test_check_config_only_for_scripts_does_not_ask_whether_this_host_could_bind(host: Host) -> None:
+def test_check_config_for_scripts_does_not_look_whether_this_host_can_bind(host: Host) -> None:
     host.configure("tcp://relay.invalid:9941", "tcp://relay.invalid:3999")
     ran = host.run("fedmsg-relay", "check-config", "--scripts", "--json")
     assert ran.code == 0, ran.stderr

@@ -37,7 +37,7 @@ def test_each_message_is_at_both_outbounds_once_wherever_it_came_in(old: Site, n
     assert old.relay.settled()["published"] >= 1000
 
 
-def test_what_is_submitted_to_a_chained_relay_comes_out_upstream(old: Site, new: Site, sockets: Sockets) -> None:
+def test_messages_submitted_to_a_chained_relay_come_out_upstream(old: Site, new: Site, sockets: Sockets) -> None:
     chained(old, new)
     listener = subscribed(sockets, new, sockets.publisher(new.host.inbound))
     client = sockets.submitter(old.host.submit)
@@ -68,7 +68,7 @@ def _taken(client: Submitter, message: Message) -> bool:
     return bool(client.answer()["status"] == "accepted")
 
 
-def test_what_could_not_be_journaled_is_kept_until_upstream_has_it(old: Site, new: Site, sockets: Sockets) -> None:
+def test_unjournaled_messages_are_kept_until_upstream_has_them(old: Site, new: Site, sockets: Sockets) -> None:
     with contextlib.closing(Disk(old.host)) as disk, contextlib.closing(old.relay):
         chained(old, new)
         publisher = sockets.publisher(old.host.inbound)
@@ -90,7 +90,7 @@ def test_what_could_not_be_journaled_is_kept_until_upstream_has_it(old: Site, ne
         assert old.relay.settled()["waiting"] == 0
 
 
-def test_upstream_killed_again_and_again_loses_nothing_and_journals_nothing_twice(
+def test_repeated_kills_of_upstream_lose_nothing_and_journal_nothing_twice(
     old: Site, new: Site, sockets: Sockets
 ) -> None:
     chained(old, new)
@@ -136,7 +136,7 @@ def test_a_relay_is_not_chained_to_itself(host: Host, endpoint: str) -> None:
 
 
 @pytest.mark.parametrize("address", ["tcp://*:9", "tcp://a b:9"])
-def test_an_upstream_that_can_not_be_connected_to_is_refused_at_once(host: Host, address: str) -> None:
+def test_an_upstream_that_cannot_be_connected_to_is_refused_at_once(host: Host, address: str) -> None:
     host.configure_submit()
     settings = host.write("relay.toml", f'[upstream]\nsubmit = ["tcp://127.0.0.1:9"]\noutbound = ["{address}"]\n')
     for command in ([], ["check-config"]):

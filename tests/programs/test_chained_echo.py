@@ -1,4 +1,4 @@
-"""What comes out at a chained relay's own outbound where its link is cut and relays are killed: all it has taken."""
+"""A chained relay whose link is cut and whose relays are killed: all it accepted comes out at its outbound."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def accepted(client: Submitter, *messages: Message) -> None:
     assert client.ask(*messages)["status"] == "accepted"
 
 
-def test_what_upstream_took_and_a_cut_kept_from_us_comes_out_here(line: Line) -> None:
+def test_messages_unheard_for_a_cut_of_upstream_come_out_here(line: Line) -> None:
     client = line.sockets.submitter(line.old.host.submit)
     line.outbound.swallow()
     accepted(client, *numbered(100))
@@ -69,7 +69,7 @@ def test_what_upstream_took_and_a_cut_kept_from_us_comes_out_here(line: Line) ->
     line.listener.expect(numbered(100))
 
 
-def test_what_was_missed_comes_out_before_what_was_passed_on_later(line: Line) -> None:
+def test_missed_messages_come_out_before_those_passed_on_later(line: Line) -> None:
     client = line.sockets.submitter(line.old.host.submit)
     line.outbound.swallow()
     accepted(client, *numbered(100))
@@ -80,7 +80,7 @@ def test_what_was_missed_comes_out_before_what_was_passed_on_later(line: Line) -
     line.listener.expect(numbered(200))
 
 
-def test_what_was_missed_comes_out_after_a_kill_and_after_a_stop(line: Line) -> None:
+def test_missed_messages_come_out_after_a_kill_and_after_a_stop(line: Line) -> None:
     for start, end in ((0, line.old.relay.kill), (100, line.old.relay.stop)):
         line.outbound.swallow()
         accepted(line.sockets.submitter(line.old.host.submit), *numbered(100, start))
@@ -93,7 +93,7 @@ def test_what_was_missed_comes_out_after_a_kill_and_after_a_stop(line: Line) -> 
 
 
 def test_upstream_killed_with_what_it_took_unpublished_is_heard_once(line: Line) -> None:
-    """It waits after a start for listeners of before: one that does not come back holds up all of it."""
+    """After a start it waits for its previous listeners: a missing one delays everything."""
     gone = line.sockets.listener(line.new.host.outbound)
     publisher = line.sockets.publisher(line.new.host.inbound)
     join(publisher, gone, line.listener)
@@ -126,7 +126,7 @@ class Trial:
         self.cuts = 0
 
     def submit_for(self, seconds: float) -> None:
-        """What got no receipt is submitted again."""
+        """Messages without a receipt are submitted again."""
         client = self.line.sockets.submitter(self.line.old.host.submit)
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -187,7 +187,7 @@ def seqs(site: Site, topic: str) -> dict[int, int]:
 
 
 @pytest.mark.timeout(600)
-def test_all_receipted_messages_come_out_in_order_whatever_is_cut_and_killed(
+def test_messages_with_a_receipt_come_out_in_order_despite_cuts_and_kills(
     line: Line, seed: int, request: pytest.FixtureRequest
 ) -> None:
     trial = Trial(line, seed)
@@ -206,7 +206,7 @@ def test_all_receipted_messages_come_out_in_order_whatever_is_cut_and_killed(
     print(f"{rounds} rounds, {trial.cuts} cuts, {trial.sent} receipts: {len(lost)} lost, {len(twice)} heard twice")
     assert lost == [], f"{len(lost)} have a receipt and never came out"
     assert list(times) == sorted(times), "the order in which they first came out"
-    # What comes twice was under way in a relay that was killed. A cut alone brings out nothing twice.
+    # A message that comes twice was under way in a killed relay. A cut alone repeats nothing.
     here, there = seqs(line.old, trial.TOPIC), seqs(line.new, trial.TOPIC)
     killed_here, killed_there = under_way(line.old), under_way(line.new)
     assert [n for n in twice if here[n] not in killed_here and there[n] not in killed_there] == []

@@ -35,7 +35,7 @@ class Hostile:
         self.introduce: Callable[[], list[Answer]] = lambda: [CHAIN]
         self.take: Callable[[list[Message]], list[Answer]] = self.accept
         self.asked = self.published = 0
-        self._seq = 0
+        self._seq = self._subscriptions = 0
         self._closing = False
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
@@ -56,7 +56,8 @@ class Hostile:
         return [CHAIN | {"complete": False}]
 
     def behave(self) -> None:
-        self.introduce, self.take = lambda: [CHAIN], self.accept
+        """From now on say that the subscription is there only when it is: else the first message goes unheard."""
+        self.introduce, self.take = lambda: [CHAIN | {"heard": self._subscriptions > 0}], self.accept
 
     def close(self) -> None:
         self._closing = True
@@ -72,6 +73,8 @@ class Hostile:
                     bound.setsockopt(zmq.XPUB_NODROP, 1)
                 bound.bind(address)
             while not self._closing:
+                while self._publisher.poll(0):
+                    self._subscriptions += 1 if self._publisher.recv().startswith(b"\1") else -1
                 if not router.poll(50):
                     continue
                 peer, _, kind, *frames = router.recv_multipart()
@@ -147,7 +150,7 @@ def survives(old: Site, hostile: Hostile, sockets: Sockets) -> None:
 
 
 @pytest.mark.parametrize("name", TO_A_BATCH)
-def test_whatever_upstream_answers_to_a_batch_the_link_is_away_and_tried_again(
+def test_a_wrong_answer_to_a_batch_sets_the_link_away_and_it_is_retried(
     old: Site, hostile: Hostile, sockets: Sockets, name: str
 ) -> None:
     hostile.take = lambda _: TO_A_BATCH[name]
@@ -155,7 +158,7 @@ def test_whatever_upstream_answers_to_a_batch_the_link_is_away_and_tried_again(
 
 
 @pytest.mark.parametrize("name", TO_AN_INQUIRY)
-def test_whatever_upstream_says_it_is_the_link_is_away_and_tried_again(
+def test_a_wrong_answer_to_an_inquiry_sets_the_link_away_and_it_is_retried(
     old: Site, hostile: Hostile, sockets: Sockets, name: str
 ) -> None:
     hostile.introduce = lambda: TO_AN_INQUIRY[name]
@@ -176,7 +179,9 @@ def test_upstream_may_put_off_a_batch_for_years_it_is_asked_again_soon(
     listener.wait_for(numbered(1)[0])
 
 
-def test_what_may_not_be_forwarded_is_held_within_bounds(old: Site, hostile: Hostile, sockets: Sockets) -> None:
+def test_messages_that_may_not_be_forwarded_yet_are_held_within_bounds(
+    old: Site, hostile: Hostile, sockets: Sockets
+) -> None:
     hostile.introduce = hostile.flood
     old.relay.start()
     client = sockets.submitter(old.host.submit)
@@ -199,7 +204,7 @@ def test_what_may_not_be_forwarded_is_held_within_bounds(old: Site, hostile: Hos
 LARGE = 8 * 1024 * 1024
 
 
-def test_large_messages_that_wait_are_passed_on_without_all_of_them_in_memory(
+def test_large_waiting_messages_are_passed_on_without_all_being_in_memory(
     old: Site, new: Site, sockets: Sockets
 ) -> None:
     old.chain_to(new).relay.start()

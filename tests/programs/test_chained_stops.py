@@ -39,7 +39,7 @@ class Stream:
 
 
 @pytest.mark.timeout(900)
-def test_an_upstream_stopped_and_continued_again_and_again_ends_neither_relay(
+def test_repeated_stops_of_an_upstream_process_end_neither_relay(
     old: Site, new: Site, sockets: Sockets, request: pytest.FixtureRequest
 ) -> None:
     stops: int = request.config.getoption("--stops")

@@ -1,4 +1,4 @@
-"""A clock that steps back an hour, under a running relay and a spool that is written: nobody notices."""
+"""A clock that steps back an hour under a running relay and a spool in use changes nothing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def clocked_bus(host: Host, clock: Clock, relay: Relay, start_bus: StartBus) -> 
 
 
 def journaled(host: Host) -> tuple[list[Message], list[float]]:
-    """What the journal holds in its order, and when it says that was."""
+    """The messages of the journal in order, each with its time."""
     with closing(sqlite3.connect(host.journal_file)) as db:
         rows = db.execute("SELECT topic, body, time FROM message ORDER BY seq").fetchall()
     rows = [row for row in rows if row[0] == b"org.example.test.numbered"]
@@ -100,7 +100,7 @@ def wait_for_retention(bus: Bus) -> None:
     wait_until(lambda: bus.relay.status()["journal"]["bytes"] >= before + 50_000, "retention has looked again")
 
 
-def test_status_shows_nothing_that_can_not_be(clocked_bus: Bus, clock: Clock) -> None:
+def test_status_shows_nothing_impossible(clocked_bus: Bus, clock: Clock) -> None:
     began = time.monotonic()
     client = clocked_bus.sockets.submitter(clocked_bus.host.submit)
     assert client.ask(*numbered(5))["status"] == "accepted"
@@ -129,7 +129,7 @@ WAYS = {"fedmsg-logger": log, "fedmsg-spool": say}
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_what_is_spooled_after_a_step_back_is_delivered_after_what_was_spooled_before(
+def test_messages_spooled_after_the_clock_steps_back_are_delivered_last(
     lonely: Host, clock: Clock, start_bus: StartBus, way: str
 ) -> None:
     texts = [f"{when} {number}" for when in ("before", "after") for number in range(3)]

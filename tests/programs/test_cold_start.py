@@ -1,4 +1,4 @@
-"""What a one-off script costs: it loads only what it needs, and does not sleep. script/bench measures the time."""
+"""The cost of a one-off script: it loads only what it needs, and does not sleep. script/bench measures the time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from wire import Bus
 
 RUNS = 7
 
-# The command in a process in which whoever sleeps fails.
+# The command in a process where each sleep fails.
 SLEEPLESS = """
 import time
 
@@ -28,7 +28,7 @@ main()
 
 
 def cpu_seconds(run: Callable[[], Ran]) -> float:
-    """What a command that has ended cost; unlike the time that passed, other work on the machine hardly changes it."""
+    """The processor time of a command that has ended. Other work on the machine hardly changes it."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     ran = run()
     assert ran.code == 0, ran.stderr
@@ -45,7 +45,7 @@ def ours(host: Host, text: str) -> Ran:
     return host.run("fedmsg-logger", "--message", text)
 
 
-def test_a_cold_logger_takes_less_than_half_of_the_processor_that_stocks_takes(bus: Bus) -> None:
+def test_a_cold_logger_takes_less_than_half_of_stocks_processor_time(bus: Bus) -> None:
     ratios = []
     for n in range(RUNS):
         cost = cpu_seconds(partial(ours, bus.host, str(n)))

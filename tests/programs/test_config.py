@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-import fedmsg_relay
 import stock
 from harness import COMMANDS, Host, Ran
 from spooled import waiting
@@ -272,7 +267,7 @@ UNREACHABLE: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("key", "values"), UNREACHABLE)
-def test_an_address_that_scripts_can_not_connect_to_is_refused_by_key(
+def test_an_address_that_scripts_cannot_connect_to_is_refused_by_key(
     host: Host, key: str, values: dict[str, Any]
 ) -> None:
     host.configure(**values)
@@ -303,7 +298,7 @@ def test_a_config_that_names_no_relay_properly_is_refused_by_key(host: Host, tex
     assert key in ran.one_error_line()
 
 
-def test_a_file_that_can_not_be_read_is_left_out_with_a_warning_if_stderr_takes_it(lonely: Host) -> None:
+def test_an_unreadable_file_is_left_out_with_a_warning_if_stderr_takes_it(lonely: Host) -> None:
     unreadable = lonely.write("fedmsg.d/zz.py", "config = {}\n")
     unreadable.chmod(0)
     # Root may read everything, with its capabilities.
@@ -321,31 +316,3 @@ def test_a_current_directory_that_was_removed_holds_no_config(host: Host) -> Non
     ran = host.run("/bin/sh", "-c", "mkdir gone && cd gone && rmdir ../gone && exec fedmsg-relay endpoints")
     assert (ran.code, ran.stderr) == (0, "")
     assert host.inbound in ran.stdout
-
-
-TREE: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
-    st.sampled_from(["a", "b", "c"]),
-    st.recursive(
-        st.integers(0, 3) | st.none() | st.lists(st.integers(0, 3), max_size=2),
-        lambda inner: st.dictionaries(st.sampled_from(["a", "b", "c"]), inner, max_size=3),
-        max_leaves=8,
-    ),
-)
-
-
-def model(earlier: Any, later: Any) -> Any:
-    """Dicts are merged, everything else is replaced."""
-    if not (isinstance(earlier, dict) and isinstance(later, dict)):
-        return later
-    both = {key: model(earlier[key], later[key]) for key in earlier.keys() & later.keys()}
-    return {**earlier, **later, **both}
-
-
-@given(st.lists(TREE, min_size=1, max_size=4))
-def test_files_merge_as_the_model_says(trees: list[dict[str, Any]]) -> None:
-    with tempfile.TemporaryDirectory() as directory:
-        paths = [Path(directory, f"{n}.py") for n in range(len(trees) + 1)]
-        for path, tree in zip(paths, [{"endpoints": {}}, *trees], strict=True):
-            path.write_text(f"config = {tree!r}\n")
-        config = fedmsg_relay.config.read([str(path) for path in paths])
-    assert {key: config[key] for key in ("a", "b", "c") if key in config} == reduce(model, trees)

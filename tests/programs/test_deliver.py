@@ -1,4 +1,4 @@
-"""The delivery of the spool: in order, each message once, and what is no message holds up nothing."""
+"""The delivery of the spool: in order, each message once; a file that is not a message delays nothing."""
 
 from __future__ import annotations
 
@@ -20,9 +20,7 @@ from wire import Bus, StartBus
 # Order.
 
 
-def test_what_comes_next_goes_behind_what_waits_and_everything_arrives_once_in_order(
-    host: Host, start_bus: StartBus
-) -> None:
+def test_new_messages_go_behind_waiting_ones_and_all_arrive_once_in_order(host: Host, start_bus: StartBus) -> None:
     host.configure_submit()
     texts = []
     for round_number in range(2):
@@ -58,7 +56,7 @@ def test_more_than_one_lot_arrives_in_order(submit_bus: Bus) -> None:
     expect_texts(submit_bus, [str(number) for number in range(250)])
 
 
-def test_what_the_shell_spooled_gets_the_configs_prefix_and_the_time_when_it_was_said(submit_bus: Bus) -> None:
+def test_messages_from_the_shell_get_the_configs_prefix_and_their_own_time(submit_bus: Bus) -> None:
     assert shell(submit_bus.host, "hello").code == 0
     timestamp, msg_id = waiting(submit_bus.host)[0].read_text().split("\n")[3:5]
     assert deliver(submit_bus.host).code == 0
@@ -117,7 +115,7 @@ def test_json_for_scripts(submit_bus: Bus) -> None:
     assert json.loads(host.run("fedmsg-relay", "spool", "deliver", "--json").stdout) == {"delivered": 1, "refused": 0}
 
 
-def test_a_delivery_that_was_killed_before_it_removed_the_files_publishes_nothing_twice(submit_bus: Bus) -> None:
+def test_a_delivery_killed_before_it_removes_files_publishes_nothing_twice(submit_bus: Bus) -> None:
     host = submit_bus.host
     for number in range(3):
         assert shell(host, str(number)).code == 0
@@ -148,7 +146,7 @@ def test_of_two_deliveries_at_once_the_second_says_so(lonely: Host) -> None:
     assert "1 stay" in deliver(lonely, patience=1).one_error_line(), "the lock went with its holder"
 
 
-# What is no message of ours: anybody can write into the spool.
+# Files that are not messages of ours: every user can write into the spool.
 
 
 def fifo(host: Host) -> Path:
@@ -212,12 +210,12 @@ def test_links_fifos_and_folders_are_never_delivered_and_hold_up_nothing(submit_
     refused = host.spool / "refused"
     for path in odd:
         assert os.path.lexists(path) or os.path.lexists(refused / path.name)
-    # Moved, not followed: what a link led to is as it was.
+    # Moved, not followed: the target of a link is as it was.
     assert (host.directory / "secret").read_bytes() == message("a secret")
     expect_texts(submit_bus, ["good"])
 
 
-def test_what_can_not_be_delivered_is_set_aside_and_the_rest_is_delivered(submit_bus: Bus) -> None:
+def test_undeliverable_messages_are_set_aside_and_the_rest_is_delivered(submit_bus: Bus) -> None:
     host = submit_bus.host
     bad = [put(host, content, f"{2 * n:020d}-1-1.msg").name for n, content in enumerate(BAD_CONTENT.values())]
     good = [str(n) for n in range(len(bad))]
@@ -234,7 +232,7 @@ def test_what_can_not_be_delivered_is_set_aside_and_the_rest_is_delivered(submit
     expect_texts(submit_bus, good)
 
 
-def test_what_was_set_aside_first_makes_room_for_what_comes_after_it(lonely: Host) -> None:
+def test_the_oldest_files_set_aside_make_room_for_new_ones(lonely: Host) -> None:
     # The last of them has the name that sorts first.
     names = [f"{2000 - n:020d}-1-1.msg" for n in range(1100)]
     for lot in (names[:600], names[600:]):
@@ -248,7 +246,7 @@ def test_what_was_set_aside_first_makes_room_for_what_comes_after_it(lonely: Hos
     assert kept >= {*names[600:]}
 
 
-def test_what_is_set_aside_is_bounded_in_bytes_too(lonely: Host) -> None:
+def test_files_set_aside_are_bounded_in_bytes_too(lonely: Host) -> None:
     for n in range(10):
         os.truncate(put(lonely, b"", f"{n:020d}-1-1.msg"), 30 * 1024 * 1024)
     assert deliver(lonely).stdout == "delivered 0, refused 10\n"
@@ -256,7 +254,7 @@ def test_what_is_set_aside_is_bounded_in_bytes_too(lonely: Host) -> None:
     assert sorted(kept) == [f"{n:020d}-1-1.msg" for n in range(2, 10)]
 
 
-def test_what_is_far_too_large_is_removed_and_takes_nobodys_place(lonely: Host) -> None:
+def test_files_far_too_large_are_removed_and_take_nobodys_place(lonely: Host) -> None:
     put(lonely, b"garbage", f"{1:020d}-1-1.msg")
     os.truncate(put(lonely, b"", f"{2:020d}-1-1.msg"), 2 * 1024**3)
     assert deliver(lonely).stdout == "delivered 0, refused 2\n"
@@ -267,7 +265,7 @@ def test_what_is_far_too_large_is_removed_and_takes_nobodys_place(lonely: Host) 
     assert aside == {b"garbage", b"other garbage"}, "of one name, and both are there"
 
 
-def test_what_the_relays_own_limit_refuses_is_set_aside_too(host: Host, start_bus: StartBus) -> None:
+def test_messages_above_the_relays_own_limit_are_set_aside_too(host: Host, start_bus: StartBus) -> None:
     host.configure_submit()
     host.write("relay.toml", "[limits]\nmax_message_size = 4096\n")
     bus = start_bus()
@@ -280,7 +278,7 @@ def test_what_the_relays_own_limit_refuses_is_set_aside_too(host: Host, start_bu
 
 
 @pytest.mark.parametrize("name", ["README", "1.msg.tmp", "one\nline\x1b.msg"])
-def test_what_has_another_name_is_set_aside_and_never_delivered(submit_bus: Bus, name: str) -> None:
+def test_files_with_other_names_are_set_aside_and_never_delivered(submit_bus: Bus, name: str) -> None:
     path = put(submit_bus.host, message("no message"), name)
     assert shell(submit_bus.host, "good").code == 0
     ran = deliver(submit_bus.host)
@@ -290,7 +288,7 @@ def test_what_has_another_name_is_set_aside_and_never_delivered(submit_bus: Bus,
     expect_texts(submit_bus, ["good"])
 
 
-def test_what_a_script_has_begun_is_left_alone_until_it_is_too_much(submit_bus: Bus) -> None:
+def test_unfinished_files_of_scripts_are_left_alone_up_to_a_limit(submit_bus: Bus) -> None:
     host = submit_bus.host
     begun = put(host, message("begun"), ".00000000000000000001-1-1.msg")
     assert (deliver(host).stdout, deliver(host).stderr) == ("delivered 0, refused 0\n", "")
@@ -302,7 +300,7 @@ def test_what_a_script_has_begun_is_left_alone_until_it_is_too_much(submit_bus: 
     assert len([path for path in host.spool.iterdir() if path.name[0] == "."]) == 1000
 
 
-def test_links_fifos_sparse_files_and_folders_are_put_away_and_the_line_says_how_many(lonely: Host) -> None:
+def test_links_fifos_sparse_files_and_folders_are_put_away_and_counted(lonely: Host) -> None:
     for number in range(1100):
         (lonely.spool / f"{number}.junk").symlink_to("/nowhere")
     (lonely.spool / "empty").mkdir()
@@ -322,7 +320,7 @@ def test_a_name_that_is_not_utf8_breaks_no_listing(lonely: Host) -> None:
     assert (ran.code, ran.stderr) == (0, "")
 
 
-def test_somebody_elses_refused_stops_the_delivery_and_it_says_so(submit_bus: Bus) -> None:
+def test_a_refused_message_of_another_user_stops_the_delivery_with_a_line(submit_bus: Bus) -> None:
     host = submit_bus.host
     (host.spool / "refused").symlink_to(host.directory / "home")
     put(host, b"garbage", "00000000000000000001-1-1.msg")

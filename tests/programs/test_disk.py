@@ -33,7 +33,7 @@ def disk(host: Host) -> Iterator[Disk]:
 
 
 def journaled(host: Host) -> list[Message]:
-    """What the journal of a relay that has ended holds, in its order, read by another program's means."""
+    """The messages in the journal of a stopped relay, in order, read with plain SQLite."""
     with contextlib.closing(sqlite3.connect(host.journal_file)) as db:
         rows = db.execute("SELECT topic, body FROM message ORDER BY seq").fetchall()
     return [row for row in rows if row[0] == b"org.example.test.numbered"]
@@ -120,7 +120,7 @@ def test_the_status_recovers_by_itself_without_another_message(
 
 
 @pytest.mark.parametrize(("size", "said"), [("2m", 1), ("64m", 0)])
-def test_a_disk_with_less_room_than_the_journal_may_take_is_said_in_the_log(
+def test_the_log_warns_of_a_disk_with_less_room_than_the_journal_may_take(
     host: Host, disk: Disk, relay: Relay, size: str, said: int
 ) -> None:
     disk.resize(size)
@@ -130,7 +130,7 @@ def test_a_disk_with_less_room_than_the_journal_may_take_is_said_in_the_log(
     assert len(relay.log_lines(" WARNING ", "the journal may grow by ")) == said
 
 
-def test_a_disk_that_the_journal_fills_is_no_end_as_published_messages_make_room(
+def test_a_disk_that_the_journal_fills_has_room_again_as_messages_go_out(
     host: Host, disk: Disk, start_bus: StartBus
 ) -> None:
     """Less room than the WAL alone would take, and thirty times as much to journal."""
@@ -152,7 +152,7 @@ def test_a_disk_that_the_journal_fills_is_no_end_as_published_messages_make_room
     assert host.run("fedmsg-relay", "journal", "check").code == 0
 
 
-def test_a_disk_that_others_fill_keeps_the_journal_that_is_there_and_recovers(
+def test_a_disk_that_others_fill_leaves_the_journal_intact_and_recovers(
     host: Host, disk: Disk, start_bus: StartBus
 ) -> None:
     disk.resize("40m")
@@ -192,7 +192,7 @@ def left_by_a_kill(relay: Relay) -> None:
 
 @pytest.mark.parametrize("left", [no_journal, left_by_a_stop, left_by_a_kill])
 @pytest.mark.parametrize("fault", ["full", "read-only"])
-def test_a_relay_starts_on_a_disk_it_can_not_write_to_and_recovers_by_itself(
+def test_a_relay_starts_on_a_read_only_disk_and_recovers_by_itself(
     host: Host, disk: Disk, start_bus: StartBus, fault: str, left: Callable[[Relay], None]
 ) -> None:
     bus = start_bus()

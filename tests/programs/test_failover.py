@@ -66,7 +66,7 @@ def site(host: Host) -> Iterator[Site]:
 
 
 def journaled(relay: Relay) -> list[dict[str, object]]:
-    """What every message in a relay's journal says, in order."""
+    """The text of each message in a relay's journal, in order."""
     with contextlib.closing(sqlite3.connect(relay.host.journal_file)) as db:
         return [json.loads(body)["msg"] for (body,) in db.execute("SELECT body FROM message ORDER BY seq")]
 
@@ -96,7 +96,7 @@ def test_with_both_alive_the_first_takes_it(site: Site) -> None:
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL, signal.SIGSTOP])
-def test_the_second_takes_it_at_once_where_the_first_is_dead_or_stands_still(site: Site, end: signal.Signals) -> None:
+def test_the_second_relay_takes_a_message_if_the_first_is_dead_or_frozen(site: Site, end: signal.Signals) -> None:
     site.configure(spool=True)
     site.first.running.send_signal(end)
     if end != signal.SIGSTOP:
@@ -107,7 +107,7 @@ def test_the_second_takes_it_at_once_where_the_first_is_dead_or_stands_still(sit
     assert [journaled(relay) for relay in site.relays] == [[], [{"log": "hello"}]]
 
 
-def test_a_series_goes_on_with_the_second_when_the_first_is_killed_and_loses_nothing(site: Site) -> None:
+def test_a_series_goes_on_at_the_second_relay_when_the_first_is_killed(site: Site) -> None:
     site.configure(spool=True)
     with series(site) as receipts:
         site.first.kill()
@@ -123,7 +123,7 @@ def test_a_series_goes_on_with_the_second_when_the_first_is_killed_and_loses_not
     assert len(in_first) - int(str(in_second[0])) in (0, 1)
 
 
-def test_a_series_goes_on_with_the_second_when_the_first_stands_still_and_is_not_spooled(site: Site) -> None:
+def test_a_series_goes_on_at_the_second_relay_when_the_first_is_frozen(site: Site) -> None:
     site.configure(spool=True)
     try:
         with series(site) as receipts:
@@ -148,7 +148,7 @@ def test_with_both_dead_it_is_said_which_were_asked(site: Site) -> None:
     assert "not acknowledged" in line
 
 
-def test_with_both_dead_it_is_spooled_and_delivered_to_the_one_that_comes_back(site: Site) -> None:
+def test_with_both_relays_dead_a_message_is_spooled_and_delivered_later(site: Site) -> None:
     site.configure(spool=True)
     for relay in site.relays:
         relay.kill()
@@ -199,7 +199,7 @@ def test_the_second_is_asked_where_the_first_is_busy(site: Site) -> None:
     assert journaled(site.second) == [{"log": "hello"}]
 
 
-def test_where_the_spool_has_no_room_for_the_rest_it_is_said_how_many_were_sent(site: Site) -> None:
+def test_a_full_spool_in_a_series_is_told_with_how_many_were_sent(site: Site) -> None:
     site.configure(spool=True)
     for relay in site.relays:
         relay.kill()
@@ -211,7 +211,7 @@ def test_where_the_spool_has_no_room_for_the_rest_it_is_said_how_many_were_sent(
     assert "stopped at line 1001 of stdin, before it 1000 were sent and 0 spooled" in ran.one_error_line()
 
 
-def test_what_the_first_refuses_is_not_taken_to_the_second(site: Site) -> None:
+def test_a_message_that_the_first_relay_refuses_is_not_sent_to_the_second(site: Site) -> None:
     site.first.kill()
     refusal = {"status": "refused", "reason": "too-large", "detail": "message 1 of 1"}
     with answering(site.first.host.submit, refusal) as asked:
@@ -246,7 +246,7 @@ def test_an_answer_that_the_protocol_does_not_have_is_no_receipt(host: Host, ans
         assert 1 <= len(asked) <= 15, "asked again, with a pause between"
 
 
-def test_the_second_is_asked_where_the_first_answers_what_the_protocol_does_not_have(site: Site) -> None:
+def test_the_second_relay_is_asked_if_the_first_answers_out_of_protocol(site: Site) -> None:
     site.first.kill()
     with answering(site.first.host.submit, {"status": "accepted", "seq": None}) as asked:
         ran = log(site.host, "hello")
@@ -303,7 +303,7 @@ print(fedmsg.publish(topic='t', msg={'n': 1}, modname='test', timeout=120).seq)
 """
 
 
-def test_a_relay_that_is_restarted_with_a_request_in_flight_is_asked_again_when_it_is_back(site: Site) -> None:
+def test_a_relay_restarted_with_a_request_in_flight_is_asked_again(site: Site) -> None:
     site.host.configure_submit([site.first.host.submit], "")
     script = site.host.start("python", "-c", IN_FLIGHT, str(site.first.pid))
     wait_until(script.stdout, "the relay stands still")

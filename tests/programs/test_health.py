@@ -1,4 +1,4 @@
-"""Health: the relay looks whether it greets who connects, and shows no trace of that; and no thread dies unseen."""
+"""Health: the relay checks that it greets new connections, and leaves no trace of that; a dead thread is critical."""
 
 from __future__ import annotations
 
@@ -14,12 +14,9 @@ from typing import Any
 
 import pytest
 
-from fedmsg_relay.network import health
 from harness import Host, Relay, wait_until
 from ports import has_ipv6
 from wire import Bus, numbered
-
-SOURCES = Path(health.__file__).parent
 
 PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 17, 0x4206, 0x4207
 WALL = 0x40000000
@@ -64,7 +61,7 @@ def stopped() -> Iterator[StoppedThreads]:
         stopped.let_go()
 
 
-FATAL_SECONDS = 6
+FATAL_SECONDS = 4
 
 QUICK = f"""\
 import socket, sys
@@ -171,7 +168,7 @@ def wait_until_longer_than_fatal(relay: Relay) -> None:
     relay.systemd.wait_for("WATCHDOG=1", times=FATAL_SECONDS * 15, timeout=60)
 
 
-def test_where_no_look_was_ever_greeted_the_watchdog_is_fed_all_the_same(watched_relay: Relay) -> None:
+def test_the_watchdog_is_fed_where_no_look_was_ever_greeted(watched_relay: Relay) -> None:
     relay = watched_relay
     elsewhere = 'health._target = lambda address: (socket.AF_INET, ("127.0.0.1", 1))\n'  # as a firewall would
     relay.program = ["python", "-c", QUICK + elsewhere + RUN]
@@ -212,12 +209,6 @@ def test_a_thread_that_dies_is_critical_by_name_and_ends_the_watchdog(watched_re
     assert relay.status()["dead_threads"] == {"victim": "IndexError('list index out of range')"}
     assert unfed(relay)
     assert relay.stop() == 0
-
-
-def test_every_thread_of_the_daemon_is_started_so_that_it_dies_seen() -> None:
-    started = {path.name for path in SOURCES.glob("*.py") if "threading.Thread(" in path.read_text()}
-    # A look-up of a name ends with its answer, and whoever waits for it does so for a time; reach.py is a command.
-    assert started == {"threads.py", "names.py", "reach.py"}
 
 
 END = """\

@@ -1,4 +1,4 @@
-"""fedmsg-relay journal: what operators and scripts see of the journal, while the relay runs and after it."""
+"""fedmsg-relay journal: the journal as operators and scripts see it, while the relay runs and after it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def send(bus: Bus, *messages: Message) -> None:
 
 
 def rows(host: Host, after: int) -> list[tuple[int, int, str | None, bytes, bytes]]:
-    """What SQLite itself finds."""
+    """The faults that SQLite itself finds."""
     with contextlib.closing(sqlite3.connect(f"file:{host.journal_file}?mode=ro", uri=True)) as db:
         query = "SELECT seq, time, msg_id, topic, body FROM message WHERE seq > ? ORDER BY seq"
         return db.execute(query, (after,)).fetchall()
@@ -76,7 +76,7 @@ def test_ls_as_json(shared_bus: Bus) -> None:
     assert second == {"seq": before + 2, "msg_id": None, "topic": "org.example.odd", "bytes": len(ODD[1])}
 
 
-def test_what_a_peer_sent_does_not_steer_the_terminal(shared_bus: Bus) -> None:
+def test_text_from_a_peer_does_not_steer_the_terminal(shared_bus: Bus) -> None:
     before = last(shared_bus)
     send(shared_bus, (b"org.\x1b[2J\n", b'{"msg_id": "2026-\\u001b[2J"}'))
     for command in (["ls", "--after", str(before)], ["tail", "-n", "1"]):
@@ -325,7 +325,7 @@ def test_where_no_journal_is_every_command_says_so_in_one_line(host: Host, comma
 
 
 @pytest.mark.parametrize("command", COMMANDS[:3] + COMMANDS[4:], ids=" ".join)
-def test_what_is_no_journal_is_said_in_one_line(host: Host, command: list[str]) -> None:
+def test_a_file_that_is_not_a_journal_is_reported_in_one_line(host: Host, command: list[str]) -> None:
     other = host.write("other.db", "this is no database" * 100)
     ran = journal(host, *command, "--journal", other)
     assert ran.code == (2 if command == ["check"] else EX_UNAVAILABLE)

@@ -1,4 +1,4 @@
-"""Who reads the journal beside the relay: a member of its group, and who follows it whatever becomes of its file."""
+"""Readers of the journal beside the relay: members of its group, and a tail that outlives the file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wire import Sockets, Submitter, accepted, numbered
 MEMBER = ["/usr/bin/setpriv", "--bounding-set=-dac_override,-dac_read_search"]
 """Root without the right to read and write everything, as a member of the group root."""
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two other users")
+as_root = pytest.mark.usefixtures("root")
 
 
 def seqs(tail: Process) -> list[int]:
@@ -38,7 +38,7 @@ def not_ours(host: Host) -> Path:
 
 
 @as_root
-def test_a_member_of_the_group_reads_it_while_the_relay_runs_and_when_it_does_not(
+def test_a_group_member_reads_the_journal_of_a_running_and_a_stopped_relay(
     host: Host, relay: Relay, sockets: Sockets
 ) -> None:
     assert submitter(sockets, host, relay).ask(*numbered(3)) == accepted(1, 3)
@@ -74,7 +74,7 @@ def test_a_member_of_the_group_follows_it_from_before_the_relay_starts(
     wait_until(lambda: seqs(tail) == [1, 2, 3, 4, 5], "what comes")
 
 
-def test_who_follows_it_goes_on_with_the_new_one_when_it_is_set_aside(
+def test_a_reader_goes_on_with_the_new_journal_when_one_is_set_aside(
     host: Host, relay: Relay, sockets: Sockets
 ) -> None:
     assert submitter(sockets, host, relay).ask(*numbered(3)) == accepted(1, 3)

@@ -1,4 +1,4 @@
-"""kill -9 at random points while messages are submitted: what has a receipt is in the journal and comes out."""
+"""kill -9 at random points while messages are submitted: messages with a receipt are in the journal and come out."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class Trial:
         return {number: seq for client in self.clients for number, seq in client.receipts.items()}
 
     def ambiguous(self) -> set[int]:
-        """What each start found handed over perhaps: journaled, but not noted as published."""
+        """The messages that each start found journaled but not noted as published: they may have come out."""
         lines = [re.search(r"last seq (\d+), (\d+) waiting", line) for line in self.relay.log_lines(" waiting")]
         found = [(int(line[1]), int(line[2])) for line in lines if line]
         return {seq for last, waiting in found for seq in range(last - waiting + 1, last + 1)}
@@ -158,6 +158,6 @@ def test_kill_9_loses_no_receipt_and_journals_nothing_twice(
     assert lost == [], f"{len(lost)} have a receipt and never came out"
     assert list(times) == sorted(times), "the order in which they first came out"
     assert set(times) == set(seqs.values()), "what is in the journal came out, with a receipt or without"
-    # There is no knowing what listeners got just before a kill: what was not noted as written comes again.
+    # The relay cannot know what listeners got just before a kill: messages not noted as written come again.
     assert twice <= trial.ambiguous()
     assert len(twice) <= rounds * PORTION

@@ -1,4 +1,4 @@
-"""The log: what it says, one line each, and that rotating it loses none."""
+"""The log: its lines, one for each event; a rotation loses none."""
 
 from __future__ import annotations
 
@@ -285,7 +285,7 @@ def test_a_stderr_that_is_closed_holds_nothing_up(stderr: int, relay: Relay, sta
     assert bus.relay.stop() == 0
 
 
-def test_what_a_full_pipe_costs_is_bounded_and_counted(stderr: int, relay: Relay, start_bus: StartBus) -> None:
+def test_lines_lost_in_a_full_pipe_are_bounded_and_counted(stderr: int, relay: Relay, start_bus: StartBus) -> None:
     relay.host.write("relay.toml", "")
     with_pipe(relay)
     bus = start_bus()

@@ -74,7 +74,7 @@ SAME_AS_STOCK: dict[str, tuple[list[str], str]] = {
 
 @pytest.fixture(scope="module")
 def stocks_messages() -> Iterator[dict[str, list[tuple[bytes, ...]]]]:
-    """What stock sends for each case, all run at once because each sleeps."""
+    """The messages that stock sends for each case; all run at once because each sleeps."""
     with (
         contextlib.closing(Host()) as host,
         contextlib.closing(Sockets()) as sockets,
@@ -215,7 +215,7 @@ NOT_JSON = {
 
 
 @pytest.mark.parametrize("stdin", NOT_JSON.values(), ids=NOT_JSON.keys())
-def test_what_is_not_json_ends_with_65_and_one_line(shared_bus: Bus, stdin: str | bytes) -> None:
+def test_input_that_is_not_json_ends_with_65_and_one_line(shared_bus: Bus, stdin: str | bytes) -> None:
     ran = shared_bus.host.run("fedmsg-logger", "--json-input", stdin=stdin)
     assert ran.code == 65
     ran.one_error_line()
@@ -262,7 +262,7 @@ def without_end(host: Host, *options: str) -> Ran:
     return host.run("/bin/sh", "-c", command)
 
 
-def test_a_line_without_end_stops_at_the_limit_and_what_came_before_is_sent(shared_bus: Bus) -> None:
+def test_an_endless_line_stops_at_the_limit_and_earlier_lines_are_sent(shared_bus: Bus) -> None:
     ran = without_end(shared_bus.host)
     assert ran.code == 65
     said = "the line is larger than 16 MiB, not sent; stopped at line 3 of stdin, before it 2 were sent and 0 spooled"
@@ -388,7 +388,7 @@ def test_json_on_a_stdin_that_does_not_block_is_waited_for(shared_bus: Bus) -> N
 
 
 @pytest.mark.parametrize("options", ["", "--json-input"])
-def test_stdin_that_can_not_be_read_ends_with_65_and_one_line(shared_bus: Bus, options: str) -> None:
+def test_stdin_that_cannot_be_read_ends_with_65_and_one_line(shared_bus: Bus, options: str) -> None:
     ran = shared_bus.host.run("/bin/sh", "-c", f"exec fedmsg-logger {options} 0> write-only")
     assert ran.code == 65
     assert "stdin cannot be read" in ran.one_error_line()

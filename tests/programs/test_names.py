@@ -123,7 +123,7 @@ for line in sys.stdin:
 """
 
 
-def test_a_long_running_publisher_looks_a_name_up_again_when_its_relay_has_gone(host: Host, resolver: Resolver) -> None:
+def test_a_long_running_publisher_looks_the_name_of_a_lost_relay_up_again(host: Host, resolver: Resolver) -> None:
     """The relay restarts under another address of the same name and port."""
     port = host.port()
     name = f"tcp://relay.example.org:{port}"
@@ -157,7 +157,7 @@ START_SECONDS = 8.0
 """As docs/commands.md states it."""
 
 
-def test_a_start_that_can_not_tell_whose_the_names_are_ends_in_its_time(host: Host, resolver: Resolver) -> None:
+def test_a_start_without_an_answer_about_its_names_ends_in_its_time(host: Host, resolver: Resolver) -> None:
     host.configure(
         [f"{SILENT}:{host.port()}", "tcp://other.example.org:9941"],
         f"tcp://third.example.org:{host.port()}",

@@ -31,7 +31,7 @@ def test_no_relay_is_one_line_saying_where_it_looked_in_the_time_given(host: Hos
     within(ran, 1)
 
 
-def test_input_that_is_nothing_to_send_needs_no_relay_to_be_refused(host: Host) -> None:
+def test_input_with_nothing_to_send_is_refused_without_a_relay(host: Host) -> None:
     ran = host.run("fedmsg-logger", "--timeout", "5", stdin=b"\xff\n")
     assert ran.code == 65
     assert "line 1" in ran.one_error_line()

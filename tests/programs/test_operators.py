@@ -1,4 +1,4 @@
-"""status, probe, endpoints: what an operator, Nagios and a shell script ask."""
+"""status, probe and endpoints: the commands of an operator, of Nagios and of shell scripts."""
 
 from __future__ import annotations
 
@@ -276,7 +276,7 @@ def test_probe_is_critical_when_the_relay_stands_still(bus: Bus) -> None:
     nagios(ran.stdout, "CRITICAL")
 
 
-def test_probe_is_unknown_when_the_config_can_not_be_read(host: Host) -> None:
+def test_probe_is_unknown_when_the_config_cannot_be_read(host: Host) -> None:
     host.write("fedmsg.d/relay.py", "config = {\n")
     ran = host.run("fedmsg-relay", "probe")
     assert ran.code == 3
@@ -290,7 +290,7 @@ def test_probe_is_unknown_when_it_is_used_wrongly(host: Host, options: list[str]
     assert "Traceback" not in ran.stderr
 
 
-def test_probe_is_unknown_when_an_address_can_not_be_connected_to(host: Host) -> None:
+def test_probe_is_unknown_when_an_address_cannot_be_connected_to(host: Host) -> None:
     for where in ("--inbound", "--outbound"):
         ran = host.run("fedmsg-relay", "probe", where, "nonsense", "--timeout", "1")
         assert (ran.code, ran.stderr) == (3, "")

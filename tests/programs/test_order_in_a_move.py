@@ -1,4 +1,4 @@
-"""A long-running script while its relay moves: what it sends and what it spooled come out in order."""
+"""A long-running script while its relay moves: its sent and its spooled messages come out in order."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Mover:
         self.script = self.host.start("python", "-c", SCRIPT.replace("INIT", init))
 
     def publish(self) -> str:
-        """Let the script publish one more; return who took it."""
+        """Let the script publish one more; return the relay that accepted it."""
         assert self.script is not None
         script = self.script
         self.host.write(f"go-{self.sent}", "")
@@ -82,7 +82,7 @@ def mover(host: Host, sockets: Sockets) -> Iterator[Mover]:
 @pytest.mark.parametrize("inbound", [False, True], ids=["submit", "inbound"])
 @pytest.mark.parametrize("back", ["gone", "back", "chained"])
 @pytest.mark.parametrize("init", ["", HOOKS], ids=["publish", "init"])
-def test_what_a_script_spooled_in_a_move_keeps_its_place(mover: Mover, init: str, back: str, inbound: bool) -> None:
+def test_messages_spooled_during_a_move_keep_their_place(mover: Mover, init: str, back: str, inbound: bool) -> None:
     point(mover, mover.old, inbound)
     ear = mover.listener.listener(mover.new.host.outbound)
     mover.start(init)

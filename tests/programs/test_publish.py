@@ -169,7 +169,7 @@ def test_no_relay_can_be_caught_as_the_os_error_it_is_in_the_time_given(host: Ho
     assert ran.seconds < 5
 
 
-def test_what_can_not_be_json_is_an_error_of_the_caller(shared_bus: Bus) -> None:
+def test_a_message_that_cannot_be_json_is_an_error_of_the_caller(shared_bus: Bus) -> None:
     statement = "fedmsg.publish(topic='x', msg={'x': object()}, modname='m')"
     ran = run(shared_bus.host, CATCH.format(statement=statement, error="(TypeError, ValueError)"))
     assert ran.code == 5

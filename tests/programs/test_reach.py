@@ -22,7 +22,7 @@ def check(host: Host, *options: str, seconds: float = 1) -> Ran:
 
 @contextlib.contextmanager
 def answering(answer: bytes) -> Iterator[str]:
-    """An address at which whoever connects gets the answer, and then the end of file."""
+    """An address where each connection gets the answer, and then the end of file."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
@@ -40,7 +40,7 @@ def answering(answer: bytes) -> Iterator[str]:
 
 @contextlib.contextmanager
 def dropping() -> Iterator[str]:
-    """An address from which no answer comes at all: what asks for a connection is dropped, as by a firewall."""
+    """An address without any answer: requests for a connection are dropped, as by a firewall."""
     with socket.socket() as server, contextlib.ExitStack() as waiting:
         server.bind(("127.0.0.1", 0))
         server.listen(0)
@@ -80,7 +80,7 @@ def test_each_address_without_a_relay_is_named(lonely: Host, options: list[str])
         assert all(f"{endpoint} {address}: " in ran.stdout for endpoint, address in named.items())
 
 
-def test_one_of_two_relays_that_can_not_be_reached_is_a_warning(host: Host, relay: Relay) -> None:
+def test_one_of_two_relays_that_cannot_be_reached_is_a_warning(host: Host, relay: Relay) -> None:
     relay.start()
     dead = f"tcp://127.0.0.1:{host.port()}"
     host.configure([host.inbound, dead], [host.outbound])
@@ -125,7 +125,7 @@ def test_a_resolver_that_stays_silent_takes_no_longer_than_it_may(host: Host) ->
     ],
     ids=["ssh", "nothing", "half a greeting"],
 )
-def test_what_is_no_relay_is_not_reached(host: Host, answer: bytes, says: str) -> None:
+def test_a_server_that_is_not_a_relay_is_not_reached(host: Host, answer: bytes, says: str) -> None:
     with answering(answer) as address:
         ran = check(host, f"--inbound={address}", seconds=20)
     assert ran.code == 2

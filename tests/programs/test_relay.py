@@ -1,4 +1,4 @@
-"""What comes in comes out: byte for byte, in order, at every listener."""
+"""Each message comes out as it came in: byte for byte, in order, at every listener."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The relay is down for a minute while scripts run: none of them waits, nothing is lost, the order of each is kept."""
+"""The relay is down while scripts run: no script waits, no message is lost, the order of each script is kept."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def deliver_in_vain(host: Host, over: threading.Event) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_what_scripts_say_while_the_relay_is_down_arrives_once_and_in_order(
+def test_messages_of_scripts_while_the_relay_is_down_arrive_once_in_order(
     lonely: Host, start_bus: StartBus, request: pytest.FixtureRequest
 ) -> None:
     scripts = [Script(lonely, name) for name in WAYS]

@@ -1,4 +1,4 @@
-"""A restart under traffic is noticed by nobody: nothing is lost, nothing comes twice, the order is kept."""
+"""A restart under traffic goes unnoticed: no message is lost or repeated, and the order is kept."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PUBLISHERS = 8
 MESSAGES = 60_000
 RESTARTS = 10
 OUTSTANDING = 80
-"""Messages of each publisher that may be on their way. What is lost beyond it a relay can not help: a PUB's queue of
+"""Messages of each publisher that may be on their way. What is lost beyond it a relay cannot help: a PUB's queue of
 1000 drops in silence from 500 on, and a PUB that is disconnected while more than 8 KiB wait forgets the message of
 which it has written the topic and not yet the body."""
 
@@ -60,9 +60,7 @@ def restart(relay: Relay) -> None:
     relay.start()
 
 
-def test_ten_restarts_under_60000_messages_lose_none_repeat_none_and_keep_the_order(
-    relay: Relay, sockets: Sockets
-) -> None:
+def test_ten_restarts_under_60000_messages_lose_and_repeat_none_in_order(relay: Relay, sockets: Sockets) -> None:
     relay.start()
     traffic = Traffic(sockets, relay.host)
     restarts: list[Future[None]] = []
@@ -94,11 +92,11 @@ def remembered(host: Host) -> int:
 
 
 def hear_all(listeners: Sequence[Listener], count: int) -> bool:
-    """Whether each has heard so many; a SUB subscribes again only while it is used, so all take turns."""
+    """Whether each has heard that number; a SUB subscribes again only while it is used, so all take turns."""
     return min(len(listener.hear()) for listener in listeners) >= count
 
 
-def test_what_came_while_its_listeners_were_away_waits_for_them(submit_bus: Bus) -> None:
+def test_messages_that_came_without_listeners_wait_for_them(submit_bus: Bus) -> None:
     """The relay is back before its listeners: it takes messages, gives receipts, and publishes when they are there."""
     listeners = [submit_bus.listener, *(submit_bus.sockets.stock_listener(submit_bus.host.outbound) for _ in range(3))]
     join(submit_bus.publisher, *listeners)
@@ -113,7 +111,7 @@ def test_what_came_while_its_listeners_were_away_waits_for_them(submit_bus: Bus)
     assert not submit_bus.relay.log_lines("not all previous listeners are back")
 
 
-def test_who_has_connected_and_not_yet_subscribed_is_waited_for(submit_bus: Bus) -> None:
+def test_a_listener_that_has_not_subscribed_yet_is_waited_for(submit_bus: Bus) -> None:
     """One listener with three topics does not stand for three, nor does a connection that has yet to say what it is."""
     relay, others = submit_bus.relay, Sockets()
     for another in (b"org.a", b"org.b"):
@@ -137,7 +135,7 @@ def test_who_has_connected_and_not_yet_subscribed_is_waited_for(submit_bus: Bus)
     assert not relay.log_lines("not all previous listeners are back")
 
 
-def test_who_never_subscribed_is_not_waited_for(submit_bus: Bus) -> None:
+def test_a_peer_that_never_subscribed_is_not_waited_for(submit_bus: Bus) -> None:
     relay = submit_bus.relay
     mute, deaf = RawPeer(relay.host.outbound), RawPeer(relay.host.outbound).shake_hands(b"SUB")
     wait_until(lambda: len(relay.status()["peers"]["listeners"]) == 3, "all are connected")
@@ -177,7 +175,7 @@ def test_a_listener_with_an_old_libzmq_is_waited_for_too(submit_bus: Bus) -> Non
     assert not relay.log_lines("not all previous listeners are back")
 
 
-def test_a_listener_that_never_returns_holds_up_the_others_only_for_a_moment(submit_bus: Bus) -> None:
+def test_a_listener_that_never_returns_delays_the_others_only_shortly(submit_bus: Bus) -> None:
     gone = Sockets()
     join(submit_bus.publisher, submit_bus.listener, gone.listener(submit_bus.host.outbound))
     wait_until(lambda: remembered(submit_bus.host) == 2, "the journal knows both listeners")
@@ -228,7 +226,7 @@ def test_a_start_with_nobody_listening_publishes_at_once(host: Host, start_bus: 
     assert (messages["published"], messages["waiting"]) == (5, 0)
 
 
-def test_what_was_journaled_but_not_published_goes_out_first(submit_bus: Bus) -> None:
+def test_journaled_but_unpublished_messages_go_out_first(submit_bus: Bus) -> None:
     """Killed while it waits for listeners, twice: the journal brings it all, in order, before what is new."""
     client = submit_bus.sockets.submitter(submit_bus.host.submit)
     gone = Sockets()

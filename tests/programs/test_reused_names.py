@@ -28,7 +28,7 @@ def test_another_message_under_a_known_name_comes_out_and_is_said(submit_bus: Bu
     assert "took 1 message " in said, "one line at once, then at most one in ten seconds"
 
 
-def test_in_one_batch_too(submit_bus: Bus, submitter: Submitter) -> None:
+def test_names_reused_in_one_batch_are_told_apart(submit_bus: Bus, submitter: Submitter) -> None:
     batch = [named("2026-a", 1), named("2026-a", 2), named("2026-a", 1), named("2026-b", 1)]
     (first, last) = submitter.ask(*batch)["seq"]
     assert last == first + 2
@@ -36,7 +36,7 @@ def test_in_one_batch_too(submit_bus: Bus, submitter: Submitter) -> None:
     assert submitter.ask(*batch) == accepted(first, last, duplicates=4)
 
 
-def test_one_that_came_at_inbound_is_known_by_its_bytes(submit_bus: Bus, submitter: Submitter) -> None:
+def test_a_message_from_inbound_is_known_by_its_bytes(submit_bus: Bus, submitter: Submitter) -> None:
     mine, other = named("2026-inbound", 1), named("2026-inbound", 2)
     submit_bus.publisher.send(*mine)
     submit_bus.listener.expect([mine])
@@ -45,7 +45,7 @@ def test_one_that_came_at_inbound_is_known_by_its_bytes(submit_bus: Bus, submitt
     submit_bus.listener.expect([other])
 
 
-def test_after_a_restart_and_though_retention_has_removed_it(host: Host, relay: Relay, sockets: Sockets) -> None:
+def test_names_are_known_after_a_restart_and_after_retention(host: Host, relay: Relay, sockets: Sockets) -> None:
     host.configure_submit()
     host.settings_file.write_text("[journal]\nkeep_days = 1e-9\n")
     relay.start()

@@ -1,4 +1,4 @@
-"""A journal that can not be read is set aside: the relay goes on, with what can still be read and with the numbers."""
+"""A journal that cannot be read is set aside: the relay goes on, with what can still be read and with the numbers."""
 
 from __future__ import annotations
 
@@ -52,9 +52,7 @@ def ruin_a_page(path: Path, of: bytes) -> None:
         file.write(b"\xff" * 16384)
 
 
-def test_what_can_be_read_of_a_journal_with_a_bad_page_goes_out_and_the_rest_counts_as_damaged(
-    host: Host, relay: Relay, sockets: Sockets
-) -> None:
+def test_readable_messages_of_a_journal_with_a_bad_page_go_out(host: Host, relay: Relay, sockets: Sockets) -> None:
     host.configure_submit()
     relay.start()
     client = sockets.submitter(host.submit)
@@ -77,7 +75,7 @@ def test_what_can_be_read_of_a_journal_with_a_bad_page_goes_out_and_the_rest_cou
     assert (counts["carried"], counts["published"], counts["damaged"]) == (2000, 2000 - len(lost), len(lost))
     assert relay.log_lines(" ERROR ", f"of 2000 messages that waited in it {2000 - len(lost)} can be read")
 
-    # Whoever has no word of theirs brings them again, and they are taken; the others are known.
+    # Clients without a receipt submit them again, and they are accepted; the others are known.
     client = sockets.submitter(host.submit)
     assert client.ask(*lost) == accepted(3001, 3000 + len(lost))
     listener.wait_for(lost[-1])
@@ -96,13 +94,13 @@ def ruin_the_header(path: Path) -> None:
 
 
 def ruin_the_tables(path: Path) -> None:
-    """The table of the notes is no table of this journal any more."""
+    """The table of the notes is not a table of this journal any more."""
     content = path.read_bytes()
     path.write_bytes(content.replace(b"CREATE TABLE", b"CREATE TUBLE"))
 
 
 @pytest.mark.parametrize("ruin", [ruin_the_header, ruin_the_tables])
-def test_no_number_is_used_twice_though_the_last_one_can_not_be_told(
+def test_no_seq_is_used_twice_though_the_last_one_is_unknown(
     host: Host, relay: Relay, sockets: Sockets, ruin: Callable[[Path], None]
 ) -> None:
     host.configure_submit()
@@ -141,9 +139,7 @@ def test_no_number_is_used_twice_though_the_last_one_can_not_be_told(
     assert (counts["carried"], counts["damaged"]) == (0, 0)
 
 
-def test_what_can_be_read_goes_out_though_the_newest_of_the_journal_can_not(
-    host: Host, relay: Relay, sockets: Sockets
-) -> None:
+def test_readable_messages_go_out_though_the_newest_cannot_be_read(host: Host, relay: Relay, sockets: Sockets) -> None:
     host.configure_submit()
     relay.start()
     client = sockets.submitter(host.submit)
@@ -170,7 +166,7 @@ def test_what_can_be_read_goes_out_though_the_newest_of_the_journal_can_not(
     assert client.ask(*old[500:]) == accepted(501, 1500 - len(heard), duplicates=len(heard))
 
 
-def test_a_journal_that_turns_to_garbage_under_a_running_relay_is_replaced_and_retries_are_taken(
+def test_a_journal_turned_to_garbage_under_a_running_relay_is_replaced(
     host: Host, relay: Relay, sockets: Sockets
 ) -> None:
     host.configure_submit()

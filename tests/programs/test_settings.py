@@ -1,4 +1,4 @@
-"""relay.toml: what is refused is refused at start and by check-config, with file, key and remedy."""
+"""relay.toml: a fault is refused at start and by check-config, with file, key and remedy."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_port_of_the_settings_that_clashes_with_the_config_is_refused(host: Ho
     assert host.outbound.rpartition(":")[2] in ran.one_error_line()
 
 
-def test_the_addresses_of_the_settings_are_bound_instead_of_those_of_the_config(host: Host, relay: Relay) -> None:
+def test_addresses_of_the_settings_are_bound_instead_of_the_configs(host: Host, relay: Relay) -> None:
     inbound, outbound, submit = host.port(), host.port(), host.port()
     host.write(
         "relay.toml",

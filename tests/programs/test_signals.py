@@ -20,7 +20,7 @@ ENDS = [signal.SIGTERM, signal.SIGINT]
 
 
 @pytest.mark.parametrize("number", ENDS * 3)
-def test_what_was_sent_before_the_signal_is_published(bus: Bus, number: signal.Signals) -> None:
+def test_messages_sent_before_the_signal_are_published(bus: Bus, number: signal.Signals) -> None:
     # The relay stands still while a publisher sends and leaves, so all of it waits unread in the
     # kernel when the signal comes: the hardest case of "sent before".
     sent = numbered(2000)
@@ -143,7 +143,7 @@ def test_sighup_can_raise_the_size_limit(host: Host, start_bus: StartBus) -> Non
     bus.listener.expect([large])
 
 
-def test_the_status_has_the_settings_in_force_and_check_config_those_to_come(host: Host, start_bus: StartBus) -> None:
+def test_status_shows_settings_in_force_and_check_config_those_to_come(host: Host, start_bus: StartBus) -> None:
     host.write("relay.toml", "")
     bus = start_bus()
     assert bus.relay.status()["settings"] == to_come(host)
@@ -160,7 +160,7 @@ def test_the_status_has_the_settings_in_force_and_check_config_those_to_come(hos
 
 
 def to_come(host: Host) -> dict[str, Any]:
-    """What check-config says that a start, or a reload, would make of relay.toml."""
+    """The words of check-config on a start, or a reload, with this relay.toml."""
     ran = host.run("fedmsg-relay", "check-config", "--json", "--settings", host.settings_file)
     settings: dict[str, Any] = json.loads(ran.stdout)["settings"]
     return settings
@@ -262,7 +262,7 @@ def test_ready_means_that_the_ports_listen(relay: Relay) -> None:
     assert status["endpoints"] == {"inbound": [relay.host.inbound], "outbound": [relay.host.outbound], "submit": []}
 
 
-def test_a_relay_that_can_not_start_never_says_ready(relay: Relay) -> None:
+def test_a_relay_that_cannot_start_never_says_ready(relay: Relay) -> None:
     relay.host.configure("tcp://relay.invalid:1", "tcp://relay.invalid:2")
     assert relay.launch().wait() == 69
     assert "READY=1" not in relay.systemd.listen()
@@ -282,7 +282,7 @@ drain.DRAIN_SECONDS, drain.LONGEST_DRAIN_SECONDS = map(float, sys.argv[1:])
 del sys.argv[1:]
 sys.exit(cli.main())
 """
-"""A relay whose stop waits for so many seconds, so that a test need not."""
+"""A relay whose stop waits for a number of seconds that a test can afford."""
 
 
 def hasty(relay: Relay, *seconds: float) -> Relay:
@@ -290,7 +290,7 @@ def hasty(relay: Relay, *seconds: float) -> Relay:
     return relay
 
 
-def test_what_publishers_have_written_is_published_however_long_that_takes(relay: Relay, start_bus: StartBus) -> None:
+def test_all_that_publishers_wrote_is_published_however_long_it_takes(relay: Relay, start_bus: StartBus) -> None:
     hasty(relay, 20, 60)
     bus = start_bus()
     sent = numbered(80_000)
@@ -370,7 +370,7 @@ def test_a_stop_during_the_start_loses_nothing(bus: Bus, number: signal.Signals)
     bus.listener.expect(sent)
 
 
-def test_nobody_is_let_in_before_the_journal_is_open_and_listeners_first(relay: Relay) -> None:
+def test_the_journal_opens_first_then_listeners_are_let_in_then_others(relay: Relay) -> None:
     pause = StandStill(relay.host)
     relay.launch()
     wait_until(pause.reached, "the start stands still")

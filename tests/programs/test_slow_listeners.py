@@ -13,7 +13,7 @@ from wire import Bus, Listener, Message, StartBus, join
 
 MESSAGES = 500_000
 BOUND = 64 * 2**20
-"""What the relay may grow by: its queue for a listener is 10,000 messages, here of some 100 bytes."""
+"""The bytes that the relay may grow by: its queue for a listener is 10,000 messages, here of some 100 bytes."""
 
 ANOTHER = """\
 import sys, zmq
@@ -71,7 +71,7 @@ def send_and_hear(bus: Bus, first: int, count: int) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_a_frozen_listener_through_500000_messages_costs_the_others_nothing(bus: Bus, frozen: OtherProcess) -> None:
+def test_a_listener_frozen_for_500000_messages_costs_the_others_nothing(bus: Bus, frozen: OtherProcess) -> None:
     address = frozen.address(bus)
     send_and_hear(bus, 0, 5_000)  # what the relay takes anyway
     before = bus.relay.memory()
@@ -112,7 +112,7 @@ def trickle(bus: Bus) -> dict[str, object]:
     return bus.relay.status()
 
 
-def test_one_that_leaves_without_catching_up_is_no_laggard_any_more(bus: Bus, frozen: OtherProcess) -> None:
+def test_a_laggard_that_leaves_is_forgotten(bus: Bus, frozen: OtherProcess) -> None:
     address = frozen.address(bus)
     frozen.process.send_signal(signal.SIGSTOP)
     number = iter(range(0, 10**9, 5_000))
@@ -152,7 +152,7 @@ def test_a_slow_listener_does_not_hold_up_submit(host: Host, start_bus: StartBus
 
 
 def test_bytes_of_a_laggard_are_bounded_too(host: Host, start_bus: StartBus) -> None:
-    """What is sent is several times what its queue may hold: the length of that is the bound."""
+    """Several times more is sent than its queue may hold: the length of the queue is the bound."""
     host.write("relay.toml", "[journal]\nkeep_bytes = 134_217_728\n")
     bus = start_bus()
     frozen = OtherProcess(host)

@@ -24,7 +24,7 @@ from wire import Bus, StartBus, accepted
 WRITER, DELIVERER = 65534, 64321
 """Users of the tests that need two."""
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two other users")
+as_root = pytest.mark.usefixtures("root")
 
 
 def as_user(host: Host, user: int, *command: str | Path) -> Ran:
@@ -34,7 +34,7 @@ def as_user(host: Host, user: int, *command: str | Path) -> Ran:
 
 @pytest.fixture
 def shared(lonely: Host) -> Host:
-    """A host whose spool belongs to who delivers it; anybody can run a copy of fedmsg-spool there."""
+    """A host whose spool belongs to the user that delivers it; every user can run a copy of fedmsg-spool there."""
     os.chown(lonely.spool, DELIVERER, DELIVERER)
     lonely.spool.chmod(0o3777)
     shutil.copy(locate("fedmsg-spool"), lonely.directory / "fedmsg-spool")
@@ -42,7 +42,7 @@ def shared(lonely: Host) -> Host:
 
 
 @as_root
-def test_a_user_without_a_name_can_spool_and_who_delivers_can_read_and_remove_it(shared: Host) -> None:
+def test_a_user_without_a_name_can_spool_for_the_user_that_delivers(shared: Host) -> None:
     options = ["--topic=a", "--modname=b", "--message={}"]
     ran = as_user(shared, 54321, shared.directory / "fedmsg-spool", *options)
     assert (ran.code, ran.stderr) == (0, "")
@@ -53,7 +53,7 @@ def test_a_user_without_a_name_can_spool_and_who_delivers_can_read_and_remove_it
 
 
 @as_root
-def test_a_user_can_neither_read_nor_remove_nor_replace_what_others_spooled(shared: Host) -> None:
+def test_users_cannot_read_remove_or_replace_messages_of_others(shared: Host) -> None:
     put_first(shared)
     assert log(shared, "root's").code == 0
     (_, path) = waiting(shared)
@@ -77,13 +77,13 @@ def test_a_spool_that_a_user_may_not_write_to_takes_nothing_of_theirs(shared: Ho
 
 
 @as_root
-def test_what_who_delivers_can_not_read_is_set_aside_and_holds_up_nothing(lonely: Host, relay: Relay) -> None:
+def test_a_file_that_the_deliverer_cannot_read_is_set_aside(lonely: Host, relay: Relay) -> None:
     closed = put_first(lonely)
     closed.chmod(0o600)
     os.chown(closed, WRITER, WRITER)
     assert log(lonely, "behind it").code == 0
     relay.start()
-    # Root, who owns this spool, without the right to read everything.
+    # Root owns this spool, here without the right to read everything.
     without = ["/usr/bin/setpriv", "--bounding-set=-dac_override,-dac_read_search"]
     ran = lonely.run(*without, locate("fedmsg-relay"), "spool", "deliver", "--patience", "10")
     assert (ran.code, ran.stdout) == (EX_DATAERR, "delivered 1, refused 1\n")
@@ -109,7 +109,7 @@ def sparse(host: Host, name: str) -> Path:
 
 @as_root
 @pytest.mark.parametrize("junk", JUNK)
-def test_whatever_a_user_puts_there_others_can_spool(lonely: Host, junk: str) -> None:
+def test_others_can_spool_whatever_a_user_puts_there(lonely: Host, junk: str) -> None:
     for number in range(61):  # so many that sizes are added up
         put(lonely, message("mine"), f"{number:020d}-2-1.msg")
     for path in JUNK[junk](lonely):
@@ -183,7 +183,7 @@ POISON: dict[str, dict[str, Any] | None] = {
 
 @as_root
 @pytest.mark.parametrize("poison", POISON)
-def test_a_message_that_no_relay_takes_holds_up_its_own_user_alone_and_in_order(lonely: Host, poison: str) -> None:
+def test_a_message_that_no_relay_takes_holds_up_only_its_own_user(lonely: Host, poison: str) -> None:
     with picky_relay(lonely, lambda body: POISON[poison] if b"poison" in body else accepted(1, 1)) as taken:
         for number, text in enumerate(["first", "second", "poison", "third"]):
             os.chown(put(lonely, message(text), f"{number:020d}-1-1.msg"), WRITER, WRITER)
@@ -231,7 +231,7 @@ def test_tries_in_vain_leave_nothing_open(lonely: Host) -> None:
     assert ran.stdout.startswith("True"), ran.stdout + ran.stderr
 
 
-def test_what_twenty_scripts_spool_at_once_arrives_complete_and_once(host: Host, start_bus: StartBus) -> None:
+def test_messages_of_twenty_scripts_at_once_arrive_complete_and_once(host: Host, start_bus: StartBus) -> None:
     host.configure_submit()
     put_first(host)
     options = ["--modname=logger", "--topic=log"]
@@ -249,7 +249,7 @@ def test_what_twenty_scripts_spool_at_once_arrives_complete_and_once(host: Host,
     assert sorted(json.loads(body)["msg"]["log"] for _, body in bus.listener.messages) == sorted(texts)
 
 
-def test_files_that_come_and_go_meanwhile_do_not_make_a_spool_look_full_or_broken(lonely: Host) -> None:
+def test_files_that_come_and_go_do_not_make_a_spool_look_full_or_broken(lonely: Host) -> None:
     for number in range(100):  # so many that their size is added up
         put(lonely, message("waits"), f"{number:020d}-1-1.msg")
     done = threading.Event()

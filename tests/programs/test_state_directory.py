@@ -40,7 +40,7 @@ def test_a_second_relay_refuses_to_start_and_leaves_the_first_alone(
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
-def test_it_may_start_once_the_first_has_ended_however_that_was(
+def test_a_second_relay_may_start_once_the_first_has_ended(
     submit_bus: Bus, submitter: Submitter, other: Relay, last: int, end: str
 ) -> None:
     assert submitter.ask(*numbered(3)) == accepted(last + 1, last + 3)

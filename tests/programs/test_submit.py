@@ -174,14 +174,14 @@ def test_the_same_from_many_clients_at_once_is_published_once(submit_bus: Bus, l
     submit_bus.listener.expect(numbered(3))
 
 
-def test_what_came_at_inbound_is_known_to_submit(submit_bus: Bus, submitter: Submitter, last: int) -> None:
+def test_messages_from_inbound_are_known_to_submit(submit_bus: Bus, submitter: Submitter, last: int) -> None:
     submit_bus.publisher.send_all(numbered(2))
     submit_bus.listener.expect(numbered(2))
     assert submitter.ask(*numbered(3)) == accepted(last + 1, last + 3, duplicates=2)
     submit_bus.listener.expect(numbered(1, start=2))
 
 
-def test_what_has_no_msg_id_is_never_a_duplicate(submit_bus: Bus, submitter: Submitter, last: int) -> None:
+def test_a_message_without_a_msg_id_is_never_a_duplicate(submit_bus: Bus, submitter: Submitter, last: int) -> None:
     odd: list[Message] = [
         *[(TOPIC, body) for body in (b"{}", b"[]", b'"text"', b"null", b'{"msg_id": 7}', b'{"msg_id": null}')],
         (TOPIC, b'{"msg_id": "' + b"x" * 201 + b'"}'),
@@ -298,7 +298,7 @@ def test_a_client_may_name_itself_as_it_likes(submit_bus: Bus, last: int, identi
     submit_bus.listener.expect(numbered(1))
 
 
-def test_who_takes_the_name_of_another_client_gets_none_of_its_receipts(submit_bus: Bus, last: int) -> None:
+def test_a_client_with_the_name_of_another_gets_none_of_its_receipts(submit_bus: Bus, last: int) -> None:
     one, other, two = numbered(3)
     with named_client(submit_bus, b"same") as first:
         assert ask_raw(first, one) == accepted(last + 1, last + 1)

@@ -80,7 +80,7 @@ def some_request(random: Random, serial: Callable[[], int]) -> tuple[list[bytes]
     return frames, messages, reason
 
 
-def test_a_fuzz_of_the_frames_reaches_every_refusal_and_only_the_good_come_out(host: Host, start_bus: StartBus) -> None:
+def test_fuzzed_frames_reach_every_refusal_and_only_good_ones_come_out(host: Host, start_bus: StartBus) -> None:
     host.configure_submit()
     host.write("relay.toml", "[limits]\nmax_message_size = 4096\n")
     bus = start_bus()

@@ -1,4 +1,4 @@
-"""What commands print: in any locale, and nothing of a peer's that steers a terminal or shows what is not there."""
+"""The output of commands: right in any locale, and safe on a terminal whatever text a peer sent."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def on_terminal(host: Host, *command: str) -> str:
         try:
             while data := terminal.read(65536):
                 printed += data
-        except OSError:  # so a terminal says that nobody has it open any more
+        except OSError:  # the error of a terminal that no process has open any more
             pass
         assert process.wait(PATIENCE) == 0
     return printed.decode().replace("\r\n", "\n")
@@ -104,7 +104,7 @@ def test_on_a_terminal_a_body_is_shown_with_control_characters_escaped(shared_bu
 
 
 @pytest.mark.parametrize("command", ["ls", "tail", "quarantine", "status"])
-def test_what_a_peer_says_steers_no_terminal_and_stays_in_its_line(shared_bus: Bus, command: str) -> None:
+def test_text_of_a_peer_steers_no_terminal_and_stays_in_its_line(shared_bus: Bus, command: str) -> None:
     topic = f"org.{STEERING}"
     shared_bus.publisher.send(topic.encode(), b"{}")
     shared_bus.publisher.send(topic.encode(), STEERING.encode())
@@ -114,7 +114,7 @@ def test_what_a_peer_says_steers_no_terminal_and_stays_in_its_line(shared_bus: B
     assert [line for line in lines if not line.isprintable()] == []
 
 
-def test_what_the_spool_holds_steers_no_terminal(lonely: Host) -> None:
+def test_text_in_the_spool_steers_no_terminal(lonely: Host) -> None:
     put(lonely, message("x"), f"{STEERING}.msg")
     put(lonely, message("x").replace(b"message", f"letter{STEERING}".encode()), f"{0:020d}-1-1.msg")
     assert on_terminal(lonely, "fedmsg-relay", "spool", "ls").splitlines() == ["1 waiting", f"{0:020d}-1-1.msg"]

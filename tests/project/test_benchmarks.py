@@ -1,4 +1,4 @@
-"""script/bench: every case measures what it says, and a loss would show. How fast anything is, no test asks."""
+"""script/bench: every case measures what it says, and a loss would show. No test asks how fast anything is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from xml.etree import ElementTree
 
 import pytest
 from benchmarks.contenders import OURS, OURS_OFF, OURS_TMPFS, PROXY, STOCK
-from benchmarks.load import Verdict, Work, decode, judge
+from benchmarks.load import decode
+from benchmarks.work import Verdict, Work, judge
 
 ROOT = Path(__file__).parents[2]
 PERFECT = str(Verdict(heard=1))
@@ -27,7 +28,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "--quick", *files],
         cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": f"{ROOT / 'script'}:{ROOT / 'tests'}"},
+        env=os.environ | {"PYTHONPATH": f"{ROOT / 'script'}:{ROOT / 'tests' / 'support'}"},
         capture_output=True,
         text=True,
         timeout=110,
@@ -113,7 +114,7 @@ def test_bodies_have_their_size_and_differ(size: int) -> None:
     assert len(stream) == 50 * work.length
 
 
-def test_what_became_of_messages_is_told() -> None:
+def test_the_verdict_names_lost_repeated_and_altered_messages() -> None:
     work = Work(10, 300, publishers=2)
     first, second = work.bodies(0), work.bodies(1)
     mixed = [body for pair in zip(first, second, strict=True) for body in pair]

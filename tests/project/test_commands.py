@@ -1,4 +1,4 @@
-"""What the tests call is what is installed: no command by the luck of a machine on which it lies about."""
+"""Every command that the tests call is one that they install: none is there by luck."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 
 import fresh
 import packages
+import parts
 import pytest
-import run_tests
 import yaml
 
 import commands
@@ -41,7 +41,7 @@ ON_THE_HOSTS = (ROOT / "molecule/shared/files", ROOT / "molecule/shared/image")
 
 
 def files(area: str) -> Iterator[Path]:
-    shell = {ROOT / name for name in run_tests.shell_files()}
+    shell = {ROOT / name for name in parts.shell_files()}
     for path in sorted((ROOT / area).rglob("*")):
         ours = path in shell or path.suffix == ".py" or (area == "molecule" and path.suffix == ".yml")
         if ours and not any(path.is_relative_to(directory) for directory in ON_THE_HOSTS):
@@ -103,19 +103,20 @@ def test_each_command_that_is_installed_for_tests_runs(command: str) -> None:
     assert subprocess.run([found, "--version"], capture_output=True, timeout=PATIENCE, check=False).returncode == 0
 
 
-def test_what_is_tested_on_a_fresh_machine_calls_all_that_is_installed_for_tests() -> None:
+def test_tests_of_a_fresh_machine_call_all_that_is_installed_for_tests() -> None:
     files_run = {file for test in fresh.TESTS for file in with_helpers(test)}
     names = {name for file in files_run for name in commands.of_file(file)}
-    assert packages.UNIT.keys() <= names | {"systemd-analyze"}  # what calls it renders the role first, which takes long
+    assert packages.UNIT.keys() <= names | {"systemd-analyze"}  # its caller renders the role first, which takes long
 
 
 def with_helpers(name: str) -> Iterator[Path]:
-    """A test's file, and the modules beside it that it imports."""
+    """A test's file, and the modules of tests/support that it imports."""
     path = ROOT / name.partition("::")[0]
     yield path
     for module in re.findall(r"^(?:from|import) (\w+)", path.read_text(), re.MULTILINE):
-        if path.with_name(f"{module}.py").exists():
-            yield path.with_name(f"{module}.py")
+        helper = ROOT / "tests" / "support" / f"{module}.py"
+        if helper.exists():
+            yield helper
 
 
 SHELL = """\

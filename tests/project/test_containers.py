@@ -1,4 +1,4 @@
-"""The container engine for the scenarios: what decides is whether one answers, not whether a client lies about."""
+"""The container engine for the scenarios: it counts whether one answers, not whether a client is installed."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_without_an_engine_one_is_installed(client: str | None, machine: Path) -
         start(machine)
 
 
-def test_as_root_on_debian_the_engine_is_installed_and_then_the_client_if_need_be(machine: Path) -> None:
+def test_as_root_on_debian_the_engine_and_a_missing_client_are_installed(machine: Path) -> None:
     if os.geteuid() != 0:
         pytest.fail("packages are installed by root alone: run this test as root")
     installs = '#!/bin/sh\nfor last; do :; done\necho "$last" >>"$0.log"\n'
@@ -66,7 +66,7 @@ def test_an_engine_elsewhere_that_does_not_answer_is_named(machine: Path, monkey
         start(machine)
 
 
-def test_where_the_scenarios_can_not_run_one_line_says_what_to_do() -> None:
+def test_where_scenarios_cannot_run_one_line_says_what_to_do() -> None:
     containers.look_at_python((3, 11))
     with pytest.raises(SetupError, match=r"need Python 3\.11, as on Debian 12, and this is 3\.13: run .* on Debian 12"):
         containers.look_at_python((3, 13))

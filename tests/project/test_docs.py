@@ -1,4 +1,4 @@
-"""What the docs say is what the program does: lists and numbers that stand in both are held against each other."""
+"""The docs say what the program does: lists and numbers that stand in both are compared."""
 
 from __future__ import annotations
 

@@ -55,10 +55,22 @@ def test_a_port_of_the_host_is_not_found_free_by_others(host: Host) -> None:
     assert len(ports) == 4
 
 
+SKIPS = {
+    "a test": ("def test_a(): pytest.skip('why not')\n", "test_it.py::test_a"),
+    "a test by its mark": ("@pytest.mark.skipif(True, reason='why not')\ndef test_a(): pass\n", "test_it.py::test_a"),
+    "a file": ("pytest.skip('why not', allow_module_level=True)\n", "test_it.py"),
+}
+
+
 @pytest.mark.parametrize(("ci", "code"), [("true", 1), ("", 0)])
-def test_ci_does_not_accept_a_skipped_test(host: Host, ci: str, code: int) -> None:
+@pytest.mark.parametrize("workers", ["0", "2"])
+@pytest.mark.parametrize("kind", SKIPS)
+def test_ci_does_not_accept_a_skipped_test(host: Host, kind: str, workers: str, ci: str, code: int) -> None:
+    skip, named = SKIPS[kind]
     host.write("conftest.py", (REPOSITORY / "tests" / "conftest.py").read_text())
-    host.write("test_it.py", "import pytest\ndef test_a(): pytest.skip('why not')\ndef test_b(): pass\n")
-    ran = host.run("pytest", "-p", "no:cacheprovider", env={"CI": ci, "PYTHONPATH": str(REPOSITORY / "tests")})
+    host.write("test_it.py", f"import pytest\n{skip}def test_b(): pass\n")
+    host.write("test_other.py", "def test_c(): pass\n")
+    options = ["-p", "no:cacheprovider", f"--numprocesses={workers}"]
+    ran = host.run("pytest", *options, env={"CI": ci, "PYTHONPATH": str(REPOSITORY / "tests" / "support")})
     assert ran.code == code, ran.stdout + ran.stderr
-    assert ("which CI does not allow: test_it.py::test_a" in ran.stdout) == bool(code)
+    assert (f"which CI does not allow: {named}" in ran.stdout) == bool(code)

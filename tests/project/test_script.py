@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -10,8 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import fresh
+import parts
 import pytest
 import run_tests
+import yaml
 from environment import SetupError
 
 from harness import PATIENCE, wait_until
@@ -108,7 +111,7 @@ COMPLETE = MATRIX + "".join(STEP.format(step) for step in ("converge", "idempote
 
 
 def test_a_scenario_all_of_whose_steps_ran_has_passed() -> None:
-    assert run_tests.judge_scenario(COMPLETE).passed
+    assert parts.judge_scenario(COMPLETE).passed
 
 
 @pytest.mark.parametrize(
@@ -122,10 +125,10 @@ def test_a_scenario_all_of_whose_steps_ran_has_passed() -> None:
     ids=["it did not run", "a playbook is missing", "a step did not run", "nothing is deployed"],
 )
 def test_a_scenario_that_left_something_out_has_failed(log: str) -> None:
-    assert not run_tests.judge_scenario(log).passed
+    assert not parts.judge_scenario(log).passed
 
 
-def test_a_scenario_that_failed_shows_the_task_that_failed_though_much_was_printed_after_it() -> None:
+def test_a_failed_scenario_shows_its_failed_task_before_the_end_of_its_log() -> None:
     ok = [f"TASK [Step {n}] ***\nok: [app01]" for n in range(100)]
     failed = ["TASK [Count the messages] ***", "[ERROR]: Task failed", "fatal: [pkgs01]: FAILED! =>", "    lost: 1"]
     shown = run_tests.what_tells("\n".join(["fatal: [app01]: rescued", *ok, *failed, *ok]))
@@ -147,38 +150,53 @@ def test_a_scenario_that_failed_shows_the_task_that_failed_though_much_was_print
 def test_a_skipped_test_is_reported_and_fails_in_ci(
     summary: str, passed: bool, passed_in_ci: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_tests, "IN_CI", False)
-    assert run_tests.judge_pytest(f"...\n{summary}\n").passed == passed
-    assert summary.strip("= ") == run_tests.judge_pytest(summary).note
-    monkeypatch.setattr(run_tests, "IN_CI", True)
-    assert run_tests.judge_pytest(summary).passed == passed_in_ci
+    monkeypatch.setattr(parts, "IN_CI", False)
+    assert parts.judge_pytest(f"...\n{summary}\n").passed == passed
+    assert summary.strip("= ") == parts.judge_pytest(summary).note
+    monkeypatch.setattr(parts, "IN_CI", True)
+    assert parts.judge_pytest(summary).passed == passed_in_ci
 
 
 FRESH = "".join(f"== bookworm: {step}\n...\n{fresh.DONE} {step} (12 s)\n" for step in fresh.STEPS)
 
 
 def test_a_fresh_machine_where_every_step_was_done_has_passed() -> None:
-    assert run_tests.judge_fresh(FRESH) == run_tests.Verdict(
+    assert parts.judge_fresh(FRESH) == parts.Verdict(
         passed=True, note="make it (12 s), script/demo as an ordinary user (12 s), script/test unit as root (12 s)"
     )
 
 
 @pytest.mark.parametrize("step", fresh.STEPS)
 def test_a_fresh_machine_where_a_step_was_not_done_has_failed(step: str) -> None:
-    assert not run_tests.judge_fresh(FRESH.replace(f"{fresh.DONE} {step}", "")).passed
+    assert not parts.judge_fresh(FRESH.replace(f"{fresh.DONE} {step}", "")).passed
 
 
-def test_who_can_not_make_a_fresh_machine_is_told_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_that_cannot_make_a_fresh_machine_is_told_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(SetupError, match="run `sudo script/test fresh`"):
         fresh.can_be_made(tmp_path / "log")
 
 
 def test_of_pytest_a_file_or_one_test_can_be_run_alone() -> None:
-    (part,) = run_tests.unit_parts(["tests/programs/test_log.py", "tests/programs/test_relay.py::test_x"])
+    (part,) = parts.unit_parts(["tests/programs/test_log.py", "tests/programs/test_relay.py::test_x"])
     assert part.command[-2:] == ["tests/programs/test_log.py", "tests/programs/test_relay.py::test_x"]
-    (part,) = run_tests.unit_parts([])
+    (part,) = parts.unit_parts([])
     assert part.command[-1] == "tests"
+
+
+def test_the_quick_part_has_every_linter_but_the_slow_one() -> None:
+    quick, every = ([part.name for part in parts.lint_parts(quick=quick)] for quick in (True, False))
+    assert every == [*parts.LINTERS]
+    assert {*every} - {*quick} == {"ansible-lint"}
+
+
+def test_pre_commit_runs_the_linters_that_the_tests_run() -> None:
+    (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    hooks = {hook["id"]: hook["entry"] for hook in local["hooks"]}
+    assert hooks == {name: f".venv/bin/{shlex.join(command)}" for name, command in parts.LINTERS.items()}
+    assert {hook["language"] for hook in local["hooks"]} == {"system"}, "nothing is fetched"
 
 
 @pytest.mark.parametrize(
@@ -186,11 +204,12 @@ def test_of_pytest_a_file_or_one_test_can_be_run_alone() -> None:
     [
         ["everything"],
         ["lint", "default"],
+        ["quick", "tests/unit/test_body.py"],
         ["molecule", "no-such-scenario"],
         ["unit", "tests/no_such_file.py"],
         ["fresh", "woody"],
     ],
     ids=" ".join,
 )
-def test_what_can_not_be_run_is_a_usage_error(arguments: list[str]) -> None:
+def test_a_part_that_is_not_there_is_a_usage_error(arguments: list[str]) -> None:
     assert run_tests.main(arguments) == 64

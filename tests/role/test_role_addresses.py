@@ -1,4 +1,4 @@
-"""Which addresses of a relay are old, who uses them, and which can be retired: the role's own filters."""
+"""The role's filters: the addresses of a relay that are old, their users, and those that can be retired."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ WANTED = {"inbound": ["tcp://app01:9951"], "outbound": ["tcp://app01:3999"], "su
 
 
 def told(endpoint: str, address: str, idle: float, *peers: str) -> dict[str, Any]:
-    """What status says of an address."""
+    """An address as status shows it."""
     return {"endpoint": endpoint, "address": address, "peers": list(peers), "idle_seconds": idle}
 
 
-def test_what_is_bound_is_what_the_relay_says_and_else_what_its_settings_say() -> None:
+def test_bound_addresses_are_the_relays_word_or_else_those_of_its_settings() -> None:
     settings = '[bind]\ninbound = ["tcp://app01:9941", "tcp://[fd00::17]:9941"]\nsubmit = ["tcp://*:9942"]\n'
     running = {"endpoints": {"inbound": ["tcp://*:9931"], "outbound": [], "submit": []}}
     assert FILTERS["bound"](running, settings) == {"inbound": ["tcp://*:9931"]}
@@ -52,11 +52,11 @@ def test_what_is_bound_is_what_the_relay_says_and_else_what_its_settings_say() -
         (["tcp://*:9951", "tcp://*:9941", "tcp://*:9931"], ["tcp://*:9941", "tcp://*:9931"]),
         (["tcp://10.0.0.1:9951"], []),  # the new wildcard takes it in
         (["tcp://10.0.0.1:9941"], ["tcp://10.0.0.1:9941"]),
-        (["tcp://*:22"], []),  # held by another process: nobody finds a relay there
+        (["tcp://*:22"], []),  # held by another process: no relay is found there
         (["ipc:///run/x"], ["ipc:///run/x"]),
     ],
 )
-def test_what_is_bound_and_not_wanted_is_old(bound: list[str], old: list[str]) -> None:
+def test_an_address_that_is_bound_and_not_wanted_is_old(bound: list[str], old: list[str]) -> None:
     assert FILTERS["missing"]({"inbound": bound}, WANTED, held=["22"]) == ({"inbound": old} if old else {})
 
 

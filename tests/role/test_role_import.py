@@ -1,4 +1,4 @@
-"""What the role leaves for the host's own Python: scripts import fedmsg_relay, and nothing is hidden."""
+"""The role's path file for the host's own Python: scripts import fedmsg_relay, and no module is hidden."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whoever sets a variable reads the README, Ansible the specs, and the role the defaults: all three say the same."""
+"""The README, Ansible's specs and the defaults of the role say the same about each variable."""
 
 from __future__ import annotations
 

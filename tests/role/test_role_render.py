@@ -1,4 +1,4 @@
-"""What the role writes, rendered by ansible-playbook itself for every operating system, and read by what reads it.
+"""The files of the role, rendered by ansible-playbook for every operating system, and read by their programs.
 
 Debian 12 and 13 are run for real by the molecule scenarios; RHEL and Fedora are rendered here only.
 """
@@ -62,44 +62,29 @@ RENDER = """
       be: {facts: "{{ facts }}"}
     - name: Load what the role knows of this system
       ansible.builtin.include_role: {name: fedmsg_relay, tasks_from: facts, public: true}
-    - name: Render each template
-      ansible.builtin.template:
-        src: "{{ role }}/templates/{{ item }}.j2"
-        dest: "{{ out }}/{{ inventory_hostname }}-{{ item }}"
-        mode: "0644"
-      loop: [relay.py, relay.toml, fedmsg-relay.service, logrotate]
-    - name: Render the settings of a relay that hands over
-      ansible.builtin.template:
-        src: "{{ role }}/templates/relay.toml.j2"
-        dest: "{{ out }}/{{ inventory_hostname }}-chained.toml"
+    - name: Render each template, also for a relay that hands over and for ones whose ports are to be others
+      ansible.builtin.copy:  # all of it at once, for each task starts two processes for each host
+        content: "{{ files | to_json }}"
+        dest: "{{ out }}/{{ inventory_hostname }}.json"
         mode: "0644"
       vars:
-        __fedmsg_relay_chain: true
-    - name: Render the settings of relays that the inventory gives other ports
-      ansible.builtin.template:
-        src: "{{ role }}/templates/relay.toml.j2"
-        dest: "{{ out }}/{{ inventory_hostname }}-{{ item }}.toml"
-        mode: "0644"
-      loop: [stays, leaves]
-      vars:
-        __fedmsg_relay_here: "{{ item == 'stays' }}"
-        __fedmsg_relay_chain: "{{ item == 'leaves' }}"
-        __fedmsg_relay_old: "{{ before | fedmsg_relay_missing(__fedmsg_relay_wanted) }}"
-        __fedmsg_relay_bound: "{{ before }}"
         before: {inbound: ["tcp://*:9931"], outbound: ["tcp://*:3999", "tcp://10.0.0.1:3989"], submit: ["tcp://*:9932"]}
-    - name: Look which relays a config names
-      ansible.builtin.copy:
-        content: "{{ found | map('regex_findall', __fedmsg_relay_host_in) | to_json }}"
-        dest: "{{ out }}/{{ inventory_hostname }}-named"
-        mode: "0644"
-      vars:
-        found: "{{ configs | map('regex_search', __fedmsg_relay_inbound_in) }}"
-    - name: Say what differs
-      ansible.builtin.copy:
-        content: "{{ {'python': __fedmsg_relay_python, 'packages': packages} | to_json }}"
-        dest: "{{ out }}/{{ inventory_hostname }}-system"
-        mode: "0644"
-      vars:
+        old: "{{ {'__fedmsg_relay_old': before | fedmsg_relay_missing(__fedmsg_relay_wanted)} }}"
+        stays: {__fedmsg_relay_here: true, __fedmsg_relay_chain: false}
+        leaves: {__fedmsg_relay_here: false, __fedmsg_relay_chain: true}
+        other: "{{ old | combine({'__fedmsg_relay_bound': before}) }}"
+        settings: "{{ role }}/templates/relay.toml.j2"
+        named: "{{ configs | map('regex_search', __fedmsg_relay_inbound_in) }}"
+        files:
+          relay.py: "{{ lookup('template', role ~ '/templates/relay.py.j2') }}"
+          relay.toml: "{{ lookup('template', settings) }}"
+          fedmsg-relay.service: "{{ lookup('template', role ~ '/templates/fedmsg-relay.service.j2') }}"
+          logrotate: "{{ lookup('template', role ~ '/templates/logrotate.j2') }}"
+          chained.toml: "{{ lookup('template', settings, template_vars={'__fedmsg_relay_chain': true}) }}"
+          stays.toml: "{{ lookup('template', settings, template_vars=stays | combine(other)) }}"
+          leaves.toml: "{{ lookup('template', settings, template_vars=leaves | combine(other)) }}"
+          named: "{{ named | map('regex_findall', __fedmsg_relay_host_in) }}"
+          system: {python: "{{ __fedmsg_relay_python }}", packages: "{{ packages }}"}
         packages: "{{ __fedmsg_relay_packages + __fedmsg_relay_service_packages }}"
 """
 
@@ -176,6 +161,9 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
         },
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    for host in [*hosts, "proxy01"]:
+        for name, content in json.loads((out / f"{host}.json").read_text()).items():
+            (out / f"{host}-{name}").write_text(content if isinstance(content, str) else json.dumps(content))
     return out
 
 
@@ -206,7 +194,7 @@ def test_the_settings_are_the_relays(rendered: Path, host: str) -> None:
     assert read.limits.max_message_size == 4096
 
 
-def test_a_relay_binds_what_its_own_network_calls_it_whatever_the_global_config_names(rendered: Path) -> None:
+def test_a_relay_binds_its_name_in_its_own_network_not_that_in_the_config(rendered: Path) -> None:
     relay = tomllib.loads((rendered / "rhel9-relay.toml").read_text())
     assert relay["bind"] == {
         "inbound": ["tcp://*:9941", "tcp://[::1]:3998"],  # a site that says so overrules it
@@ -216,7 +204,7 @@ def test_a_relay_binds_what_its_own_network_calls_it_whatever_the_global_config_
     assert "upstream" not in relay
 
 
-def test_a_relay_that_hands_over_binds_what_it_did_and_hands_to_all_relays_of_the_group(rendered: Path) -> None:
+def test_a_relay_that_hands_over_keeps_its_addresses_and_has_all_upstreams(rendered: Path) -> None:
     chained = tomllib.loads((rendered / "fedora43-chained.toml").read_text())
     assert chained["bind"] == tomllib.loads((rendered / "fedora43-relay.toml").read_text())["bind"]
     assert chained["bind"]["outbound"] == ["tcp://fedora43:3999"]
@@ -236,7 +224,7 @@ def test_a_relay_binds_its_old_addresses_behind_those_of_the_inventory(rendered:
     assert "when they are unused: inbound tcp://*:9931, outbound tcp://10.0.0.1:3989, submit tcp://*:9932" in text
 
 
-def test_a_relay_that_leaves_binds_what_it_did_whatever_the_inventory_says_now(rendered: Path) -> None:
+def test_a_leaving_relay_keeps_its_addresses_whatever_the_inventory_says(rendered: Path) -> None:
     leaves = tomllib.loads((rendered / "fedora43-leaves.toml").read_text())
     assert leaves["bind"] == {
         "inbound": ["tcp://*:9931"],
@@ -310,7 +298,7 @@ def test_systemd_lets_a_relay_take_its_time_to_stop(rendered: Path, host: str) -
         ({"fedmsg_relay_inbound_port": "http"}, {"app01": None}, "unable to convert to int"),
     ],
 )
-def test_what_can_not_work_is_refused_before_anything_is_changed(
+def test_impossible_variables_are_refused_before_anything_is_changed(
     tmp_path: Path, variables: dict[str, Any], relays: dict[str, Any], message: str
 ) -> None:
     # A dry run: if it were not refused, the hosts of this test are the machine that runs it.

@@ -34,7 +34,7 @@ def source(tmp_path: Path) -> Path:
     return checkout
 
 
-def test_a_release_is_named_after_what_is_in_it_and_not_after_its_version_alone(source: Path) -> None:
+def test_a_release_is_named_after_its_content_and_not_its_version_alone(source: Path) -> None:
     before = release(source)
     (source / "src/fedmsg_relay/__pycache__").mkdir()
     (source / "src/fedmsg_relay/__pycache__/cli.cpython-311.pyc").write_bytes(b"anything")
@@ -68,7 +68,7 @@ def test_two_runs_at_once_make_one_wheelhouse(source: Path, tmp_path: Path) -> N
     assert said == ["already there", "already there", "collected"]
 
 
-def test_what_could_not_be_collected_leaves_nothing_behind(source: Path, tmp_path: Path) -> None:
+def test_a_failed_collection_leaves_nothing_behind(source: Path, tmp_path: Path) -> None:
     into = tmp_path / "cache" / release(source) / "3.13-vax"
     done = run("collect", source, into, "3.13", "vax")
     assert done.returncode != 0
@@ -93,7 +93,7 @@ def test_a_controller_without_pip_is_told_what_to_do(source: Path, tmp_path: Pat
     assert "fedmsg_relay_controller_python" in done.stderr
 
 
-def test_what_is_no_checkout_is_refused(tmp_path: Path) -> None:
+def test_a_directory_that_is_not_a_checkout_is_refused(tmp_path: Path) -> None:
     done = run("release", tmp_path)
     assert done.returncode != 0
     assert "set fedmsg_relay_source" in done.stderr

@@ -11,7 +11,7 @@ import threading
 from harness import PATIENCE, Host
 
 _RESET = struct.pack("ii", 1, 0)
-"""SO_LINGER: what was not sent yet is forgotten, and the other end learns of it."""
+"""SO_LINGER: unsent bytes are forgotten, and the other end learns of it."""
 
 
 class Cable:
@@ -49,7 +49,7 @@ class Cable:
             self._mended, self._swallows = True, False
 
     def swallow(self) -> None:
-        """Nothing arrives any more of what the far end sends, though nobody can tell yet."""
+        """Nothing that the far end sends arrives any more, and neither end can tell yet."""
         with self._lock:
             self._swallows = True
 

@@ -38,7 +38,7 @@ A_PATH = re.compile(r"(?:/usr)?/s?bin/[\w.+-]+")
 
 @cache
 def of_file(path: Path) -> set[str]:
-    """The words that stand where a command stands; some are none, such as the subcommands of our own."""
+    """The words in the place of a command; some are not commands, such as our own subcommands."""
     text = path.read_text()
     if path.suffix == ".py":
         return {Path(word).name for word in in_python(ast.parse(text))}

@@ -28,7 +28,7 @@ REPOSITORY = Path(__file__).parents[2]
 COMMANDS = Path(sys.executable).parent
 PATIENCE = 30.0
 SILENT_RESOLVER = "import socket, time\nsocket.getaddrinfo = lambda *_, **__: time.sleep(60)\n"
-"""As sitecustomize.py in a directory of PYTHONPATH: names do not resolve, and nobody says so."""
+"""As sitecustomize.py in a directory of PYTHONPATH: look-ups of names never end."""
 
 T = TypeVar("T")
 
@@ -95,7 +95,7 @@ class Host:
             "zmq_enabled": True,  # a stock relay does not start without it
             "sign_messages": False,
             "validate_signatures": False,
-            "relay_spool": "",  # the spool of the machine that runs the tests is none of their business
+            "relay_spool": "",  # the tests leave the spool of their machine alone
             **values,
         }
         return self.write("fedmsg.d/relay.py", f"config = {config!r}\n")

@@ -1,9 +1,10 @@
-"""What tests put into a journal, and what it gives back."""
+"""Entries for a journal in tests, and the entries that it holds."""
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def held(journal: Journal) -> list[Entry]:
 
 
 def take_back(path: Path, published: int, listeners: Sequence[str] = ()) -> None:
-    """Note in a journal nobody has open that only so much was published: as after a kill.
+    """Note in a closed journal that less was published, as after a kill.
 
     With a listener to wait for, somebody hears what comes out.
     """
@@ -35,3 +36,37 @@ def take_back(path: Path, published: int, listeners: Sequence[str] = ()) -> None
         db.execute("DELETE FROM listener")
         db.executemany("INSERT INTO listener VALUES (?)", [(host,) for host in listeners])
         position.begin(db, published, last, position.seal_listeners(listeners))
+
+
+FORMAT_1 = """
+PRAGMA page_size = 16384;
+PRAGMA auto_vacuum = INCREMENTAL;
+PRAGMA journal_mode = WAL;
+CREATE TABLE message (
+    seq INTEGER PRIMARY KEY, time INTEGER NOT NULL, msg_id TEXT, topic BLOB NOT NULL, body BLOB NOT NULL,
+    crc INTEGER NOT NULL
+);
+CREATE TABLE quarantine (
+    id INTEGER PRIMARY KEY, time INTEGER NOT NULL, reason TEXT NOT NULL, source TEXT NOT NULL, topic BLOB NOT NULL,
+    body BLOB NOT NULL, size INTEGER NOT NULL
+);
+CREATE TABLE state (format INTEGER NOT NULL, published INTEGER NOT NULL);
+CREATE TABLE listener (address TEXT NOT NULL);
+"""
+
+
+def make_format_1(path: Path, published: int, count: int = 50) -> None:
+    path.parent.mkdir(exist_ok=True)
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.executescript(FORMAT_1)
+        db.execute("INSERT INTO state VALUES (1, ?)", (published,))
+        db.execute("INSERT INTO listener VALUES ('127.0.0.1')")
+        for seq, entry in enumerate(entries(count), 1):
+            crc = zlib.crc32(entry.topic + entry.body)
+            row = (seq, 1_700_000_000_000_000 + seq, entry.msg_id, entry.topic, entry.body, crc)
+            db.execute("INSERT INTO message VALUES (?, ?, ?, ?, ?, ?)", row)
+
+
+def edit(path: Path, statement: str, *values: object) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute(statement, values)

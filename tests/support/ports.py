@@ -12,7 +12,7 @@ class HeldPort:
     """A free TCP port that stays ours until released.
 
     The bound socket does not listen: a daemon (which sets SO_REUSEADDR) can take the port, a
-    search for a free port elsewhere can not.
+    search for a free port elsewhere cannot.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class HeldPort:
 
 
 def has_ipv6() -> bool:
-    """Whether this machine has IPv6 at all; where it has none, what the relay does then is tested."""
+    """Whether this machine has IPv6 at all; where it has none, the relay's way without it is tested."""
     try:
         with socket.socket(socket.AF_INET6) as probe:
             probe.bind(("::1", 0))

@@ -15,7 +15,7 @@ _MOUNT = 'for f in hosts resolv.conf nsswitch.conf; do mount --bind "$0/$f" "/et
 
 
 class Resolver:
-    """What the commands of a host get to know about names; its name server takes every question and never answers."""
+    """The names that the commands of a host know; its name server takes every question and never answers."""
 
     def __init__(self, host: Host) -> None:
         self._host = host

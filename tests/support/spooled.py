@@ -63,7 +63,7 @@ def put(host: Host, content: bytes, name: str) -> Path:
 
 
 def put_first(host: Host) -> Path:
-    """Something waits already, so that nobody looks for the relay."""
+    """A message waits already, so that no script looks for the relay."""
     return put(host, message("first"), f"{0:020d}-1-1.msg")
 
 

@@ -42,7 +42,7 @@ def python(host: Host, code: str, env: Mapping[str, str] | None = None) -> Ran:
 
 
 def logger(host: Host, *options: str, stdin: str | bytes = b"") -> None:
-    """Stock fedmsg-logger; two seconds of its sleep instead of half, so that load can not decide."""
+    """Stock fedmsg-logger; two seconds of its sleep instead of half, so that load cannot decide."""
     ran = run(host, "fedmsg-logger", "--post-init-sleep", "2", *options, stdin=stdin)
     assert ran.code == 0, ran.stderr
 

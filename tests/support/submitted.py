@@ -1,4 +1,4 @@
-"""What is submitted: messages with a name of their own, and messages that no relay takes."""
+"""Messages to submit: some with names of their own, and some that no relay accepts."""
 
 from __future__ import annotations
 

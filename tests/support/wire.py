@@ -295,7 +295,7 @@ class Sockets:
     def inbound(self, address: str) -> Listener:
         """The relay's own place, taken by the test: it sees what publishers send, and nothing else.
 
-        A bound socket subscribes to who connects only while it is used: see `Listener.hear_while`.
+        A bound socket subscribes to new connections only while it is used: see `Listener.hear_while`.
         """
         listener = Listener(self.context, bind=address)
         self._open.append(listener)
@@ -320,7 +320,7 @@ class Sockets:
 
 
 def end_context(context: zmq.Context[zmq.Socket[bytes]], timeout: float = PATIENCE) -> None:
-    """End a context in bounded time; one that waits for a socket nobody closed is a fault."""
+    """End a context in bounded time; it is a fault if it waits for an open socket."""
     ending = threading.Thread(target=context.term, daemon=True)
     ending.start()
     ending.join(timeout)

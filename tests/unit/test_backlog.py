@@ -1,4 +1,4 @@
-"""Submitted batches that wait: whose turn it is, and who is turned back."""
+"""Submitted batches that wait: whose turn it is, and which client is turned back."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_half_of_the_room_is_for_those_of_whom_nothing_waits(peers: list[Peer]) 
     assert backlog.put(batch(late, "l1")), "there is room again"
 
 
-def test_one_submitter_can_have_so_many_waiting_and_no_more(peers: list[Peer]) -> None:
+def test_the_waiting_requests_of_one_submitter_are_limited(peers: list[Peer]) -> None:
     backlog = Backlog()
     put = [backlog.put(batch(peers[0], str(number))) for number in range(limits.WAITING_REQUESTS + 1)]
     assert put == [True] * limits.WAITING_REQUESTS + [False]

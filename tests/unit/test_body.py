@@ -1,24 +1,20 @@
-"""A look at a body that may hold anything: as json.loads judges it, and never dear."""
+"""A look at a body that may hold anything: the verdict of json.loads, at a bounded cost."""
 
 from __future__ import annotations
 
 import json
 import random
 import re
-import shutil
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import accumulate
 
 import pytest
 
+from costly import DEAR, MIB
 from fedmsg_relay import body as look
-from fedmsg_relay import spool
 from fedmsg_relay.message import MAX_MSG_ID, MAX_NESTING, SMALL_BODY, Reason, examine
-from harness import Host
-from spooled import deliver, expect_texts, message, put
-from wire import StartBus
 
 # The verdict.
 
@@ -44,7 +40,7 @@ VALUES = [
 
 
 def some_bodies(seed: int, number: int) -> Iterator[bytes]:
-    """What is nearly JSON, much of it JSON."""
+    """Bodies that are nearly JSON; many of them are JSON."""
     chance = random.Random(seed)  # noqa: S311 -- the same in each run
     for _ in range(number):
         if chance.random() < 0.5:
@@ -80,13 +76,13 @@ def judge(body: bytes) -> tuple[Reason | None, str | None]:
 
 
 @pytest.mark.parametrize("padding", [b"", PAD], ids=["small", "large"])
-def test_what_is_nearly_json_is_judged_as_json_loads_does(padding: bytes) -> None:
+def test_near_json_is_judged_as_json_loads_does(padding: bytes) -> None:
     well_formed = 0
     for body in some_bodies(seed=len(padding), number=20_000 if not padding else 3_000):
         expected = naive(body)
         found = judge(padding + body)
         well_formed += expected[0] is None
-        # Of a large body with words of Python's own a name is only known where it has none of them itself.
+        # In a large body with words that only Python knows, a name with such a word in it is not found.
         unsure = (
             padding
             and expected[1]
@@ -102,7 +98,7 @@ def test_levels_are_counted_as_brackets_outside_of_strings() -> None:
     for _ in range(20_000):
         text = "".join(chance.choices('[{[{]}"\\x', k=chance.randrange(40))).encode()
         if text.count(b"\\") and b"\\" in re.sub(rb'"(?:[^"\\]|\\.)*("|\\?\Z)', b"", text, flags=re.DOTALL):
-            continue  # outside of strings it is no JSON
+            continue  # outside of strings it is not JSON
         assert look.nesting(text) == max(0, naive_nesting(text)), text
 
 
@@ -123,7 +119,7 @@ def test_at_the_limit_of_levels_a_body_is_taken_and_beyond_not(shape: str, paddi
 @pytest.mark.parametrize(
     "body", [b"[" * 901, b"[" * 5000 + b"x", b'{"a":' * 901], ids=lambda body: f"{len(body)} bytes"
 )
-def test_what_is_too_deep_is_called_so_by_every_python_even_unfinished(body: bytes) -> None:
+def test_too_deep_bodies_are_called_so_by_every_python_even_unfinished(body: bytes) -> None:
     assert judge(body)[0] is judge(PAD + body)[0] is Reason.TOO_DEEP
 
 
@@ -157,46 +153,6 @@ def test_utf8_is_looked_at_across_all_of_a_large_body(cut: int) -> None:
         assert judge(broken)[0] is reason
 
 
-# What a look costs.
-
-MIB = 1024 * 1024
-
-
-def repeat(start: bytes, unit: bytes, end: bytes) -> Callable[[int], bytes]:
-    return lambda size: start + unit * ((size - len(start + end)) // len(unit)) + end
-
-
-DEAR: dict[str, Callable[[int], bytes]] = {
-    "brackets in one string": repeat(b'"', b"[]{", b'"'),
-    "brackets in short strings": repeat(b"[0", b',"["', b"]"),
-    "one string": repeat(b'"', b"x", b'"'),
-    "one string with one wide character": repeat('["😀'.encode(), b"x", b'"]'),
-    "empty strings": repeat(b'[""', b',""', b"]"),
-    "quotes": repeat(b"", b'"', b""),
-    "backslashes": repeat(b'"', b"\\\\", b'"'),
-    "escaped quotes": repeat(b'"', b'\\"', b'"'),
-    "NUL escapes": repeat(b'"', b"\\u0000", b'"'),
-    "lone surrogates": repeat(b"[0", b',"\\ud800"', b"]"),
-    "empty lists": repeat(b"[0", b",[]", b"]"),
-    "empty objects": repeat(b"[0", b",{}", b"]"),
-    "objects that are not closed": repeat(b"", b'{"":', b""),
-    "900 levels": repeat(b"[0", b"," + b"[" * 899 + b"]" * 899, b"]"),
-    "901 levels": repeat(b"[0", b"," + b"[" * 900 + b"]" * 900, b"]"),
-    "a list that is not closed": repeat(b"", b"[", b""),
-    "one key again and again": repeat(b'{"":0', b',"":{}', b"}"),
-    "many keys": lambda size: b"{" + b",".join(b'"%07d":1' % n for n in range(size // 12)) + b"}",
-    "one digit numbers": repeat(b"[0", b",0", b"]"),
-    "long numbers": repeat(b"[0", b"," + b"1" * 4300, b"]"),
-    "one number": repeat(b"", b"1", b""),
-    "one fraction": repeat(b"0.", b"1", b""),
-    "digits in strings": repeat(b'["', b"1" * 4301 + b'","', b'"]'),
-    "NaN": repeat(b"[NaN", b",NaN", b"]"),
-    "Infinity": repeat(b"[0", b",-Infinity,Infinity", b"]"),
-    "a msg_id that is a list": repeat(b'{"a":NaN,"msg_id":[0', b",[]", b"]}"),
-    "a msg_id that is long": repeat(b'{"msg_id":"', b"a", b'"}'),
-}
-
-
 def seconds_to_judge(body: bytes) -> float:
     started = time.process_time()
     judge(body)
@@ -215,18 +171,3 @@ def test_a_look_takes_memory_and_time_in_proportion_to_the_body(kind: str) -> No
     assert peak < 8 * len(small) + 8 * MIB
     # Four times the size: four times the time, and whatever else this machine does meanwhile.
     assert seconds_to_judge(large) < 12 * min(seconds_to_judge(small) for _ in range(3)) + 0.1
-
-
-def test_a_relay_with_little_memory_takes_what_is_dear_and_goes_on(host: Host, start_bus: StartBus) -> None:
-    host.configure_submit()
-    bus = start_bus()
-    prlimit = shutil.which("prlimit")
-    assert prlimit
-    assert host.run(prlimit, f"--pid={bus.relay.pid}", f"--as={1800 * MIB}").code == 0
-    for number, kind in enumerate(("brackets in one string", "empty lists", "NaN")):
-        body = b'{"msg":{"log":"%d"},"a":%s}' % (number, DEAR[kind](16 * MIB - 1000))
-        put(host, spool.HEADER + b"message\ntopic\n" + body, f"{number:020d}-1-1.msg")
-    put(host, message("behind them"), f"{9:020d}-1-1.msg")
-    assert deliver(host, patience=30).stdout == "delivered 4, refused 0\n"
-    assert bus.relay.running.alive()
-    expect_texts(bus, ["0", "1", "2", "behind them"])

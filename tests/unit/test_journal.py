@@ -1,4 +1,4 @@
-"""The journal: what it took it gives back, byte for byte and in order, whatever happens to its file."""
+"""The journal gives back what it accepted, byte for byte and in order, whatever happens to its file."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_torn_tail_costs_the_last_batches_and_never_half_of_one(path: Path, tm
 
 
 def test_a_flipped_bit_is_never_taken_for_a_message(path: Path, tmp_path: Path) -> None:
-    """Any bit of the file: what comes back intact is what was journaled, and nothing else ends it."""
+    """Any bit of the file: intact records are those that were journaled, and every fault is a JournalError."""
     taken = entries(480, size=300)
     with contextlib.closing(Journal(path)) as journal:
         journal.append(taken)
@@ -123,7 +123,7 @@ def test_a_flipped_bit_is_never_taken_for_a_message(path: Path, tmp_path: Path) 
     [b"hello\n", b"\0" * 8192, b"SQLite format 3\0" + b"\xff" * 9000, bytes(range(256)) * 64],
     ids=["text", "zeros", "a header and garbage", "bytes"],
 )
-def test_what_is_no_journal_is_left_as_it_is_and_may_be_set_aside(path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_journal_is_kept_and_may_be_set_aside(path: Path, content: bytes) -> None:
     path.parent.mkdir()
     path.write_bytes(content)
     with pytest.raises(JournalCorruptError):
@@ -151,7 +151,7 @@ def test_a_cut_file_shows_at_once_or_when_it_is_read(path: Path) -> None:
         journal.waiting(0, 1000)
 
 
-def test_what_waits_behind_and_before_a_bad_page_is_carried_over_with_its_seq(path: Path) -> None:
+def test_messages_around_a_bad_page_are_carried_over_with_their_seq(path: Path) -> None:
     taken = entries(2000, size=500)
     with contextlib.closing(Journal(path)) as journal:
         journal.append(taken)
@@ -229,7 +229,7 @@ def trim_all(journal: Journal, days: float, keep_bytes: int = MUCH) -> int:
     return steps
 
 
-def test_what_is_too_old_goes_and_the_rest_stays(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_messages_that_are_too_old_go_and_the_rest_stays(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     for day in range(5):
         at(monkeypatch, day)
         journal.append(entries(10, start=10 * day))
@@ -239,7 +239,7 @@ def test_what_is_too_old_goes_and_the_rest_stays(journal: Journal, monkeypatch: 
     assert held(journal) == entries(20, start=30)
 
 
-def test_what_is_not_published_stays_however_old(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unpublished_messages_stay_however_old_they_are(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     at(monkeypatch, 0)
     journal.append(entries(10))
     journal.mark_published(4)
@@ -281,7 +281,7 @@ def test_space_is_given_back_while_it_is_open(journal: Journal, path: Path) -> N
 
 
 def test_a_clock_that_steps_back_costs_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Order is by number, not by time; and what was journaled in between is neither lost nor kept for ever."""
+    """Order is by number, not by time; messages journaled in between are neither lost nor kept for ever."""
     with contextlib.closing(Journal(path)) as journal:
         for hour, lot in ((0, 0), (1, 1), (0.1, 2), (0.2, 3), (1.5, 4)):
             at(monkeypatch, hour / 24)
@@ -346,7 +346,7 @@ def test_messages_push_nothing_out_of_the_quarantine(journal: Journal) -> None:
     assert journal.size() <= 40 * 2**20
 
 
-def test_the_quarantine_is_never_too_large_for_its_share_of_a_large_journal(journal: Journal) -> None:
+def test_the_quarantine_keeps_to_its_share_of_a_large_journal(journal: Journal) -> None:
     flood(journal, lots=20)
     assert journal.size() < quarantine.MOST_BYTES + 2**20
 

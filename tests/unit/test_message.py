@@ -1,4 +1,4 @@
-"""Admission, against the definition it must follow: what json.loads takes from UTF-8, and stock can bear."""
+"""Admission follows its definition: UTF-8 that json.loads accepts and that stock can bear."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_any_bytes_are_judged_as_a_stock_listener_would(topic: bytes, body: byte
 
 
 @given(ALMOST)
-def test_what_is_almost_json_is_judged_as_a_stock_listener_would(text: str) -> None:
+def test_near_json_is_judged_as_a_stock_listener_would(text: str) -> None:
     assert (fault(b"", text.encode()) is None) == oracle(b"", text.encode())
 
 
@@ -103,7 +103,7 @@ def test_the_size_limit_is_for_topic_and_body_together(topic: bytes, size: int, 
 @example("[1,]")
 @example('"\t"')
 @example("1" * 5000)
-def test_what_the_relay_finds_msg_ids_with_takes_what_json_loads_takes_and_nothing_else(text: str) -> None:
+def test_the_search_for_msg_ids_accepts_the_same_json_as_json_loads(text: str) -> None:
     def outcome(find: Callable[[bytes], object]) -> object:
         try:
             return find(text.encode(errors="surrogatepass"))

@@ -67,7 +67,7 @@ def test_a_peer_that_resets_with_answers_unread_ends_nothing(bound: tuple[Receiv
     other.close()
 
 
-def test_what_a_peer_sends_with_its_handshake_is_heard(bound: tuple[Receiver, str]) -> None:
+def test_a_message_sent_with_the_handshake_is_heard(bound: tuple[Receiver, str]) -> None:
     receiver, address = bound
     ready = b"\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER"
     greeting = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
@@ -112,7 +112,7 @@ def test_large_messages_of_many_peers_are_all_read_and_nobody_is_cut(
         peer.close()
 
 
-def test_who_stalls_in_a_large_message_while_others_wait_is_cut_and_they_go_on(
+def test_a_peer_that_stalls_in_a_large_message_is_cut_if_others_wait(
     bound: tuple[Receiver, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     receiver, address = bound

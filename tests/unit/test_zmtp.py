@@ -67,19 +67,17 @@ def test_messages_come_out_whole_however_their_bytes_arrive(
 
 @given(st.lists(st.binary(max_size=60)), st.sampled_from([1, 2, 3]))
 @settings(deadline=None)
-def test_bytes_without_sense_end_in_messages_or_a_fault_and_never_in_an_error(
-    chunks: list[bytes], version: int
-) -> None:
+def test_random_bytes_end_in_messages_or_a_protocol_fault(chunks: list[bytes], version: int) -> None:
     _, splitter = split(chunks, version)
     assert splitter.held <= MAX_BYTES + sum(map(len, chunks))
 
 
 @given(frames, st.sampled_from([1, 2, 3]))
-def test_what_is_written_can_be_read(message: list[bytes], version: int) -> None:
+def test_records_that_are_written_can_be_read(message: list[bytes], version: int) -> None:
     assert zmtp.encode(message, version) == on_the_wire(message, version)
 
 
-def test_a_ping_is_answered_with_its_context_also_between_the_frames_of_a_message() -> None:
+def test_a_ping_between_frames_of_a_message_is_answered_with_its_context() -> None:
     ping = b"\x04\x0a\x04PING\x00\x64ctx"
     ping = ping[:1] + bytes([len(ping) - 2]) + ping[2:]
     topic, body = on_the_wire([b"topic", b"{}"], 3)[:7], on_the_wire([b"{}"], 3)

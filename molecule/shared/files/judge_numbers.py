@@ -1,6 +1,6 @@
 """For taking a stock relay's place: judge what was heard of stock_numbers.py: judge_numbers.py SENT TAIL BEFORE READY.
 
-A stock relay forgets what it holds when it is stopped, so a take-over can not save that. But from the first number that
+A stock relay forgets what it holds when it is stopped, so a take-over cannot save that. But from the first number that
 the listener was there for, everything up to BEFORE, heard before anything was changed, and everything sent after READY
 (CLOCK_MONOTONIC, microseconds), when our relay was up, must be there, in order, and nothing twice.
 """

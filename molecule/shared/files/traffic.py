@@ -1,8 +1,11 @@
-"""For moves and restarts: publish numbers at some relays, and say of each publisher what each listener heard.
+"""For moves, restarts, upgrades and several relays: publish numbers, and say of each publisher what listeners heard.
 
 Publishers and listeners are what stock fedmsg opens: PUB and SUB sockets with stock's queues and reconnect times, which
-hold their address for as long as this runs. --client adds two publishers of ours: one process that publishes all the
-time with the config that it found at its start, and a script that is started anew for each message.
+hold their address for as long as this runs. --client adds a publisher of ours: one process that publishes all the time
+with the config that it found at its start. --script adds a script that is started anew for each message.
+
+With --together one listener is connected to all relays, as stock's is. It reads them in turn, so the client's messages
+have an order for each relay that took them.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,19 +46,26 @@ class Traffic:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self.sent: dict[str, int] = {}
-        self.heard: dict[str, dict[str, list[int]]] = {host: defaultdict(list) for host in options.listen}
+        self.takers: list[str] = []
+        """The relay that gave the receipt of each of the client's numbers."""
+        self.listeners = [options.listen] if options.together else [[host] for host in options.listen]
+        """The addresses of each listener."""
+        self.heard: dict[str, dict[str, list[int]]] = {" ".join(hosts): defaultdict(list) for hosts in self.listeners}
+        self.first = self.heard[" ".join(self.listeners[0])]
+        """Of the listener that hears all, as it is there from the start."""
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.greeted_by: set[str] = set()
         self.go = threading.Event()
         self.faults: list[str] = []
-        self._ears = {self._listen(host): host for host in options.listen}
+        self._ears = {self._listen(hosts): " ".join(hosts) for hosts in self.listeners}
 
-    def _listen(self, host: str) -> zmq.Socket[bytes]:
+    def _listen(self, hosts: list[str]) -> zmq.Socket[bytes]:
         ear = self.context.socket(zmq.SUB)
         ear.setsockopt(zmq.RECONNECT_IVL, 100)
         ear.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
         ear.subscribe(b"")
-        ear.connect(address(host, 3999))
+        for host in hosts:
+            ear.connect(address(host, 3999))
         return ear
 
     def listen(self, seconds: float) -> int:
@@ -81,13 +91,12 @@ class Traffic:
 
     def publish(self, name: str, rate: float, publish: Publish) -> None:
         """Publish numbers until it is enough, never with more on their way than stock's queue or the options allow."""
-        first = self.options.listen[0]
         while not self.go.wait(0.2):
             publish(None)
         started, number = time.monotonic(), 0
         while not self._enough(number):
             time.sleep(max(0.0, started + number / rate - time.monotonic()))
-            if number - len(self.heard[first][name]) >= self.options.on_their_way:
+            if number - len(self.first[name]) >= self.options.on_their_way:
                 time.sleep(0.01)
                 continue
             try:
@@ -104,8 +113,7 @@ class Traffic:
 
     def complete(self) -> bool:
         """Whether the first listener, who was there from the start, has heard it all."""
-        first = self.heard[self.options.listen[0]]
-        return all(len(set(first[name])) >= count for name, count in self.sent.items())
+        return all(len(set(self.first[name])) >= count for name, count in self.sent.items())
 
     def close(self) -> None:
         for ear in self._ears:
@@ -141,15 +149,20 @@ def stock_publisher(traffic: Traffic, name: str, host: str) -> None:
 def client(traffic: Traffic) -> None:
     import fedmsg_relay  # noqa: PLC0415 -- only where it is asked for
 
-    name = traffic.options.name
-    fedmsg_relay.init(name="relay_inbound")
-    traffic.publish(
-        "client",
-        traffic.options.rate,
-        lambda number: fedmsg_relay.publish(
-            topic="traffic.fence", modname="verify", msg={"said": [name, "client", number]}
-        ),
-    )
+    # With another relay instead of the spool it is patient: a slow disk must not make it ask both for one message.
+    fedmsg_relay.init(name="relay_inbound", **({"relay_spool": ""} if traffic.options.together else {}))
+
+    def publish(number: int | None) -> None:
+        said = {"said": [traffic.options.name, "client", number]}
+        taker = ""
+        try:
+            taker = fedmsg_relay.publish(topic="traffic.fence", modname="verify", msg=said).address
+        finally:
+            if number is not None:
+                traffic.takers.append(taker)
+
+    traffic.publish("client", traffic.options.rate, publish)
+    fedmsg_relay.destroy()
 
 
 def script(traffic: Traffic) -> None:
@@ -170,10 +183,27 @@ def tailed(file: Path, name: str) -> dict[str, list[int]]:
     return heard
 
 
-def judge(sent: dict[str, int], heard: dict[str, dict[str, list[int]]], from_start: set[str]) -> tuple[bool, list[str]]:
+def in_order(numbers: list[int], takers: list[str]) -> bool:
+    """Whether the numbers that each relay took are in order; without takers one relay took them all."""
+    by_relay: dict[str, list[int]] = defaultdict(list)
+    for number in numbers:
+        by_relay[takers[number] if takers else ""].append(number)
+    return all(each == sorted(each) for each in by_relay.values())
+
+
+def judge(
+    sent: dict[str, int], heard: dict[str, dict[str, list[int]]], from_start: set[str], takers: dict[str, list[str]]
+) -> tuple[bool, list[str]]:
     """Hold what was heard against what was sent, publisher by publisher and listener by listener.
 
-    A listener that came later has to have heard everything from the first on that it heard.
+    Args:
+        sent: how many each publisher sent.
+        heard: the numbers of each publisher, for each listener.
+        from_start: the listeners that hear all; another has to have heard everything after its first number.
+        takers: of a publisher that goes from relay to relay, the relay of each number.
+
+    Returns:
+        Whether nothing is lost, repeated or out of order, and a table of it.
     """
     lines = ["publisher      sent  listener             heard   from  lost twice in order"]
     well = True
@@ -182,7 +212,7 @@ def judge(sent: dict[str, int], heard: dict[str, dict[str, list[int]]], from_sta
             got = numbers[name]
             first = 0 if listener in from_start else min(got, default=count)
             lost, twice = len(set(range(first, count)) - set(got)), len(got) - len(set(got))
-            order = "yes" if got == sorted(got) else "NO"
+            order = "yes" if in_order(got, takers.get(name, [])) else "NO"
             well = well and not lost and not twice and order == "yes"
             lines.append(f"{name:12} {count:6}  {listener:18} {len(got):7} {first:6} {lost:5} {twice:5} {order}")
     return well, lines
@@ -194,12 +224,15 @@ def main() -> int:
     parser.add_argument(
         "--listen", action="append", required=True, metavar="HOST[:PORT]", help="a listener; the first hears all"
     )
+    parser.add_argument("--together", action="store_true", help="one listener, connected to all of them")
     parser.add_argument("--name", required=True, help="tells this traffic from another at the same relays")
     parser.add_argument("--rate", type=float, required=True, help="messages a second, of each publisher")
     parser.add_argument("--each", type=int, default=0, help="messages of each publisher")
     parser.add_argument("--until", type=Path, help="instead: until this file is there")
+    parser.add_argument("--begun", type=Path, help="this file is made when all publishers are heard")
     parser.add_argument("--on-their-way", type=int, default=1000, help="at most, of each (1000: stock's queue)")
     parser.add_argument("--client", action="store_true", help="our client publishes as well")
+    parser.add_argument("--script", action="store_true", help="and a script that is started anew for each message")
     parser.add_argument("--tail", type=Path, help="what a stock fedmsg-tail prints, which hears all as well")
     options = parser.parse_args()
 
@@ -208,8 +241,11 @@ def main() -> int:
         threading.Thread(target=stock_publisher, args=(traffic, f"stock {number}", host))
         for number, host in enumerate(options.publish)
     ]
-    if options.client:
-        threads += [threading.Thread(target=client, args=(traffic,)), threading.Thread(target=script, args=(traffic,))]
+    threads += [
+        threading.Thread(target=publish, args=(traffic,))
+        for publish, wanted in ((client, options.client), (script, options.script))
+        if wanted
+    ]
     for thread in threads:
         thread.start()
     deadline = time.monotonic() + PATIENCE
@@ -217,6 +253,8 @@ def main() -> int:
         traffic.listen(1)
     traffic.go.set()
     print("it flows", flush=True)
+    if options.begun:
+        options.begun.touch()
 
     while any(thread.is_alive() for thread in threads):
         traffic.listen(1)
@@ -228,16 +266,17 @@ def main() -> int:
         pass
     traffic.close()
 
-    heard: dict[str, dict[str, list[int]]] = {f"at {host}": numbers for host, numbers in traffic.heard.items()}
-    from_start = {f"at {options.listen[0]}"}
+    heard: dict[str, dict[str, list[int]]] = {f"at {hosts}": numbers for hosts, numbers in traffic.heard.items()}
+    from_start = {next(iter(heard))}
     if options.tail:
-        while (tail := tailed(options.tail, options.name)) != heard[
-            f"at {options.listen[0]}"
-        ] and time.monotonic() < deadline:
+        while (tail := tailed(options.tail, options.name)) != traffic.first and time.monotonic() < deadline:
             time.sleep(1)
         heard["fedmsg-tail"] = tail
         from_start.add("fedmsg-tail")
-    well, lines = judge(traffic.sent, heard, from_start)
+    takers = {"client": traffic.takers} if options.together else {}
+    well, lines = judge(traffic.sent, heard, from_start, takers)
+    if takers:
+        lines.append(f"receipts of the client: {dict(Counter(traffic.takers))}")
     print("\n".join([*lines, *traffic.faults]))
     well = well and not traffic.faults
     print(f"{'OK' if well else 'FAILED'}: {sum(traffic.sent.values())} sent by {len(traffic.sent)} publishers")

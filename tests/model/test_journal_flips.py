@@ -1,4 +1,4 @@
-"""One flipped bit in what the journal notes about itself: nothing is lost in silence, and ``check`` finds it."""
+"""One flipped bit in the journal's notes about itself: no message is lost in silence, and ``check`` finds it."""
 
 from __future__ import annotations
 

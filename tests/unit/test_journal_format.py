@@ -1,0 +1,124 @@
+"""The journal's format: the previous one is converted; a file that is not a journal is reported or set aside."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from fedmsg_relay.errors import JournalCorruptError
+from fedmsg_relay.journal import broken, position, schema
+from fedmsg_relay.journal.guard import JournalGuard
+from fedmsg_relay.journal.salvage import set_aside
+from fedmsg_relay.journal.store import Journal
+from journaled import edit, entries, held, make_format_1
+
+
+def rows(path: Path, query: str) -> list[tuple[object, ...]]:
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        return db.execute(query).fetchall()
+
+
+def test_a_journal_of_format_1_is_converted_in_place_and_its_messages_stay(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    make_format_1(path, 30)
+    before = rows(path, "SELECT * FROM message")
+    with contextlib.closing(Journal(path)) as journal:
+        assert (journal.published, journal.last, journal.listeners()) == (30, 50, ["127.0.0.1"])
+        assert journal.faults == []
+        assert held(journal) == entries(50)
+        journal.append(entries(3, start=50))
+        journal.mark_published(51)
+    assert rows(path, "SELECT * FROM message WHERE seq <= 50") == before
+    with contextlib.closing(Journal(path)) as journal:
+        assert (journal.published, journal.last) == (51, 53)
+        assert held(journal) == entries(53)
+
+
+@pytest.mark.parametrize("published", [-1, 51, 2**40, "x"])
+def test_a_note_that_format_1_cannot_have_made_is_not_believed(tmp_path: Path, published: object) -> None:
+    path = tmp_path / "journal.db"
+    make_format_1(path, 50)
+    edit(path, "UPDATE state SET published = ?", published)
+    with pytest.raises(JournalCorruptError, match="note of what is published"):
+        Journal(path)
+
+
+def test_waiting_messages_of_format_1_are_carried_over(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    make_format_1(path, 30)
+    aside = set_aside(path)
+    with contextlib.closing(Journal(path)) as journal:
+        assert journal.carry_over(aside, None, 0) == 20
+        assert held(journal) == entries(20, start=30)
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["ERROR", "CONSTRAINT", "MISMATCH", "CORRUPT", "NOTADB", "SCHEMA", "IOERR_SHORT_READ", "IOERR_READ", "FORMAT"],
+)
+def test_an_error_that_will_stay_is_a_broken_journal(code: str) -> None:
+    error = sqlite3.OperationalError("made up")
+    error.sqlite_errorcode = getattr(sqlite3, f"SQLITE_{code}")
+    assert broken.is_broken(error)
+
+
+@pytest.mark.parametrize("code", ["BUSY", "FULL", "READONLY", "CANTOPEN", "IOERR_WRITE", "IOERR_FSYNC", "NOMEM"])
+def test_an_error_that_may_pass_is_not_a_broken_journal(code: str) -> None:
+    error = sqlite3.OperationalError("made up")
+    error.sqlite_errorcode = getattr(sqlite3, f"SQLITE_{code}")
+    assert not broken.is_broken(error)
+
+
+@pytest.mark.parametrize("statement", ["DROP TABLE quarantine", "DROP TABLE listener", "ALTER TABLE message DROP crc"])
+def test_a_journal_with_wrong_tables_is_set_aside_and_its_messages_saved(tmp_path: Path, statement: str) -> None:
+    path = tmp_path / "journal.db"
+    with contextlib.closing(Journal(path)) as journal:
+        journal.append(entries(10))
+        journal.mark_published(4)
+    edit(path, statement)
+    guard = JournalGuard(path)
+    assert not guard.fault
+    assert guard.notices
+    carried = 0 if "crc" in statement else 6
+    assert len(guard.next_waiting(100).records) == carried
+    guard.close()
+
+
+def test_a_seq_that_is_used_already_is_a_broken_journal(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    with contextlib.closing(Journal(path)) as journal:
+        journal.append(entries(3))
+        journal.last = 1  # as of a bit that flips in memory
+        with pytest.raises(JournalCorruptError):
+            journal.append(entries(1))
+
+
+def test_a_journal_broken_again_at_once_is_not_set_aside_a_second_time(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    path.write_bytes(b"garbage" * 1000)
+    guard = JournalGuard(path)
+    for _ in range(3):
+        guard._failed(JournalCorruptError("made up"))
+        guard.recover()
+    assert len([*tmp_path.glob("journal.db.corrupt-*")]) == 1
+    assert guard.fault
+    guard._next_try = 0.0
+    guard.recover()
+    assert not guard.fault
+    guard.close()
+
+
+def test_a_journal_that_is_set_aside_and_removed_is_begun_anew(tmp_path: Path) -> None:
+    with contextlib.closing(Journal(tmp_path / "journal.db")) as journal:
+        assert journal.carry_over(tmp_path / "gone", 3, 5) == 0
+        assert (journal.published, journal.last) == (3, 5)
+
+
+def test_the_format_that_is_written_is_the_one_that_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    Journal(path).close()
+    assert rows(path, "SELECT format FROM state") == [(position.FORMAT,)]
+    schema.refuse_newer(path)
