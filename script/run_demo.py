@@ -22,7 +22,7 @@ import zmq
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 
-from harness import COMMANDS, Host, Process, Relay  # noqa: E402 -- found by the line above
+from harness import COMMANDS, Host, Process  # noqa: E402 -- found by the line above
 from wire import Publisher, Sockets  # noqa: E402 -- likewise
 
 EXAMPLES = ROOT / "examples"
@@ -106,6 +106,7 @@ def variables() -> dict[str, str]:
     return {
         "PATH": f"{COMMANDS}:{os.environ.get('PATH', os.defpath)}",
         "PYTHONUNBUFFERED": "1",
+        "RUNTIME_DIRECTORY": "run",  # of the current directory: the path of a socket must be short
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_AUTHOR_NAME": "demo",
         "GIT_AUTHOR_EMAIL": "demo@localhost",
@@ -159,23 +160,23 @@ def publish_raw(publisher: Publisher, listener: Shown) -> None:
 
 
 @contextlib.contextmanager
-def ended(host: Host, relay: Relay, sockets: Sockets) -> Iterator[None]:
+def ended(host: Host, sockets: Sockets) -> Iterator[None]:
     """Whatever happens, nothing is left running and no file stays."""
     try:
         yield
     finally:
         sockets.close()
-        relay.close()
         host.close()
 
 
-def demo(host: Host, relay: Relay, sockets: Sockets) -> None:
+def demo(host: Host, sockets: Sockets) -> None:
     host.configure(relay_submit=[host.submit], environment="dev")
     (host.directory / "fedmsg.d").rename(host.directory / "home" / ".fedmsg.d")  # for programs in other directories
 
     say(f"1. A relay: inbound {host.inbound}, submit {host.submit}, outbound {host.outbound}")
-    log = Shown("relay", relay.start().running, relay.log)
-    log.show_new()
+    relay = host.start("fedmsg-relay", env=variables())
+    log = Shown("relay", relay, lambda: host.log_file.read_text() if host.log_file.exists() else "")
+    log.wait_for("bound inbound")  # the journal is open, and all is bound
 
     say("2. A listener: examples/listener.py prints what arrives")
     process = host.start("python", EXAMPLES / "listener.py", env=variables())
@@ -219,11 +220,10 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda number, _frame: signals.append(number))
     began = time.monotonic()
-    host = Host()
-    relay, sockets = Relay(host), Sockets()
+    host, sockets = Host(), Sockets()
     try:
-        with ended(host, relay, sockets):
-            demo(host, relay, sockets)
+        with ended(host, sockets):
+            demo(host, sockets)
     except (DemoError, AssertionError, OSError, subprocess.TimeoutExpired, zmq.ZMQError) as error:
         say(f"FAILED: {error}")
         return 1
