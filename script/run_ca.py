@@ -87,7 +87,7 @@ class Ca:
             raise CaError(f"{name!r} cannot be the name of a signer: it is also the name of a file")
         if self._file(name, "crt").exists() and not self._is_revoked(self.certificate(name)):
             raise CaError(f"{name} has a certificate already; revoke it first")
-        ca, ca_key = self.certificate("ca"), self._key()
+        ca_key, ca = self._key(), self.certificate("ca")
         key = rsa.generate_private_key(65537, BITS)
         authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
         builder = (

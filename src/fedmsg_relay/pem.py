@@ -15,11 +15,12 @@ CERTIFICATES = (CERTIFICATE, "X509 CERTIFICATE")
 CRL = "X509 CRL"
 
 _BEGIN = re.compile(rb"^-----BEGIN ([A-Z0-9 ]+)-----[ \t\r\v\f]*\n", re.MULTILINE)
-_REST = re.compile(
-    rb"(?P<blank>[ \t\r\v\f]*\n)?"
-    rb"(?P<lines>(?:[A-Za-z0-9+/=]+[ \t\r\v\f]*\n)+)"
-    rb"-----END (?P<label>[A-Z0-9 ]+)-----[ \t\r\v\f]*(?:\n|\Z)"
+_END = rb")+)-----END (?P<label>[A-Z0-9 ]+)-----[ \t\r\v\f]*(?:\n|\Z)"
+_BLOCK = re.compile(rb"(?P<blank>[ \t\r\v\f]*\n)?(?P<lines>(?:[A-Za-z0-9+/=]+[ \t\r\v\f]*\n" + _END)
+_LOOSE_BLOCK = re.compile(
+    rb"(?P<blank>[ \t\r\v\f]*\n)?(?P<lines>(?:[ \t]*[A-Za-z0-9+/=][A-Za-z0-9+/= \t\r\v\f]*\n" + _END
 )
+"""The same with white space in its lines, which OpenSSL takes in files."""
 _LINE = 64
 """Characters of a line, where a blank line stands before the first."""
 
@@ -42,7 +43,7 @@ def only(data: bytes, label: str) -> bytes:
         raise ValueError("it does not hold exactly one PEM block")
     if begin[1].decode() != label:
         raise ValueError(f"its PEM block is not a {label}")
-    return _content(data, begin)
+    return _content(_BLOCK.match(data, begin.end()), begin)
 
 
 def first(data: bytes, *labels: str) -> bytes:
@@ -60,7 +61,7 @@ def first(data: bytes, *labels: str) -> bytes:
     """
     for begin in _BEGIN.finditer(data):
         if begin[1].decode() in labels:
-            return _content(data, begin)
+            return _content(_LOOSE_BLOCK.match(data, begin.end()), begin)
     raise ValueError(f"it holds no PEM block {labels[0]}")
 
 
@@ -84,8 +85,7 @@ def text(content: bytes, label: str) -> str:
     return "\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""])
 
 
-def _content(data: bytes, begin: re.Match[bytes]) -> bytes:
-    rest = _REST.match(data, begin.end())
+def _content(rest: re.Match[bytes] | None, begin: re.Match[bytes]) -> bytes:
     if rest is None or rest["label"] != begin[1]:
         raise ValueError("its PEM block is damaged")
     lines = rest["lines"].split()

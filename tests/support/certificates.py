@@ -12,7 +12,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.x509.oid import NameOID
 
 from fedmsg_relay.canonical import canonical
@@ -21,7 +21,7 @@ TOPIC = "org.fedoraproject.dev.logger.log"
 PEM = serialization.Encoding.PEM
 NOW = datetime.now(UTC).replace(microsecond=0)
 DAY = timedelta(days=1)
-Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 Extension = tuple[x509.ExtensionType, bool]
 
 
@@ -54,7 +54,11 @@ def make(
     for extension, critical in extensions:
         builder = builder.add_extension(extension, critical)
     scheme = padding.PSS(padding.MGF1(hashes.SHA256()), 32) if pss else None
-    return builder.sign(by, hashes.SHA256(), rsa_padding=scheme)
+    return builder.sign(by, digest(by), rsa_padding=scheme)
+
+
+def digest(key: Key) -> hashes.SHA256 | None:
+    return None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
 
 
 def usage(*granted: str) -> x509.KeyUsage:
@@ -113,7 +117,7 @@ class TestCa:
             if reason:
                 entry = entry.add_extension(x509.CRLReason(reason), critical=False)
             builder = builder.add_revoked_certificate(entry.build())
-        return builder.sign(by or self.key, hashes.SHA256()).public_bytes(PEM)
+        return builder.sign(by or self.key, digest(by or self.key)).public_bytes(PEM)
 
     @property
     def pem(self) -> bytes:

@@ -32,7 +32,9 @@ class StockTrust:
 
     def __init__(self) -> None:
         command = [str(stock.command("python")), "-W", "ignore", "-c", _SERVER]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
 
     def sign(self, body: str, ssldir: str, certname: str) -> str:
         """Sign a message; get the body that stock would send."""

@@ -14,8 +14,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa
 
 from fedmsg_relay import der, pem
-from fedmsg_relay.trust import certificate as x
+from fedmsg_relay.trust import certificate
+from fedmsg_relay.trust import extensions as x
 from fedmsg_relay.trust.certificate import Certificate
+from fedmsg_relay.trust.names import name
 
 LOOK_SECONDS = 1.0
 """How often the files are looked at, at most."""
@@ -200,20 +202,13 @@ def load(files: dict[str, bytes]) -> Anchor | Unusable:
 
 def _ca(path: str, data: bytes) -> Anchor:
     _require(data.isascii(), "it is not PEM: it holds more than ASCII")
-    ca = x.read(pem.first(data, *pem.CERTIFICATES))
+    ca = certificate.read(pem.first(data, *pem.CERTIFICATES))
+    x.check(ca.extensions)
     _require(ca.is_self_signed(), "it is not the certificate of a root CA")
-    usage = ca.key_usage()
+    usage = x.key_usage(ca.extensions)
     _require(usage is None or bool(usage & x.KEY_CERT_SIGN), "its keyUsage does not permit it to sign certificates")
-    constraints = ca.extensions.get(x.BASIC_CONSTRAINTS)
-    if constraints is not None:
-        found = der.sequence(constraints.value)
-        is_ca = bool(found) and found[0].tag == der.BOOLEAN and found[0].content != b"\0"
-    else:
-        is_ca = usage is not None
-    _require(is_ca, "it is not the certificate of a CA")
-    _require(not ca.has_unknown_critical(), "it has a critical extension that is not known")
+    _require(x.is_ca(ca.extensions), "it is not the certificate of a CA")
     _require(x.NAME_CONSTRAINTS not in ca.extensions, "it has name constraints, which are not supported")
-    _require(x.PROXY not in ca.extensions, "it is the certificate of a proxy")
     key = ca.parsed.public_key()
     if not isinstance(key, CaKey):
         raise ValueError("its kind of key is not supported")  # noqa: TRY004 -- not a fault of the caller
@@ -227,12 +222,12 @@ def _crl(anchor: Anchor, path: str, data: bytes) -> Anchor:
     parsed = x509.load_der_x509_crl(encoded)
     fields = der.sequence(der.sequence(encoded)[0].encoded)
     issuer = next(one for one in fields[1:] if one.tag == der.SEQUENCE and one is not fields[1])
-    extensions = x.extensions([der.elements(one.content)[0] for one in fields if one.tag == 0xA0])
-    _require(x.name(issuer.encoded) == anchor.ca.subject, "it is not of the CA")
-    _require(x.points_to(extensions, anchor.ca), "it is of another key of the CA")
+    extensions = x.read([der.elements(one.content)[0] for one in fields if one.tag == 0xA0])
+    _require(name(issuer.encoded) == anchor.ca.subject, "it is not of the CA")
+    _require(anchor.ca.is_meant_by(extensions), "it is of another key of the CA")
     _require(not any(one.critical for one in extensions.values()), "it has a critical extension")
-    _require(not extensions.keys() & _PARTIAL, "it does not list all that the CA has revoked")
-    usage = anchor.ca.key_usage()
+    _require(x.ISSUING_DISTRIBUTION_POINT not in extensions, "it does not list all that the CA has revoked")
+    usage = x.key_usage(anchor.ca.extensions)
     _require(usage is None or bool(usage & x.CRL_SIGN), "the CA's keyUsage does not permit it to sign CRLs")
     _require(parsed.is_signature_valid(anchor.key), "the CA has not signed it")
     revoked = frozenset(_revoked(parsed))
@@ -240,10 +235,6 @@ def _crl(anchor: Anchor, path: str, data: bytes) -> Anchor:
     end = parsed.next_update_utc
     window = Window(path, _seconds(parsed.last_update_utc), float("inf") if end is None else _seconds(end))
     return anchor._replace(revoked=revoked, has_crl=True, windows=(*anchor.windows, window))
-
-
-_PARTIAL = {der.object_identifier("2.5.29.28"), der.object_identifier("2.5.29.27")}
-"""Issuing distribution point, delta CRL indicator."""
 
 
 def _revoked(crl: x509.CertificateRevocationList) -> list[int]:

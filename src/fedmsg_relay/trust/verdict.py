@@ -86,7 +86,9 @@ class Judge:
         if crypto != "x509":
             return Verdict(Reason.CRYPTO_UNKNOWN, breaks_listeners=isinstance(crypto, (dict, list)))
         if "signature" not in message or "certificate" not in message:
-            return Verdict(Reason.UNSIGNED)
+            # Where `crypto` says that it is signed, stock looks at the one before it misses the other.
+            breaks = "crypto" in message and not isinstance(message.get("signature", ""), str)
+            return Verdict(Reason.UNSIGNED, breaks_listeners=breaks)
         signature = _decode(message["signature"])
         if signature is None:
             return Verdict(Reason.SIGNATURE_MALFORMED, breaks_listeners=True)
