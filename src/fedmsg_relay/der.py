@@ -5,23 +5,24 @@ This module is on the path of every script that signs: it imports only what that
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 BOOLEAN, INTEGER, BIT_STRING, OCTET_STRING, OBJECT_IDENTIFIER, SEQUENCE, SET = 0x01, 0x02, 0x03, 0x04, 0x06, 0x30, 0x31
 
 
-class Element(NamedTuple):
+class Element:
     """One element.
 
-    Attributes:
+    Args:
         tag: what it is; :data:`SEQUENCE` and so on.
         content: what it holds.
         encoded: all of its bytes.
     """
 
-    tag: int
-    content: bytes
-    encoded: bytes
+    __slots__ = ("content", "encoded", "tag")
+
+    def __init__(self, tag: int, content: bytes, encoded: bytes) -> None:
+        self.tag = tag
+        self.content = content
+        self.encoded = encoded
 
 
 def elements(data: bytes) -> list[Element]:

@@ -7,20 +7,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
+from collections.abc import Iterator, Sequence
 
 CERTIFICATE = "CERTIFICATE"
 CERTIFICATES = (CERTIFICATE, "X509 CERTIFICATE")
 """Labels under which a file may hold a certificate; the second is an old one."""
 CRL = "X509 CRL"
 
-_BEGIN = re.compile(rb"^-----BEGIN ([A-Z0-9 ]+)-----[ \t\r\v\f]*\n", re.MULTILINE)
-_END = rb")+)-----END (?P<label>[A-Z0-9 ]+)-----[ \t\r\v\f]*(?:\n|\Z)"
-_BLOCK = re.compile(rb"(?P<blank>[ \t\r\v\f]*\n)?(?P<lines>(?:[A-Za-z0-9+/=]+[ \t\r\v\f]*\n" + _END)
-_LOOSE_BLOCK = re.compile(
-    rb"(?P<blank>[ \t\r\v\f]*\n)?(?P<lines>(?:[ \t]*[A-Za-z0-9+/=][A-Za-z0-9+/= \t\r\v\f]*\n" + _END
-)
-"""The same with white space in its lines, which OpenSSL takes in files."""
+_WHITE = b" \t\r\v\f"
 _LINE = 64
 """Characters of a line, where a blank line stands before the first."""
 
@@ -38,20 +32,20 @@ def only(data: bytes, label: str) -> bytes:
     Raises:
         ValueError: there is no block, more than one, one of another label, or a damaged one.
     """
-    begin = _BEGIN.search(data)
-    if begin is None or data.count(b"-----BEGIN") != 1:
+    if data.count(b"-----BEGIN") != 1:
         raise ValueError("it does not hold exactly one PEM block")
-    if begin[1].decode() != label:
-        raise ValueError(f"its PEM block is not a {label}")
-    return _content(_BLOCK.match(data, begin.end()), begin)
+    for found, lines in _blocks(data):
+        if found == label:
+            return _content(lines, label)
+    raise ValueError(f"its PEM block is not a {label}")
 
 
-def first(data: bytes, *labels: str) -> bytes:
+def first(data: bytes, *wanted: str) -> bytes:
     """Decode the first block of its kind in a file; text and other blocks may stand around it.
 
     Args:
         data: the file's content.
-        labels: what the block may be called.
+        wanted: what the block may be called.
 
     Returns:
         The block's content.
@@ -59,15 +53,16 @@ def first(data: bytes, *labels: str) -> bytes:
     Raises:
         ValueError: there is no such block, or it is damaged.
     """
-    for begin in _BEGIN.finditer(data):
-        if begin[1].decode() in labels:
-            return _content(_LOOSE_BLOCK.match(data, begin.end()), begin)
-    raise ValueError(f"it holds no PEM block {labels[0]}")
+    for label, lines in _blocks(data):
+        if label in wanted:
+            # OpenSSL takes white space in the lines of files.
+            return _content([b"".join(line.split()) for line in lines[:-1]] + lines[-1:], label)
+    raise ValueError(f"it holds no PEM block {wanted[0]}")
 
 
 def labels(data: bytes) -> list[str]:
     """List what the blocks of a file are called, in order."""
-    return [begin[1].decode() for begin in _BEGIN.finditer(data)]
+    return [label for label, _ in _blocks(data)]
 
 
 def text(content: bytes, label: str) -> str:
@@ -85,11 +80,25 @@ def text(content: bytes, label: str) -> str:
     return "\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""])
 
 
-def _content(rest: re.Match[bytes] | None, begin: re.Match[bytes]) -> bytes:
-    if rest is None or rest["label"] != begin[1]:
+def _blocks(data: bytes) -> Iterator[tuple[str, list[bytes]]]:
+    """Yield the label of each block, and its lines, of which the last is the one that ends it, if any does."""
+    lines = [line.rstrip(_WHITE) for line in data.split(b"\n")]
+    for number, line in enumerate(lines):
+        if line.startswith(b"-----BEGIN ") and line.endswith(b"-----"):
+            inside = lines[number + 1 :]
+            end = next((at for at, other in enumerate(inside) if other.startswith(b"-----")), len(inside))
+            yield line[11:-5].decode("latin-1"), inside[: end + 1]
+
+
+def _content(lines: Sequence[bytes], label: str) -> bytes:
+    *lines, end = lines or [b""]
+    if end != f"-----END {label}-----".encode("latin-1"):
         raise ValueError("its PEM block is damaged")
-    lines = rest["lines"].split()
-    if rest["blank"] and (any(len(line) != _LINE for line in lines[:-1]) or len(lines[-1]) > _LINE):
+    if lines and not lines[0]:
+        lines = lines[1:]
+        if any(len(line) != _LINE for line in lines[:-1]) or (lines and len(lines[-1]) > _LINE):
+            raise ValueError("its PEM block is damaged")
+    if not lines or not all(lines):
         raise ValueError("its PEM block is damaged")
     encoded = b"".join(lines)
     try:
