@@ -17,84 +17,14 @@ from fedmsg_relay.canonical import canonical
 from fedmsg_relay.errors import ConfigError
 from fedmsg_relay.message import fault
 from fedmsg_relay.trust.authority import Authority
+from fedmsg_relay.trust.huge import MAX_VALUES
 from fedmsg_relay.trust.policy import Policy, policy
 from fedmsg_relay.trust.reasons import Reason
 from fedmsg_relay.trust.verdict import MAX_NESTING, Judge, Verdict
-from vectors import SIGNED, VECTORS, Vector, write_files
 
 CONFIG: dict[str, Any] = {"topic_prefix": "org.fedoraproject", "environment": "dev", "endpoints": {}}
 ANYTHING = Policy({})
-STRICTER = {
-    9: Reason.NO_POLICY,
-    159: Reason.CERTIFICATE_UNTRUSTED,
-    215: Reason.TRUST_UNUSABLE,
-    237: "the policy is refused",
-    246: Reason.NO_POLICY,
-    254: Reason.NO_POLICY,
-    256: Reason.TOPIC_MISMATCH,
-}
-"""Vectors that stock accepts: no topic in the body or one that is no text, MD5, a CRL without content, a policy that is
-a string, and frames that contradict the body, which stock's consumers refuse."""
-
-REASONS: dict[str, set[object]] = {
-    "good": {None, Reason.NO_POLICY},
-    "re-encoding": {None},
-    "tampered": {Reason.SIGNATURE_INVALID},
-    "unsigned": {Reason.UNSIGNED, Reason.CRYPTO_UNKNOWN},
-    "duplicate keys": {
-        None,
-        Reason.SIGNATURE_INVALID,
-        Reason.CERTIFICATE_MALFORMED,
-        Reason.CRYPTO_UNKNOWN,
-    },
-    "numbers": {None, Reason.SIGNATURE_INVALID},
-    "signature text": {None, Reason.SIGNATURE_INVALID, Reason.SIGNATURE_MALFORMED},
-    "certificate text": {None, Reason.CERTIFICATE_MALFORMED},
-    "certificate": {
-        None,
-        Reason.CERTIFICATE_UNTRUSTED,
-        Reason.CERTIFICATE_EXPIRED,
-        Reason.CERTIFICATE_REVOKED,
-        Reason.CERTIFICATE_MALFORMED,
-    },
-    "CA file": {None, Reason.TRUST_UNUSABLE},
-    "CRL file": {None, Reason.TRUST_UNUSABLE, Reason.CERTIFICATE_REVOKED},
-    "policy": {None, Reason.NOT_PERMITTED, Reason.NO_POLICY, Reason.TOPIC_MISMATCH, "the policy is refused"},
-    "envelope": {Reason.TOPIC_MISMATCH},
-}
-"""What may be said of the vectors of each group."""
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("vectors")
-    write_files(directory)
-    return directory
-
-
-@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: f"{vector.id} {vector.what}")
-def test_a_given_message_is_judged_as_stock_does(vector: Vector, files: Path) -> None:
-    authority = Authority(str(files / vector.ca), str(files / vector.crl) if vector.crl else "")
-    reason: object
-    verdict = Verdict(None)
-    try:
-        rules = policy({**CONFIG, "routing_policy": vector.policy, "routing_nitpicky": vector.nitpicky})
-    except ConfigError:
-        reason = "the policy is refused"
-    else:
-        verdict = Judge(authority, rules).judge(vector.topic.encode(), vector.body.encode())
-        reason = verdict.reason
-    assert reason == STRICTER.get(vector.id) if vector.id in STRICTER else (reason is None) == (vector.stock is True)
-    assert reason in REASONS[vector.group]
-    ours = reason is Reason.TRUST_UNUSABLE
-    assert ours or verdict.breaks_listeners == (vector.stock == "raises")
-
-
-@pytest.mark.parametrize("body", SIGNED)
-def test_what_stock_has_signed_is_trusted(body: str, files: Path) -> None:
-    judge = Judge(Authority(str(files / "ca.crt"), str(files / "crl.pem")), ANYTHING)
-    assert canonical(json.loads(body)) == body.encode()
-    assert judge.judge(TOPIC.encode(), body.encode()).reason is None
+OTHER = TestCa(key=rsa_key(9)).issue()
 
 
 class Court(NamedTuple):
@@ -319,3 +249,43 @@ def test_a_policy_that_cannot_be_used_is_named(more: dict[str, Any], named: str)
     with pytest.raises(ConfigError) as raised:
         policy({**CONFIG, **more})
     assert named in str(raised.value)
+
+
+def huge(values: int = MAX_VALUES) -> list[Any]:
+    return [[]] * values
+
+
+def test_a_message_of_very_many_values_is_trusted_as_its_signer_wrote_it(court: Court) -> None:
+    for fields in (
+        {},
+        {"zzz": 1},
+        {"username": '"signature":"x'},
+        {"msg": [*huge(), {"certificate": "", "signature": ""}]},
+    ):
+        assert court.of(court.signer.sign({**envelope(huge()), **fields})).reason is None
+    assert court.of(court.signer.sign(envelope(huge(10)))).reason is None
+    # What comes in another form is not trusted, though stock would trust it.
+    rewritten = json.dumps(json.loads(court.signer.sign(envelope(huge())))).encode()
+    assert court.of(rewritten).reason is Reason.UNSIGNED
+    int_keys = court.signer.sign(envelope([*huge(), {9: "a", 10: "b"}]))
+    assert court.of(int_keys).reason is Reason.SIGNATURE_INVALID
+
+
+def test_nothing_is_read_of_very_many_values_before_their_signer_is_known(
+    court: Court, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signed = court.signer.sign(envelope(huge()))
+    rubbish = canonical({"msg": huge()})
+    bodies = {
+        rubbish: (Reason.UNSIGNED, None, False),
+        rubbish[:-1] + b',"signature":"AAAA"}': (Reason.UNSIGNED, None, True),
+        b"[" + b"[]," * MAX_VALUES + b"[]]": (Reason.UNSIGNED, None, True),
+        signed.replace(b'"i":1', b'"i":2'): (Reason.SIGNATURE_INVALID, "signer", False),
+        signed.replace(b'"signature":"', b'"signature":"AAAA'): (Reason.SIGNATURE_INVALID, "signer", False),
+        signed.replace(b'"certificate":"', b'"certificate":"AAAA'): (Reason.CERTIFICATE_MALFORMED, None, True),
+        OTHER.sign(envelope(huge())): (Reason.CERTIFICATE_UNTRUSTED, "signer", False),
+    }
+    monkeypatch.setattr(Judge, "_of_body", None)
+    for body, expected in bodies.items():
+        found = court.judge.judge(TOPIC.encode(), body)
+        assert found == expected

@@ -12,7 +12,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 
+from fedmsg_relay.body import nesting
 from fedmsg_relay.canonical import signed_part
+from fedmsg_relay.trust import huge
 from fedmsg_relay.trust.authority import Authority, Unusable
 from fedmsg_relay.trust.policy import Policy
 from fedmsg_relay.trust.reasons import Reason
@@ -44,6 +46,20 @@ class Verdict(NamedTuple):
         return self.signer is not None and self.reason in _PROVEN
 
 
+class _Read(NamedTuple):
+    """A body as it was read.
+
+    Attributes:
+        message: its fields.
+        too_deep: whether stock cannot copy it.
+        content: what is signed, where that is not the canonical form of the fields.
+    """
+
+    message: dict[str, Any]
+    too_deep: bool
+    content: bytes | None = None
+
+
 class Judge:
     """Reaches verdicts.
 
@@ -70,18 +86,32 @@ class Judge:
             The verdict.
         """
         frame = topic.decode()
-        message = json.loads(body.decode())
-        if not isinstance(message, dict):
-            verdict = Verdict(Reason.UNSIGNED, breaks_listeners=_stock_looks_into(message))
-        else:
-            # Each level has its bracket: mostly there are too few to look at the levels.
-            may_be_deep = body.count(b"[") + body.count(b"{") > MAX_NESTING
-            verdict = self._of_envelope(frame, message, too_deep=may_be_deep and _nests_too_deep(message))
+        verdict = self._of_huge(body) if huge.is_huge(body) else None
+        verdict = verdict or self._of_body(frame, body)
         if verdict.reason and not verdict.breaks_listeners and self.policy.needs_no_signature(frame):
             return Verdict(None)
         return verdict
 
-    def _of_envelope(self, frame: str, message: dict[str, Any], *, too_deep: bool) -> Verdict:
+    def _of_huge(self, body: bytes) -> Verdict | None:
+        """Say why a message of very many values is not even read; None where it is known who has signed it."""
+        parts = huge.take_apart(body)
+        if parts is None:
+            return Verdict(Reason.UNSIGNED, breaks_listeners=huge.may_break_listeners(body))
+        stand_in = {"crypto": "x509", "signature": parts.signature, "certificate": parts.certificate}
+        read = _Read(stand_in, nesting(body) > MAX_NESTING, parts.content)
+        verdict = self._of_envelope("", read)
+        return None if verdict.is_proven else verdict
+
+    def _of_body(self, frame: str, body: bytes) -> Verdict:
+        message = json.loads(body.decode())
+        if not isinstance(message, dict):
+            return Verdict(Reason.UNSIGNED, breaks_listeners=_stock_looks_into(message))
+        # Each level has its bracket: mostly there are too few to look at the levels.
+        may_be_deep = body.count(b"[") + body.count(b"{") > MAX_NESTING
+        return self._of_envelope(frame, _Read(message, may_be_deep and _nests_too_deep(message)))
+
+    def _of_envelope(self, frame: str, read: _Read) -> Verdict:
+        message = read.message
         crypto = message.get("crypto", "x509")
         if crypto != "x509":
             return Verdict(Reason.CRYPTO_UNKNOWN, breaks_listeners=isinstance(crypto, (dict, list)))
@@ -92,41 +122,42 @@ class Judge:
         signature = _decode(message["signature"])
         if signature is None:
             return Verdict(Reason.SIGNATURE_MALFORMED, breaks_listeners=True)
-        return self._of_signed(frame, message, signature, too_deep=too_deep)
+        return self._of_signed(frame, read, signature)
 
-    def _of_signed(self, frame: str, message: dict[str, Any], signature: bytes, *, too_deep: bool) -> Verdict:
-        text = message["certificate"]
+    def _of_signed(self, frame: str, read: _Read, signature: bytes) -> Verdict:
+        text = read.message["certificate"]
         anchor = self.authority.current()
         if not isinstance(text, str) or (isinstance(anchor, Unusable) and not is_readable(text)):
             return Verdict(Reason.CERTIFICATE_MALFORMED, breaks_listeners=True)
         if isinstance(anchor, Unusable):
-            return Verdict(Reason.TRUST_UNUSABLE, breaks_listeners=too_deep)
+            return Verdict(Reason.TRUST_UNUSABLE, breaks_listeners=read.too_deep)
         signer = self._signers.find(text, anchor)
-        if too_deep and signer.reason is not Reason.CERTIFICATE_MALFORMED:
+        if signer.reason is Reason.CERTIFICATE_MALFORMED:
+            return Verdict(Reason.CERTIFICATE_MALFORMED, breaks_listeners=True)
+        if read.too_deep:
             return Verdict(Reason.SIGNATURE_INVALID, signer.name, breaks_listeners=True)
-        fault = signer.reason or self._fault(frame, message, signature, signer)
-        breaks = fault is Reason.CERTIFICATE_MALFORMED or (
-            fault is Reason.NO_POLICY and isinstance(message.get("topic"), (dict, list))
-        )
-        return Verdict(fault, None if fault is Reason.CERTIFICATE_MALFORMED else signer.name, breaks)
+        fault = signer.reason or self._fault(frame, read, signature, signer)
+        breaks = fault is Reason.NO_POLICY and isinstance(read.message.get("topic"), (dict, list))
+        return Verdict(fault, signer.name, breaks)
 
-    def _fault(self, frame: str, message: dict[str, Any], signature: bytes, signer: Signer) -> Reason | None:
+    def _fault(self, frame: str, read: _Read, signature: bytes, signer: Signer) -> Reason | None:
         """Say what is wrong with a message whose certificate the CA has issued."""
         if not signer.start <= self._clock() < signer.end:
             return Reason.CERTIFICATE_EXPIRED
-        if not _is_valid(message, signature, signer):
+        if not _is_valid(read, signature, signer):
             return Reason.SIGNATURE_INVALID
-        topic = message.get("topic")
+        topic = read.message.get("topic")
         if isinstance(topic, str) and topic != frame:
             return Reason.TOPIC_MISMATCH
         return self.policy.fault(topic, signer.name)
 
 
-def _is_valid(message: dict[str, Any], signature: bytes, signer: Signer) -> bool:
+def _is_valid(read: _Read, signature: bytes, signer: Signer) -> bool:
     if signer.key is None:
         return False
+    content = signed_part(read.message) if read.content is None else read.content
     try:
-        signer.key.verify(signature, signed_part(message), *_METHOD)
+        signer.key.verify(signature, content, *_METHOD)
     except InvalidSignature:
         return False
     return True
