@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import NameOID
 
 from certificates import DAY, IS_CA, NOW, TOPIC, Extension, Pair, TestCa, envelope, name, rsa_key, usage
+from fedmsg_relay import der, pem
 from fedmsg_relay.trust.authority import Authority
 from fedmsg_relay.trust.policy import Policy
+from fedmsg_relay.trust.reasons import Reason
 from fedmsg_relay.trust.verdict import Judge, Verdict
 from stock_trust import StockTrust
 
@@ -136,6 +139,7 @@ def kinds(organization: tuple[str, Any], common_name: tuple[str, Any]) -> x509.N
 
 
 STRING = type(next(iter(CA.subject))._type)  # which the library does not show otherwise
+SHA256, SHA384 = (der.object_identifier(f"1.2.840.113549.1.1.{number}") for number in (11, 12))
 SIGNERS: dict[str, Callable[[], Pair]] = {
     "of another CA of the same name": OTHER.issue,
     "revoked": lambda: CA.issue(serial=55),
@@ -167,6 +171,19 @@ def test_signers_are_taken_as_stock_takes_them(kind: str, bench: Bench) -> None:
 def test_a_key_that_is_not_rsa_is_not_taken(bench: Bench) -> None:
     field = CA.issue(key=ec.generate_private_key(ec.SECP256R1())).pem
     bench.agree(CA.issue().sign(envelope(), field), CA.pem, CA.crl())
+
+
+def test_a_certificate_that_names_two_algorithms_is_not_taken(bench: Bench) -> None:
+    pair, key = CA.issue(), CA.key
+    assert isinstance(key, rsa.RSAPrivateKey)
+    signed, outer, _ = der.sequence(pair.certificate.public_bytes(serialization.Encoding.DER))
+    inner = outer.encoded.replace(SHA256, SHA384)
+    content = signed.encoded.replace(outer.encoded, inner, 1)
+    signature = key.sign(content, padding.PKCS1v15(), hashes.SHA256())
+    parts = content + outer.encoded + b"\3\x82" + (len(signature) + 1).to_bytes(2, "big") + b"\0" + signature
+    field = pem.text(b"\x30\x82" + len(parts).to_bytes(2, "big") + parts, pem.CERTIFICATE).encode()
+    theirs, ours = bench.both(pair.sign(envelope(), field), CA.pem, CA.crl())
+    assert (theirs, ours.reason) == (False, Reason.CERTIFICATE_UNTRUSTED)
 
 
 NOT_CA: Extension = (x509.BasicConstraints(ca=False, path_length=None), True)
