@@ -1,7 +1,7 @@
 """Admission: reads what came at inbound and submit, and decides message by message what goes into the journal.
 
 A message that is well-formed becomes an entry of the turn. A message that is not goes into the quarantine, or has its
-batch refused. A submitted message that the journal has already is a duplicate.
+batch refused. A submitted message that the journal has already is a duplicate. (A message from inbound never is one.)
 """
 
 from __future__ import annotations
@@ -129,9 +129,11 @@ class Admission:
         full, heavy = turn.counts.received + limits.TURN_MESSAGES, turn.size + limits.TURN_BYTES
         while self._backlog and turn.counts.received < full and turn.size < heavy:
             batch = self._backlog.take()
+            before = len(turn.entries)
             try:
                 self._admit(batch, turn, max_size)
             except MemoryError:
+                turn.forget_from(before)
                 log.error("not enough memory to check a batch of %d bytes: submit answers busy", batch.size)
                 turn.counts.received -= len(batch.messages)
                 turn.answers.append((batch.reply_to, submit.Busy(FAULT_RETRY_AFTER).encode()))

@@ -9,8 +9,7 @@ from fedmsg_relay.network.receiver import Receiver
 from fedmsg_relay.runtime.log import log
 
 DRAIN_SECONDS = 10.0
-"""Maximum time in which nothing comes from publishers that are connected, or in which they send faster than the relay
-takes in. An upstream has the same time once more."""
+"""Maximum time in which nothing comes from publishers that are connected. An upstream has the same time once more."""
 
 LONGEST_DRAIN_SECONDS = 50.0
 """Maximum time for taking in what comes at inbound.

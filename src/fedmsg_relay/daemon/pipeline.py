@@ -19,7 +19,7 @@ Invariants:
 2. Nothing is published that is not in the journal, and no receipt is given before the messages are on disk. (Where the
    journal cannot be written, submit answers busy, and messages from inbound are published without it, with an error in
    the log.)
-3. Every message received is journaled, quarantined, refused or a duplicate, and counted as one of these.
+3. Every message received is journaled, unjournaled, quarantined, refused or a duplicate, and counted as one of these.
 4. Messages are published in the order of their ``seq``, so those of one publisher in the order in which they came.
 """
 
@@ -136,7 +136,7 @@ class Pipeline:
         self._submits.flush()
 
     def _note_published(self) -> None:
-        """Note it after the answers, as no submitter waits for this note."""
+        """Note the last ones after the answers, as no submitter waits for this note."""
         self._stage.note_published()
 
     def _report(self, everything: bool = False) -> None:

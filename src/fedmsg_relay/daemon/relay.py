@@ -8,7 +8,6 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import zmq
 
@@ -19,7 +18,7 @@ from fedmsg_relay.daemon.forwarding import ForwardingStage
 from fedmsg_relay.daemon.hold import Hold, ListenerNote
 from fedmsg_relay.daemon.pipeline import Pipeline
 from fedmsg_relay.daemon.publishing import PublishingStage
-from fedmsg_relay.daemon.settings import Settings
+from fedmsg_relay.daemon.settings import RELOADED, Settings
 from fedmsg_relay.daemon.signals import Signals
 from fedmsg_relay.daemon.stage import Stage
 from fedmsg_relay.errors import ConfigError, RelayError
@@ -159,20 +158,19 @@ class Relay:
         while self._stop is None:
             if self.health and self.health.well and not threads.dead():
                 self.notifier.sign_of_life()
-            ready = dict(self._wait(0 if more else longest if self.pipeline.settled else UNSETTLED_MILLISECONDS))
-            if self._signals.waking.fileno() in ready:
-                self._handle_signals()
+            self._wait(0 if more else longest if self.pipeline.settled else UNSETTLED_MILLISECONDS)
             more = self._turn()
 
-    def _wait(self, milliseconds: int) -> list[tuple[Any, int]]:
-        """Sleep until something comes."""
+    def _wait(self, milliseconds: int) -> None:
+        """Sleep until something comes; handle signals."""
         if self._stage.waking != self._waking:
             for gone in self._waking - self._stage.waking:
                 self._poller.unregister(gone)
             for new in self._stage.waking - self._waking:
                 self._poller.register(new, zmq.POLLIN)
             self._waking = set(self._stage.waking)
-        return self._poller.poll(milliseconds)
+        if self._signals.waking.fileno() in dict(self._poller.poll(milliseconds)):
+            self._handle_signals()
 
     def _turn(self) -> bool:
         """See to the peers and take one turn of the pipeline; return whether there is more to do at once."""
@@ -198,7 +196,8 @@ class Relay:
         except ConfigError as error:
             log.error("not reloaded, the settings stay as they were: %s", error)
         else:
-            fixed = [name for name in ("bind", "upstream") if getattr(new, name) != getattr(self._settings, name)]
+            tables = [name for name in Settings.__struct_fields__ if name not in RELOADED]
+            fixed = [name for name in tables if getattr(new, name) != getattr(self._settings, name)]
             restart = f" ({' and '.join(fixed)} changed: needs a restart)" if fixed else ""
             self._settings = self.pipeline.settings = new
             log.info(

@@ -90,6 +90,17 @@ class Turn:
             self.known[name] = (*previous[1 - NAMESAKES :], (seq, fingerprint)) if previous else ((seq, fingerprint),)
         return seq
 
+    def forget_from(self, number: int) -> None:
+        """Forget entries that were taken in last, and where they will be.
+
+        Args:
+            number: of the first of these entries, counted from 0.
+        """
+        del self.entries[number:]
+        last = self.base + number
+        known = ((name, tuple(seen for seen in sightings if seen[0] <= last)) for name, sightings in self.known.items())
+        self.known = {name: sightings for name, sightings in known if sightings}
+
     def holds(self, seq: int, entry: Entry) -> bool:
         """Tell whether a message of this turn is the same as another one, byte for byte.
 

@@ -26,7 +26,7 @@ from fedmsg_relay.runtime.log import log
 RETRY_SECONDS = 1.0
 """Time between two tries with a journal that could not be opened or written."""
 
-LOST = " messages of the journal are damaged, they are not published"
+DAMAGED = " messages of the journal are damaged, they are not published"
 
 
 class JournalGuard:
@@ -58,7 +58,7 @@ class JournalGuard:
         self._last = 0
         self._corrupt = False
         self._failed_bytes = 0
-        self._lost = 0
+        self._damaged = 0
         self._next_try = self._next_mark = 0.0
         self._open()
 
@@ -156,8 +156,8 @@ class JournalGuard:
             self._failed(error)
             return none
         if waiting.damaged:
-            self._lost += waiting.damaged
-            self._notice(LOST, f"{self._lost}{LOST}")
+            self._damaged += waiting.damaged
+            self._notice(DAMAGED, f"{self._damaged}{DAMAGED}")
         return waiting
 
     def mark_published(self, seq: int) -> None:
@@ -266,14 +266,14 @@ class JournalGuard:
     # Faults.
 
     def _failed(self, error: JournalError) -> None:
-        self._corrupt = isinstance(error, JournalCorruptError)
+        self._corrupt = self._corrupt or isinstance(error, JournalCorruptError)
         self._next_try = time.monotonic() + RETRY_SECONDS
         if str(error) != self.fault:
             log.error("journal cannot be written, inbound is forwarded unjournaled, submit is busy: %s", error)
             self.fault = str(error)
 
     def _works_again(self) -> None:
-        if self.fault:
+        if self.fault and not self._corrupt:
             log.warning("journal is written again, after: %s", self.fault)
             self.fault = ""
 

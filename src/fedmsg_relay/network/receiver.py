@@ -30,8 +30,7 @@ SMALL_CHUNK_BYTES = 4 * 1024
 """The same for small requests of peers that send one at a time, and when memory is short."""
 
 _READ = select.EPOLLIN | select.EPOLLRDHUP
-_ROOM = select.EPOLLOUT
-_OVER = select.EPOLLHUP | select.EPOLLERR
+_WRITABLE = select.EPOLLOUT
 
 
 class Receiver:
@@ -63,7 +62,7 @@ class Receiver:
 
     def _admit(self, peer: Peer) -> None:
         """Take over a peer whose handshake is over: from now on the loop reads what it sends."""
-        self._epoll.register(peer.socket, _READ | _ROOM if peer.rest else _READ)
+        self._epoll.register(peer.socket, _READ | _WRITABLE if peer.rest else _READ)
 
     def bind(self, address: str) -> None:
         """Let peers in at an address.
@@ -107,7 +106,7 @@ class Receiver:
         Yields:
             A peer, and what it has sent: one message or more.
         """
-        self._look()
+        self._poll_events()
         work = taken = 0
         while self._ready and work < limits.TURN_MESSAGES and taken < limits.TURN_BYTES:
             peer = self._ready.popleft()
@@ -135,7 +134,7 @@ class Receiver:
                 self._cut(peer, peer.splitter.fault)
                 continue
             if peer.splitter.output:
-                self._pong(peer)
+                self._send_pong(peer)
             if len(data) == chunk:  # there may be more
                 self._queue(peer)
         if self._held_back:
@@ -189,25 +188,22 @@ class Receiver:
         self.greeter.close()
         self._epoll.close()
 
-    def _look(self) -> None:
+    def _poll_events(self) -> None:
         """Find the peers that have sent something; write what could not be written before."""
         for fd, events in self._epoll.poll(0):
             peer = self.greeter.peer(fd)
             if peer is None:
                 continue
-            if events & _ROOM:
+            if events & _WRITABLE:
                 self._write_on(peer)
-            if peer in self._held_back:
-                if events & _OVER:
-                    self._gone(peer)
-            elif peer.rest or events & ~_ROOM:
+            if peer not in self._held_back and (peer.rest or events & ~_WRITABLE):
                 self._queue(peer)
 
     def _write_on(self, peer: Peer) -> None:
         """Write what waits; once nothing waits, stop waking for it."""
         self._send(peer, b"")
         if not peer.gone and not peer.unsent:
-            self._watch(peer)
+            self._update_interest(peer)
 
     def _queue(self, peer: Peer) -> None:
         if not peer.queued and not peer.gone:
@@ -223,7 +219,7 @@ class Receiver:
     def _hold_back(self, peer: Peer) -> None:
         """Read nothing of a peer for now; TCP makes it wait."""
         self._held_back[peer] = None
-        self._watch(peer)
+        self._update_interest(peer)
 
     def _see_to_held_back(self) -> None:
         """Let peers go on if there is room again; cut the peer that they wait for if it does not go on itself."""
@@ -239,12 +235,14 @@ class Receiver:
         for peer in peers:
             del self._held_back[peer]
             peer.heard = time.monotonic()
-            self._watch(peer)
+            self._update_interest(peer)
             self._queue(peer)
 
-    def _watch(self, peer: Peer) -> None:
+    def _update_interest(self, peer: Peer) -> None:
         """Wake for bytes of the peer, unless it is held back, and for room to write if that is needed."""
-        self._epoll.modify(peer.socket, (0 if peer in self._held_back else _READ) | (_ROOM if peer.unsent else 0))
+        # Edge-triggered: that a peer has hung up while it waits is told once, and not without end.
+        read = select.EPOLLET if peer in self._held_back else _READ
+        self._epoll.modify(peer.socket, read | (_WRITABLE if peer.unsent else 0))
 
     def _read(self, peer: Peer, size: int) -> bytes:
         if peer.gone:
@@ -259,11 +257,11 @@ class Receiver:
         except OSError:
             data = b""
         if not data:
-            self._gone(peer)
+            self._drop(peer)
         peer.heard = time.monotonic()
         return data
 
-    def _pong(self, peer: Peer) -> None:
+    def _send_pong(self, peer: Peer) -> None:
         self._send(peer, peer.splitter.output)
         peer.splitter.output.clear()
 
@@ -280,9 +278,9 @@ class Receiver:
             if len(peer.unsent) > limits.UNREAD_BYTES:
                 self._cut(peer, f"it left {len(peer.unsent)} bytes of answers unread")
             elif not waited:
-                self._watch(peer)
+                self._update_interest(peer)
         except OSError:
-            self._gone(peer)
+            self._drop(peer)
 
     def _cut(self, peer: Peer, why: str) -> None:
         """End the connection of a peer that costs too much, and name it in the log."""
@@ -290,9 +288,9 @@ class Receiver:
             return
         self.greeter.connected.cut += 1
         log.warning("%s cut %s: %s", self.role, peer.address, why)
-        self._gone(peer)
+        self._drop(peer)
 
-    def _gone(self, peer: Peer) -> None:
+    def _drop(self, peer: Peer) -> None:
         if peer.gone:
             return
         self._unfinished.forget(peer)
