@@ -16,7 +16,7 @@ LOGS = ROOT / ".cache" / "test-logs"
 LINT_SECONDS = 300
 UNIT_SECONDS = 1800
 FRESH_SECONDS = 1200
-SCENARIO_SECONDS = 1500
+SCENARIO_SECONDS = 2000
 LINTERS = {
     "ruff check": ["ruff", "check", "."],
     "ruff format": ["ruff", "format", "--check", "."],
