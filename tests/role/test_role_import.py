@@ -25,7 +25,11 @@ class OtherPython:
         for name in ("fedmsg_relay", "zmq"):
             self.module(directory / "opt/current/lib" / f"python{PYTHON}" / "importable", name, "release")
         template = jinja2.Template((ROLE / "templates/fedmsg-relay.pth.j2").read_text())
-        names = {"__fedmsg_relay_header": "# x", "__fedmsg_relay_home": directory / "opt", "python": PYTHON}
+        names = {
+            "__fedmsg_relay_header": "# x",
+            "__fedmsg_relay_home": directory / "opt",
+            "__fedmsg_relay_python_series": PYTHON,
+        }
         (self.site / "fedmsg-relay.pth").write_text(template.render(names))
 
     def module(self, folder: Path, name: str, where: str) -> None:

@@ -1,0 +1,363 @@
+#!/usr/bin/python
+"""Reads everything that the role judges a host by, in one execution."""
+
+from __future__ import annotations
+
+import base64
+import grp
+import json
+import os
+import pwd
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = """
+module: fedmsg_relay_look
+short_description: Read everything that the role fedmsg_relay judges a host by
+description: Reads the state of a host in one execution. Changes nothing, so it also runs in check mode.
+options:
+  gather:
+    description: The subsets to read. Each is a key of the result.
+    type: list
+    elements: str
+    choices: [account, contents, files, ports, processes, pythons, releases, service, spool, status, written]
+    required: true
+  home: {description: The directory of the program., type: path, required: true}
+  marker: {description: The beginning of a line that every file of the role has., type: str, required: true}
+  files: {description: The paths of files that the role writes., type: list, elements: path, required: true}
+  commands: {description: The paths of links that the role makes., type: list, elements: path, required: true}
+  contents: {description: The files to read., type: list, elements: path, required: true}
+  unit: {description: The path of the relay's unit., type: path, required: true}
+  spool_units: {description: The names of the units that deliver the spool., type: list, elements: str, required: true}
+  pythons: {description: Paths of Pythons that the program may use., type: list, elements: path, required: true}
+  user: {description: The name of the relay's user and group., type: str, required: true}
+author: [the authors of fedmsg-relay]
+"""
+
+EXAMPLES = """
+- name: Ask the relay, and look for processes of relays
+  fedmsg_relay_look: "{{ places | combine({'gather': ['status', 'processes']}) }}"
+"""
+
+RETURN = """
+account:
+  description: Whether the C(user) and the C(group) exist.
+  type: dict
+  returned: if gathered
+contents:
+  description: The content of each file in Base64. It is empty if the file cannot be read.
+  type: dict
+  returned: if gathered
+files:
+  description: The paths that are there. C(ours) are those of the role and C(foreign) all others.
+  type: dict
+  returned: if gathered
+ports:
+  description: For each listening TCP port the port, and where known the process and its pid.
+  type: list
+  returned: if gathered
+processes:
+  description: The pids of relays, whoever started them.
+  type: list
+  returned: if gathered
+pythons:
+  description: For each Python that is there its version, such as 3.11.
+  type: dict
+  returned: if gathered
+releases:
+  description: The C(current) link, and the releases C(present), C(complete) and C(used), the newest first.
+  type: dict
+  returned: if gathered
+service:
+  description: What systemd says of the relay.
+  type: dict
+  returned: if gathered
+spool:
+  description: Whether all units of the spool are C(present), and the names of those that are C(unready).
+  type: dict
+  returned: if gathered
+status:
+  description: The relay's C(answer), empty if there is none, with C(rc) and C(stderr) of the command.
+  type: dict
+  returned: if gathered
+written:
+  description: When the newer of the unit and the current link was written, in seconds since the epoch.
+  type: int
+  returned: if gathered
+"""
+
+Ran = tuple[int, str, str]
+Run = Callable[[list[str]], Ran]
+Found = dict[str, Any]
+
+SERVICE = "fedmsg-relay.service"
+PROPERTIES = (
+    "LoadState,UnitFileState,ActiveState,ActiveEnterTimestamp,ExecMainStartTimestamp,MainPID,"
+    "FragmentPath,SourcePath,DropInPaths,ExecStart,InvocationID"
+)
+SPOOL_PROPERTIES = "Id,LoadState,UnitFileState,ActiveState,NeedDaemonReload"
+OPERATORS_COMMAND = re.compile(r"fedmsg-relay.* (status|probe|endpoints|check-config|journal|spool)( |$)")
+SOCKET = re.compile(r':(\d+) +\S+(?: +users:\(\("([^"]+)",pid=(\d+))?')
+SERIES = "import sys; print('%d.%d' % sys.version_info[:2])"
+NOT_FOUND = 127
+
+
+class LookError(Exception):
+    """A command that has to work and does not."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the role's things are."""
+
+    home: str
+    marker: str
+    files: list[str]
+    commands: list[str]
+    contents: list[str]
+    unit: str
+    spool_units: list[str]
+    pythons: list[str]
+    user: str
+
+
+def account(places: Places) -> Found:
+    """Look for the relay's user and group."""
+    return {"user": _exists(pwd.getpwnam, places.user), "group": _exists(grp.getgrnam, places.user)}
+
+
+def contents(places: Places) -> Found:
+    """Read files; one that cannot be read counts as empty."""
+    found = {}
+    for path in places.contents:
+        try:
+            found[path] = base64.b64encode(Path(path).read_bytes()).decode()
+        except OSError:
+            found[path] = ""
+    return found
+
+
+def files(places: Places) -> Found:
+    """Tell the role's files and links from those of others."""
+    present = [path for path in places.files + places.commands if os.path.lexists(path)]
+    ours = [
+        path for path in present if (_is_marked(path, places.marker) if path in places.files else _leads(path, places))
+    ]
+    return {"ours": ours, "foreign": [path for path in present if path not in ours]}
+
+
+def releases(places: Places) -> Found:
+    """Find the release in use and those that are installed."""
+    folder = Path(places.home, "releases")
+    present = [path for path in _sorted(folder) if path.is_dir() and not path.is_symlink() and path.name[0] != "."]
+    used = [(path / ".used", path) for path in present if (path / ".used").is_file()]
+    newest_first = sorted(used, key=lambda pair: pair[0].stat().st_mtime, reverse=True)
+    return {
+        "current": _target(f"{places.home}/current"),
+        "present": [str(path) for path in present],
+        "complete": [str(path) for path in present if (path / ".complete").exists()],
+        "used": [str(path) for _, path in newest_first],
+    }
+
+
+def written(places: Places) -> int:
+    """Find when the newest of the unit and the current link was written."""
+    paths = [Path(places.unit), Path(places.home, "current")]
+    return max([int(path.lstat().st_mtime) for path in paths if os.path.lexists(path)], default=0)
+
+
+def pythons(places: Places, run: Run) -> Found:
+    """Ask each Python for its version."""
+    answers = {path: _try(run, [path, "-c", SERIES]) for path in places.pythons}
+    return {path: answer.strip() for path, (code, answer, _) in answers.items() if code == 0}
+
+
+def ports(_: Places, run: Run) -> list[list[str]]:
+    """List the listening ports. A bare host may lack ss: then a taken port shows when the relay starts."""
+    code, answer, _stderr = _try(run, ["ss", "--no-header", "--listening", "--tcp", "--numeric", "--processes"])
+    return [list(found) for found in SOCKET.findall(answer)] if code == 0 else []
+
+
+def processes(_: Places, run: Run) -> list[str]:
+    """List the processes of relays, including stock's. The operators' commands have the same name."""
+    answer = _must(run, ["ps", "-C", "fedmsg-relay", "-o", "pid=,args="], 0, 1)
+    return [line.split()[0] for line in answer.splitlines() if line.strip() and not OPERATORS_COMMAND.search(line)]
+
+
+def service(_: Places, run: Run) -> Found:
+    """Ask systemd about the relay. It knows neither process nor start time of a relay that an init script started."""
+    answer = _must(run, ["systemctl", "show", "--timestamp=unix", f"--property={PROPERTIES}", SERVICE], 0)
+    shown = properties(answer)
+    active = shown.get("ActiveState") == "active"
+    times = [shown.get(key, "").lstrip("@") for key in ("ExecMainStartTimestamp", "ActiveEnterTimestamp")]
+    return {
+        "loaded": shown.get("LoadState") == "loaded",
+        "started": next((int(time) for time in times if time.isdigit()), 0) if active else 0,
+        "pid": int(shown.get("MainPID") or 0),
+        "properties": shown,
+    }
+
+
+def spool(places: Places, run: Run) -> Found:
+    """Ask systemd about the units that deliver the spool. The path and the timer start the service."""
+    answer = _must(run, ["systemctl", "show", f"--property={SPOOL_PROPERTIES}", *places.spool_units], 0)
+    units = [properties(block) for block in answer.strip().split("\n\n")]
+    return {
+        "present": all(unit.get("LoadState") == "loaded" for unit in units),
+        "unready": [unit.get("Id", "") for unit in units if not _is_ready(unit)],
+    }
+
+
+def status(places: Places, run: Run) -> Found:
+    """Ask the relay how it is."""
+    code, answer, reason = _try(run, [f"{places.home}/current/bin/fedmsg-relay", "status", "--json"])
+    try:
+        told = json.loads(answer)
+    except ValueError:
+        told = None
+    return {"rc": code, "stderr": reason, "answer": told if isinstance(told, dict) and "relay" in told else {}}
+
+
+def properties(answer: str) -> dict[str, str]:
+    """Parse properties as ``systemctl show`` writes them.
+
+    Args:
+        answer: lines such as ``MainPID=17``. A key may come several times.
+
+    Returns:
+        The values by key. Several values of one key have a space between them.
+    """
+    shown: dict[str, str] = {}
+    for line in answer.splitlines():
+        key, equals, value = line.partition("=")
+        if equals:
+            shown[key] = f"{shown[key]} {value}" if key in shown else value
+    return shown
+
+
+READ = {"account": account, "contents": contents, "files": files, "releases": releases, "written": written}
+ASK = {
+    "ports": ports,
+    "processes": processes,
+    "pythons": pythons,
+    "service": service,
+    "spool": spool,
+    "status": status,
+}
+
+
+def look(gather: list[str], places: Places, run: Run) -> Found:
+    """Read subsets of the state.
+
+    Args:
+        gather: names of the subsets.
+        places: where the role's things are.
+        run: runs a command.
+
+    Returns:
+        What was found, by subset.
+
+    Raises:
+        LookError: a command that has to work does not.
+    """
+    found: Found = {name: READ[name](places) for name in gather if name in READ}
+    return {**found, **{name: ASK[name](places, run) for name in gather if name in ASK}}
+
+
+def _is_ready(unit: dict[str, str]) -> bool:
+    if unit.get("LoadState") != "loaded" or unit.get("NeedDaemonReload") != "no":
+        return False
+    started_by_others = unit.get("Id", "").endswith(".service")
+    return started_by_others or (unit.get("UnitFileState"), unit.get("ActiveState")) == ("enabled", "active")
+
+
+def _is_marked(path: str, marker: str) -> bool:
+    """Whether the role wrote the file. It writes no links."""
+    if os.path.islink(path) or not os.path.isfile(path):  # noqa: PTH113, PTH114
+        return False
+    try:
+        return any(line.startswith(marker) for line in Path(path).read_text(encoding="utf-8").splitlines())
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _leads(path: str, places: Places) -> bool:
+    return _target(path).startswith(f"{places.home}/")
+
+
+def _target(path: str) -> str:
+    try:
+        return os.readlink(path)  # noqa: PTH115 - the exact text
+    except OSError:
+        return ""
+
+
+def _sorted(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _exists(find: Callable[[str], object], name: str) -> bool:
+    try:
+        find(name)
+    except KeyError:
+        return False
+    return True
+
+
+def _try(run: Run, command: list[str]) -> Ran:
+    try:
+        return run(command)
+    except OSError as error:
+        return NOT_FOUND, "", f"{command[0]}: {error.strerror}"
+
+
+def _must(run: Run, command: list[str], *accepted: int) -> str:
+    code, answer, reason = _try(run, command)
+    if code not in accepted:
+        raise LookError(f"{' '.join(command)}: {reason.strip() or f'exit code {code}'}")
+    return answer
+
+
+def main() -> None:
+    """Run as Ansible's module."""
+    path: dict[str, Any] = {"type": "path", "required": True}
+    paths: dict[str, Any] = {"type": "list", "elements": "path", "required": True}
+    names: dict[str, Any] = {"type": "list", "elements": "str", "required": True}
+    module = AnsibleModule(
+        {
+            "gather": {**names, "choices": sorted([*READ, *ASK])},
+            "home": path,
+            "marker": {"type": "str", "required": True},
+            "files": paths,
+            "commands": paths,
+            "contents": paths,
+            "unit": path,
+            "spool_units": names,
+            "pythons": paths,
+            "user": {"type": "str", "required": True},
+        },
+        supports_check_mode=True,
+    )
+
+    def run(command: list[str]) -> Ran:
+        ran: Ran = module.run_command(command, cwd="/", expand_user_and_vars=False, handle_exceptions=False)
+        return ran
+
+    gather = module.params.pop("gather")
+    try:
+        found = look(gather, Places(**module.params), run)
+    except LookError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=False, **found)
+
+
+if __name__ == "__main__":
+    main()
