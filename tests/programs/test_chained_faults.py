@@ -305,6 +305,7 @@ def test_the_name_of_an_upstream_is_looked_up_anew_for_each_connection(
     resolver.know(**{"up.example.org": "127.0.0.1"})
     old.wait_for_upstream("joined")
     listener = sockets.listener(new.host.outbound)
+    join(sockets.publisher(new.host.inbound), listener)
     assert sockets.submitter(old.host.submit).ask(*numbered(1))["status"] == "accepted"
     listener.wait_for(numbered(1)[0])
 
