@@ -226,11 +226,11 @@ def test_ansible_runs_it(present: Path) -> None:
         {"path": f"{present}/directory", "state": "file", "content": "x", **mine},
     ]
 
-    def run(*arguments: str, files: list[dict[str, Any]]) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, **parameters: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [
                 *(str(ANSIBLE), "localhost", "--connection=local", "--diff", *arguments),
-                *("--module-name=fedmsg_relay_files", f"--args={json.dumps({'files': files})}"),
+                *("--module-name=fedmsg_relay_files", f"--args={json.dumps(parameters)}"),
             ],
             env={**os.environ, "ANSIBLE_LIBRARY": str(ROLE / "library"), "ANSIBLE_NOCOLOR": "1"},
             stdin=subprocess.DEVNULL,
@@ -249,3 +249,7 @@ def test_ansible_runs_it(present: Path) -> None:
     assert f"- {present}/new/file" in done.stdout
     assert (present / "new/file").read_text() == "text\n"
     assert "SUCCESS" in run(files=files[:3]).stdout
+    done = run(absent=[f"{present}/new", f"{present}/nothing"])
+    assert f"- {present}/new\n" in done.stdout, done.stdout + done.stderr
+    assert not (present / "new").exists()
+    assert "SUCCESS" in run(absent=[f"{present}/new", f"{present}/nothing"]).stdout

@@ -28,7 +28,7 @@ options:
     description: The paths and their wanted states.
     type: list
     elements: dict
-    required: true
+    default: []
     suboptions:
       path: {description: The absolute path., type: str, required: true}
       state:
@@ -36,9 +36,8 @@ options:
           - C(file) is a file with O(files[].content). A link in its place is replaced, not followed.
           - C(directory) is a directory. Missing parents are created with the same owner, group and mode.
           - C(link) is a symbolic link to O(files[].src).
-          - C(absent) removes a file, a link, or a directory with all it holds.
         type: str
-        choices: [file, directory, link, absent]
+        choices: [file, directory, link]
         required: true
       content: {description: The text of a file., type: str}
       src: {description: The target of a link., type: str}
@@ -51,6 +50,11 @@ options:
       force: {description: Let a link replace a file and point to nothing., type: bool, default: false}
       only_new: {description: Leave a directory that is there as it is., type: bool, default: false}
       secret: {description: Leave the content out of the diff., type: bool, default: false}
+  absent:
+    description: Paths to remove after that. A directory is removed with all it holds.
+    type: list
+    elements: str
+    default: []
 author: [the authors of fedmsg-relay]
 """
 
@@ -273,9 +277,9 @@ def _content_diff(item: Item, old: bytes | None) -> Diff:
 def main() -> None:
     """Run as Ansible's module."""
     flag = {"type": "bool", "default": False}
-    item = {
+    options = {
         "path": {"type": "str", "required": True},
-        "state": {"type": "str", "required": True, "choices": ["file", "directory", "link", "absent"]},
+        "state": {"type": "str", "required": True, "choices": ["file", "directory", "link"]},
         "content": {"type": "str"},
         "src": {"type": "str"},
         "owner": {"type": "str", "default": "root"},
@@ -287,22 +291,23 @@ def main() -> None:
         "secret": flag,
     }
     needed = [("state", "file", ["content"]), ("state", "link", ["src"])]
-    files_option = {"type": "list", "elements": "dict", "required": True, "options": item, "required_if": needed}
+    files_option = {"type": "list", "elements": "dict", "default": [], "options": options, "required_if": needed}
     module = AnsibleModule(
-        {"files": files_option},
+        {"files": files_option, "absent": {"type": "list", "elements": "str", "default": []}},
         supports_check_mode=True,
         no_log=True,  # otherwise every run would copy the content of all files to the systemd journal
     )
     files = Files(module.atomic_move, check=module.check_mode)
     paths: list[str] = []
     diffs: list[Diff] = []
-    for parameters in module.params["files"]:
+    items = [Item(**parameters) for parameters in module.params["files"]]
+    for item in items + [Item(path, "absent") for path in module.params["absent"]]:
         try:
-            found = files.bring(Item(**parameters))
+            found = files.bring(item)
         except (OSError, RefusedError) as error:
             module.fail_json(msg=str(error), changed=bool(paths), changed_paths=paths)
-        if found and parameters["path"] not in paths:
-            paths.append(parameters["path"])
+        if found and item.path not in paths:
+            paths.append(item.path)
         diffs += found
     module.exit_json(changed=bool(paths), changed_paths=paths, **({"diff": diffs} if module._diff else {}))
 
