@@ -364,7 +364,7 @@ class Relay:
         """The text stands in the log or in one that was rotated away."""
         folder = self.host.log_file.parent
         wait_until(
-            lambda: any(text in file.read_text() for file in list(folder.iterdir())),
+            lambda: any(text in file.read_text() for file in folder.glob("*")),  # which may not be there yet
             f"{text!r} in a log",
         )
 
