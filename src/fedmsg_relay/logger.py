@@ -51,7 +51,7 @@ def _run() -> int:
     print_config = options.pop("print_config", False)
     message = options.pop("logger_message", "") or None  # as with stock an empty one does not count
     filename = options.pop("config_filename", None)
-    config = {**global_config.read([filename] if filename else None), **options}
+    config = {"cert_prefix": "shell", **global_config.read([filename] if filename else None), **options}
     if print_config:
         print(json.dumps(config, indent=2, default=str))
         return errors.EX_OK

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from statistics import median
+
+from run_ca import Ca
 
 import stock
 from harness import Host, Ran, wait_until
@@ -62,3 +66,28 @@ def test_a_cold_logger_does_not_sleep(submit_bus: Bus) -> None:
         ran = host.run("python", "-c", SLEEPLESS, "--message", address)
         assert (ran.code, ran.stderr) == (0, "")
     wait_until(partial(delivered, submit_bus, ["submit", "inbound"]), "both messages")
+
+
+NEVER_LOADED = {"cryptography.x509", "cryptography.hazmat.primitives.serialization.ssh", "ast", "uuid"}
+SIGNING = {"fedmsg_relay.signing", "fedmsg_relay.canonical", "fedmsg_relay.pem", "cryptography", "base64"}
+
+
+def loaded(host: Host) -> set[str]:
+    """The modules that a logger loads."""
+    command = "from fedmsg_relay.logger import main; main()"
+    ran = host.run("python", "-X", "importtime", "-c", command, "--message", "x")
+    assert ran.code == 0, ran.stderr
+    return {line.rpartition("|")[2].strip() for line in ran.stderr.splitlines()}
+
+
+def test_a_logger_loads_what_signs_only_where_it_signs_and_then_no_slow_modules(bus: Bus, tmp_path: Path) -> None:
+    host = bus.host
+    assert "fedmsg_relay.publisher" in loaded(host)
+    assert not loaded(host) & (SIGNING | NEVER_LOADED)
+    ca = Ca(tmp_path)
+    ca.init()
+    ca.issue("a")
+    certnames = {f"shell.{os.uname().nodename.partition('.')[0]}": "a"}
+    host.configure(sign_messages=True, ssldir=str(tmp_path), certnames=certnames)
+    assert loaded(host) >= {*SIGNING, "cryptography.hazmat.primitives.asymmetric.rsa"}
+    assert not loaded(host) & NEVER_LOADED
