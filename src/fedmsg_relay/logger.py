@@ -220,7 +220,11 @@ def _parser() -> argparse.ArgumentParser:
     message.add_argument("--json-input", action="store_true", help="the input is one JSON value")
     message.add_argument("--topic", help="the last part of its topic (default: log)")
     message.add_argument("--modname", help="the part before it (default: logger)")
-    message.add_argument("--cert-prefix", metavar="PREFIX", help="the certificate to sign with (default: shell)")
+    message.add_argument(
+        "--cert-prefix",
+        metavar="PREFIX",
+        help="sign with the certificate of this prefix (default: from the config, else shell)",
+    )
     message.add_argument(
         "--topic-prefix", metavar="PREFIX", help="the first part of its topic (default: from the config)"
     )

@@ -24,10 +24,7 @@ try:
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import padding, rsa
 except ImportError as fault:
-    raise ConfigError(
-        "cannot sign: the Python package cryptography, without which nothing can be signed, is not installed for "
-        f"{sys.executable}: {fault}"
-    ) from None
+    raise ConfigError(f"cannot sign: {sys.executable} cannot load the Python package cryptography: {fault}") from None
 
 SSLDIR = "/etc/pki/fedmsg"
 """Where keys and certificates are, unless ``ssldir`` of the global config names another directory."""

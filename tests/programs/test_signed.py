@@ -428,7 +428,7 @@ def test_a_directory_that_may_not_be_looked_into_is_named(open_directory: Path) 
     assert said.endswith(f"who may not look into {inner}")
 
 
-def test_without_cryptography_it_is_said_which_package_is_missing(host: Host, trust: Trust) -> None:
+def test_without_cryptography_the_logger_says_which_package_is_missing(host: Host, trust: Trust) -> None:
     trust.configure(host)
     host.write("without/cryptography/__init__.py", "raise ImportError('not here')\n")
     ran = host.run(
