@@ -25,12 +25,12 @@ def init(**config: Any) -> None:
     """Set up publishing for this process, as ``fedmsg.init(name='relay_inbound', **config)`` does.
 
     Args:
-        config: replaces the global config key by key. ``name``, ``active`` and ``cert_prefix`` are accepted as by
-            stock; a script always publishes to the relay.
+        config: replaces the global config key by key. ``cert_prefix`` and ``name`` choose the certificate, as with
+            stock. ``active`` is accepted; a script always publishes to the relay.
 
     Raises:
         UsageError: it is set up already.
-        ConfigError: the config cannot be used.
+        ConfigError: the config cannot be used, or wants messages signed and this user cannot sign.
     """
     global _publisher  # noqa: PLW0603 -- stock's contract: one a process
     with setting_up:
@@ -59,7 +59,7 @@ def publish(
         topic: the last part of the topic: ``<topic_prefix>.<environment>.<modname>.<topic>``.
         msg: any value that JSON can hold.
         modname: the part before it; the calling module's name where it is left out.
-        pre_fire_hook: called with the envelope just before it is sent; may change it.
+        pre_fire_hook: called with the envelope just before it is sent, signed if it is to be; may change it.
         timeout: seconds this may take, a day at most. (The config's own ``timeout`` is for stock's listeners.)
         config: replaces the global config key by key, if nothing was set up yet.
 

@@ -59,7 +59,7 @@ def encode(wrapped: Json) -> tuple[bytes, bytes]:
         from fedmsg_relay.message import fault  # noqa: PLC0415 -- after the connection has begun
 
     try:
-        body = json.dumps(wrapped, sort_keys=True, separators=(",", ":"), default=_plain).encode()
+        body = canonical(wrapped)
         topic = str(wrapped["topic"]).encode()
     except (KeyError, TypeError, ValueError, RecursionError) as error:  # a hook may have taken the topic away
         raise NotWellFormedError(f"not well-formed, not sent: {error}") from error
@@ -68,6 +68,23 @@ def encode(wrapped: Json) -> tuple[bytes, bytes]:
     if reason := fault(topic, body):
         raise NotWellFormedError(f"not well-formed, not sent: {reason}")
     return topic, body
+
+
+def canonical(value: Any) -> bytes:
+    """Encode a value as stock fedmsg does: sorted keys, no white space, ASCII only.
+
+    Args:
+        value: what JSON can hold, or what stock's encoder makes JSON of.
+
+    Returns:
+        The JSON text: what is sent, and what signatures cover.
+
+    Raises:
+        TypeError: something in it has no form in JSON, or its keys cannot be sorted.
+        ValueError: an integer has more digits than Python writes.
+        RecursionError: it is nested too deep.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain).encode()
 
 
 def _plain(value: Any) -> Any:
@@ -80,7 +97,7 @@ def _plain(value: Any) -> Any:
         return time.mktime(value)
     if isinstance(value, set):
         return list(value)
-    raise TypeError(f"{type(value).__name__} cannot be encoded as JSON")
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
 def _uuid4() -> str:

@@ -51,7 +51,7 @@ def _run() -> int:
     print_config = options.pop("print_config", False)
     message = options.pop("logger_message", "") or None  # as with stock an empty one does not count
     filename = options.pop("config_filename", None)
-    config = {**global_config.read([filename] if filename else None), **options}
+    config = {"cert_prefix": "shell", **global_config.read([filename] if filename else None), **options}
     if print_config:
         print(json.dumps(config, indent=2, default=str))
         return errors.EX_OK
@@ -220,7 +220,11 @@ def _parser() -> argparse.ArgumentParser:
     message.add_argument("--json-input", action="store_true", help="the input is one JSON value")
     message.add_argument("--topic", help="the last part of its topic (default: log)")
     message.add_argument("--modname", help="the part before it (default: logger)")
-    message.add_argument("--cert-prefix", metavar="PREFIX", help="the certificate to sign with (default: shell)")
+    message.add_argument(
+        "--cert-prefix",
+        metavar="PREFIX",
+        help="sign with the certificate of this prefix (default: from the config, else shell)",
+    )
     message.add_argument(
         "--topic-prefix", metavar="PREFIX", help="the first part of its topic (default: from the config)"
     )

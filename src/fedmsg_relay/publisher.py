@@ -22,6 +22,7 @@ from fedmsg_relay.forks import setting_up
 
 if TYPE_CHECKING:
     from fedmsg_relay.errors import RelayError
+    from fedmsg_relay.signing import Signer
     from fedmsg_relay.submitter import SubmitConnection
 
 DEFAULT_TIMEOUT = 10.0
@@ -62,7 +63,7 @@ class Publisher:
         reading: of the files that the config comes from; the last one where it is not given.
 
     Raises:
-        ConfigError: the config names no relay, or wants messages signed, which this version cannot do.
+        ConfigError: the config names no relay, or wants messages signed and this user cannot sign.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Publisher:
         reading: global_config.Reading | None = None,
     ) -> None:
         global_config.check(config)
-        refuse_to_sign(config)
+        self._signer = signer(config)
         self.config = dict(config)
         self.reading = reading or global_config.last_reading
         # The relay may have moved: only then are the files read again.
@@ -127,14 +128,8 @@ class Publisher:
         Raises:
             RelayError: as for :func:`publish`; none of them was taken.
         """
-        wrapped = []
-        for msg in msgs:
-            one = envelope(
-                self.config, next(self._numbers), topic or "unspecified", msg or {}, modname or _calling_module()
-            )
-            if pre_fire_hook:
-                pre_fire_hook(one)
-            wrapped.append(one)
+        modname = modname or _calling_module()
+        wrapped = [self._wrap(topic or "unspecified", msg or {}, modname, pre_fire_hook) for msg in msgs]
         messages = [encode(one) for one in wrapped]
         sent, files = self._send_or_spool(messages, self._timeout if timeout is None else timeout)
         taken = [(sent.address, sent.seq, "")] * sent.number + [("", None, file) for file in files]
@@ -145,6 +140,17 @@ class Publisher:
     def close(self) -> None:
         """Hand over what is queued, bounded by the timeout; see :meth:`InboundConnection.close`."""
         self._connection.close(self._timeout)
+
+    def _wrap(self, topic: str, msg: Any, modname: str, pre_fire_hook: Callable[[Json], None] | None) -> Json:
+        """Make the envelope of a message, signed where the config wants it, also before the message is spooled."""
+        one = envelope(self.config, next(self._numbers), topic, msg, modname)
+        if self._signer:
+            one = self._signer.sign(one)
+        if pre_fire_hook:
+            pre_fire_hook(one)
+            if self._signer:  # the hook may have changed something; otherwise this makes the same signature
+                one = self._signer.sign(one)
+        return one
 
     def _send_or_spool(self, messages: Sequence[Message], timeout: float) -> tuple[Sent, list[str]]:
         """Give messages to a relay, and those that it does not take to the spool; return the files of these, too."""
@@ -235,17 +241,24 @@ def connection(config: Mapping[str, Any]) -> InboundConnection | SubmitConnectio
     return InboundConnection(addresses, f"relay_inbound of {sources}", io_threads, high_water_mark)
 
 
-def refuse_to_sign(config: Mapping[str, Any]) -> None:
-    """Refuse a config by which messages must be signed: this version cannot do that.
+def signer(config: Mapping[str, Any]) -> Signer | None:
+    """Get what signs the messages of a config.
 
     Args:
-        config: the merged global config.
+        config: the merged global config, with ``cert_prefix`` or ``name`` of the caller in it.
+
+    Returns:
+        The signer; None where the config does not want messages signed.
 
     Raises:
-        ConfigError: ``sign_messages`` is set.
+        ConfigError: it does, and this user cannot sign.
     """
-    if config.get("sign_messages"):
-        raise ConfigError("sign_messages is set, and this version cannot sign; no message is sent unsigned")
+    if not config.get("sign_messages"):
+        return None
+    with setting_up:
+        from fedmsg_relay import signing  # noqa: PLC0415 -- only where messages are signed
+
+        return signing.signer(config)
 
 
 def _calling_module() -> str:

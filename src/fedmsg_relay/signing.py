@@ -10,8 +10,9 @@ from __future__ import annotations
 import base64
 import json
 import os
+import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from fedmsg_relay import der, pem
 from fedmsg_relay.canonical import CREDENTIALS, canonical
@@ -19,8 +20,11 @@ from fedmsg_relay.config import sources
 from fedmsg_relay.errors import ConfigError, NotWellFormedError
 from fedmsg_relay.forks import setting_up
 
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+try:
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import padding, rsa
+except ImportError as fault:
+    raise ConfigError(f"cannot sign: {sys.executable} cannot load the Python package cryptography: {fault}") from None
 
 SSLDIR = "/etc/pki/fedmsg"
 """Where keys and certificates are, unless ``ssldir`` of the global config names another directory."""
@@ -28,6 +32,7 @@ SSLDIR = "/etc/pki/fedmsg"
 RSA = "PRIVATE KEY", "RSA PRIVATE KEY"
 """Labels of the keys that can sign: PKCS#8 and PKCS#1."""
 
+_METHOD = padding.PKCS1v15(), hashes.SHA1()  # noqa: S303 -- stock's; every listener expects it
 _RSA_ENCRYPTION = der.object_identifier("1.2.840.113549.1.1.1")
 
 Json = dict[str, Any]
@@ -64,11 +69,6 @@ class Signer:
         if modulus not in certificate:
             raise ConfigError(f"cannot sign: the key {pair.key} does not belong to the certificate {pair.certificate}")
         self._certificate = _encoded(pem.text(certificate, pem.CERTIFICATE).encode())
-        with setting_up:
-            from cryptography.hazmat.primitives import hashes  # noqa: PLC0415 -- only who signs needs it
-            from cryptography.hazmat.primitives.asymmetric import padding  # noqa: PLC0415 -- likewise
-
-        self._method = padding.PKCS1v15(), hashes.SHA1()  # noqa: S303 -- stock's; every listener expects it
 
     def sign(self, envelope: Mapping[str, Any]) -> Json:
         """Sign a message. One that is signed already is signed anew.
@@ -90,7 +90,9 @@ class Signer:
             content = canonical(signed)
         except (TypeError, ValueError, RecursionError) as error:
             raise NotWellFormedError(f"not well-formed, not sent: {error}") from error
-        signed["signature"] = _encoded(self._key.sign(content, *self._method))
+        with setting_up:  # OpenSSL has locks as well, which a child of a fork must not find locked
+            signature = self._key.sign(content, *_METHOD)
+        signed["signature"] = _encoded(signature)
         signed["certificate"] = self._certificate
         return signed
 
@@ -167,7 +169,7 @@ def check(config: Mapping[str, Any]) -> Pair | None:
     return found
 
 
-def _read_key(path: str, *, thorough: bool = False) -> tuple[RSAPrivateKey, bytes]:
+def _read_key(path: str, *, thorough: bool = False) -> tuple[rsa.RSAPrivateKey, bytes]:
     """Read a private key; also get the modulus, as a certificate would have it. No error shows any of the key."""
     data = _read(path)
     found = [label for label in pem.labels(data) if label.endswith("PRIVATE KEY")]
@@ -179,9 +181,6 @@ def _read_key(path: str, *, thorough: bool = False) -> tuple[RSAPrivateKey, byte
         raise ConfigError(f"cannot sign: the key {path} is not an RSA key")
     try:
         numbers = _numbers(pem.first(data, found[0]), found[0])
-        with setting_up:
-            from cryptography.hazmat.primitives.asymmetric import rsa  # noqa: PLC0415 -- only who signs needs it
-
         n, e, d, p, q, dmp1, dmq1, iqmp = numbers
         private = rsa.RSAPrivateNumbers(p, q, d, dmp1, dmq1, iqmp, rsa.RSAPublicNumbers(e, n))
         # The check costs more than all the rest, and a wrong number shows as a signature that is not valid.
@@ -229,6 +228,8 @@ def _read(path: str) -> bytes:
         raise ConfigError(f"cannot sign: there is no {path}") from None
     except OSError as error:
         raise ConfigError(f"cannot sign: {path}: {error.strerror}{_readers(path)}") from None
+    except ValueError as error:  # a NUL or a lone surrogate
+        raise ConfigError(f"cannot sign: {path!r} is not the name of a file: {error}") from None
 
 
 def _readers(path: str) -> str:

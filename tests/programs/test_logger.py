@@ -323,11 +323,13 @@ def test_help_teaches_by_example(host: Host) -> None:
 
 
 @pytest.mark.parametrize("options", [["--message", "x"], ["--json-input"], []], ids=str)
-def test_signing_is_asked_for_so_nothing_is_sent(shared_bus: Bus, host: Host, options: list[str]) -> None:
+def test_signing_is_asked_for_and_cannot_be_done_so_nothing_is_sent(
+    shared_bus: Bus, host: Host, options: list[str]
+) -> None:
     host.configure([shared_bus.host.inbound], [shared_bus.host.outbound], sign_messages=True)
     ran = host.run("fedmsg-logger", *options, stdin="{}\n")
     assert ran.code == 78
-    assert "sign_messages" in ran.one_error_line()
+    assert "cannot sign: certnames" in ran.one_error_line()
     expect_logged(shared_bus, [])
 
 

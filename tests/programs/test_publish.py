@@ -185,12 +185,14 @@ def test_a_message_that_cannot_be_json_is_an_error_of_the_caller(shared_bus: Bus
         "fedmsg.publish(topic='x', msg={}, modname='m')",
     ],
 )
-def test_a_config_that_asks_for_signing_sends_nothing(shared_bus: Bus, host: Host, statement: str) -> None:
+def test_a_config_that_asks_for_signing_without_a_certificate_sends_nothing(
+    shared_bus: Bus, host: Host, statement: str
+) -> None:
     host.configure([shared_bus.host.inbound], [shared_bus.host.outbound], sign_messages=True)
     code = CATCH.format(statement=f"{statement}; fedmsg.publish(topic='y', msg={{}})", error="ValueError")
     ran = run(host, code)
     assert ran.code == 5
-    assert "sign_messages" in ran.stderr
+    assert "cannot sign: certnames" in ran.stderr
     good: Message = envelope("org.example.good", 2)
     shared_bus.publisher.send(*good)
     shared_bus.listener.expect([good])

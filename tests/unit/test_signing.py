@@ -6,11 +6,8 @@ import base64
 import datetime
 import json
 import os
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -125,50 +122,6 @@ def test_a_missing_file_is_named(suffix: str, config: dict[str, Any], tmp_path: 
     assert fault(config) == f"cannot sign: there is no {path}"
 
 
-UNREADABLE = """
-import grp, os, pwd, sys
-from fedmsg_relay import signing
-if os.geteuid() == 0:
-    os.setgroups([]); os.setgid(65534); os.setuid(65534)
-try:
-    signing.signer({"ssldir": sys.argv[1], "certnames": {"a": "a"}, "name": "a"})
-except signing.ConfigError as error:
-    print(error)
-"""
-
-
-@pytest.fixture
-def open_directory() -> Iterator[Path]:
-    """A directory into which every user may look."""
-    with tempfile.TemporaryDirectory() as directory:
-        Path(directory).chmod(0o755)
-        yield Path(directory)
-
-
-def refused_to_nobody(directory: Path) -> str:
-    command = [sys.executable, "-c", UNREADABLE, str(directory)]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    return ran.stdout.strip()
-
-
-@pytest.mark.parametrize(("mode", "readers"), [(0o240, "group {group}"), (0o200, "root alone")])
-def test_a_key_that_may_not_be_read_is_named_with_who_may(mode: int, readers: str, open_directory: Path) -> None:
-    key = open_directory / "a.key"
-    key.touch()
-    key.chmod(mode)
-    said = refused_to_nobody(open_directory)
-    readers = readers.format(group=key.group())
-    assert said.startswith(f"cannot sign: {key}: Permission denied; readable for {readers}, and this is user ")
-
-
-def test_a_directory_that_may_not_be_looked_into_is_named(open_directory: Path) -> None:
-    inner = open_directory / "pki"
-    inner.mkdir(mode=0)
-    said = refused_to_nobody(inner)
-    assert said.startswith(f"cannot sign: {inner}/a.key: Permission denied; this is user ")
-    assert said.endswith(f"who may not look into {inner}")
-
-
 def broken(text: bytes) -> bytes:
     """The key with one of its numbers cut short, so that its lengths are wrong."""
     lines = text.splitlines()
@@ -263,21 +216,3 @@ def test_a_check_finds_a_key_whose_numbers_do_not_fit(config: dict[str, Any], tm
     with pytest.raises(ConfigError, match="is damaged"):
         signing.check(config)
     assert pair.certificate.subject == name(NAME)
-
-
-COLD = """
-import sys
-from fedmsg_relay import signing
-signing.Signer(signing.Pair("a", sys.argv[1] + ".key", sys.argv[1] + ".crt")).sign({"topic": "a", "msg": {}})
-print(*sorted(sys.modules))
-"""
-
-
-def test_signing_loads_none_of_the_slow_modules(config: dict[str, Any], tmp_path: Path) -> None:
-    ran = subprocess.run(
-        [sys.executable, "-c", COLD, tmp_path / NAME], capture_output=True, text=True, timeout=60, check=True
-    )
-    loaded = ran.stdout.split()
-    assert "cryptography.hazmat.primitives.asymmetric.rsa" in loaded
-    assert not {"cryptography.x509", "cryptography.hazmat.primitives.serialization.ssh", "zmq"} & {*loaded}
-    assert config

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from fedmsg_relay import config as global_config
+from fedmsg_relay import errors
 from fedmsg_relay.commands.arguments import (
     OK,
     add_config,
@@ -62,6 +63,7 @@ def _check(options: argparse.Namespace) -> int:
         "files": global_config.files(config_files(options), stand_ins),
         **{key: global_config.addresses(config, key) for key in keys},
     }
+    result["sign"] = _sign(config)
     if options.scripts:
         for key in keys:
             refuse_to_connect(result[key], f"global config: {key}")
@@ -79,8 +81,23 @@ def _check(options: argparse.Namespace) -> int:
             print(f"would bind {endpoint} {' '.join(bound)}")
     for submit, outbound in result.get("upstream", ()):
         print(f"would be chained to submit {submit} outbound {outbound}")
+    if result["sign"]:
+        print(result["sign"].get("fault") or "would sign as {name} with {key}".format_map(result["sign"]))
     print("OK")
     return OK
+
+
+def _sign(config: global_config.Config) -> dict[str, str] | None:
+    """Describe as what this user's scripts would sign, or why they cannot; None where they do not."""
+    if not config.get("sign_messages"):
+        return None
+    try:
+        from fedmsg_relay import signing  # noqa: PLC0415 -- only where messages are signed
+
+        pair = signing.check({"cert_prefix": "shell", **config})
+    except errors.ConfigError as error:
+        return {"fault": errors.printable(" ".join(str(error).split()))}
+    return pair._asdict() if pair else None
 
 
 def _start(options: argparse.Namespace, config: global_config.Config) -> dict[str, Any]:

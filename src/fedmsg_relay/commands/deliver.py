@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import stat
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from fedmsg_relay import publisher, spool
 from fedmsg_relay.commands.aside import SET_ASIDE, Aside
 from fedmsg_relay.connection import InboundConnection, Message, Sent
-from fedmsg_relay.envelope import encode, envelope
+from fedmsg_relay.envelope import Json, encode, envelope
 from fedmsg_relay.errors import ConfigError, NoRelayError, RelayError, say
 from fedmsg_relay.message import DEFAULT_MAX_MESSAGE_SIZE, fault
 from fedmsg_relay.submit import BATCH_BYTES
@@ -32,6 +33,10 @@ SHORTEST_CLOSE = 0.01
 
 class NobodyAnswersError(NoRelayError):
     """No relay answers, so the messages of no user can be delivered now."""
+
+
+class CannotSignError(ConfigError):
+    """A message must be signed and the delivery cannot do that; it is not the fault of the message."""
 
 
 class Delivered(NamedTuple):
@@ -59,9 +64,9 @@ def deliver(config: Mapping[str, Any], path: str, patience: float) -> Delivered:
 
     Raises:
         NoRelayError: no relay answered in that time; what is left stays, in order.
+        CannotSignError: something stays because it cannot be signed; the rest is delivered.
         RelayError: the spool cannot be read, or another process is delivering it.
     """
-    publisher.refuse_to_sign(config)
     run = _Run(config, path, time.monotonic() + patience)
     with _alone(path):
         run.aside.tidy()
@@ -77,6 +82,8 @@ class _Run:
         self.aside = Aside(path)
         self._left: set[str] = set()
         """Files that can neither be delivered nor set aside, and must not be tried again."""
+        self._unsigned: dict[str, CannotSignError] = {}
+        """For each user whose messages cannot be signed, the oldest file of theirs that stays for that reason."""
         self._config = config
         self._path = path
         self._deadline = deadline
@@ -89,7 +96,7 @@ class _Run:
     def deliver(self) -> None:
         """Deliver everything, in rounds: while no relay takes it, after a pause that becomes longer."""
         pause = FIRST_PAUSE
-        while waiting := _waiting(self._path, self._left):
+        while waiting := [names for names in _waiting(self._path, self._left) if names[0] not in self._unsigned]:
             before = self.delivered
             fault = self._round(waiting)
             self.aside.make_room()
@@ -98,11 +105,15 @@ class _Run:
             if self.delivered > before:
                 pause = FIRST_PAUSE
             if time.monotonic() + pause > self._deadline:
-                stay = len(spool.pending(self._path))
-                summary = f"{self.delivered} delivered, {self.refused} refused, {stay} stay in {self._path}"
-                raise NoRelayError(f"{summary}: {fault}") from fault
+                raise NoRelayError(self._summary(fault)) from fault
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
+        if self._unsigned:
+            raise CannotSignError(self._summary(next(iter(self._unsigned.values()))))
+
+    def _summary(self, fault: RelayError) -> str:
+        stay = len(spool.pending(self._path))
+        return f"{self.delivered} delivered, {self.refused} refused, {stay} stay in {self._path}: {fault}"
 
     def _round(self, waiting: list[list[str]]) -> NoRelayError | None:
         """Let users take turns with a lot each. A user whose lot is not taken waits for the next round.
@@ -118,6 +129,8 @@ class _Run:
                 done = self._deliver_lot(names[:LOT])
             except NobodyAnswersError as error:
                 return error
+            except CannotSignError:
+                continue  # this user's messages keep their order, so the later ones stay as well
             except NoRelayError as error:
                 fault = error
             else:
@@ -133,9 +146,13 @@ class _Run:
             done += 1
             try:
                 content = spool.read(self._path, name, DEFAULT_MAX_MESSAGE_SIZE + 4096)
-                lot[name] = _message(self._config, content)
+                lot[name] = _message(self._config, content, self._sign)
             except FileNotFoundError:
                 continue  # its owner took it back
+            except CannotSignError as error:
+                self._hand_over(lot)
+                self._unsigned[name] = error
+                raise
             except OSError as error:
                 self._set_aside(name, f"it cannot be read: {error.strerror}")
             except ValueError as error:
@@ -149,6 +166,14 @@ class _Run:
                 break
         self._hand_over(lot)
         return done
+
+    def _sign(self, wrapped: Json) -> Json:
+        """Sign a message, as a shell of this host does; the key is read when the first one needs it."""
+        try:
+            signer = publisher.signer({**self._config, "cert_prefix": "shell"})
+        except ConfigError as error:
+            raise CannotSignError(str(error)) from error
+        return signer.sign(wrapped) if signer else wrapped
 
     def _hand_over(self, lot: dict[str, Message]) -> None:
         """Hand over a lot; if a relay does not take all of it, the rest one by one, to find the message at fault."""
@@ -225,8 +250,11 @@ def _waiting(path: str, left: set[str]) -> list[list[str]]:
     return sorted(sorted(names)[: spool.MAX_FILES] for names in users.values() if names)
 
 
-def _message(config: Mapping[str, Any], content: bytes) -> tuple[bytes, bytes]:
-    """Read a message from the content of a file; raise ValueError (or NotWellFormedError) if it is not one."""
+def _message(config: Mapping[str, Any], content: bytes, sign: Callable[[Json], Json]) -> tuple[bytes, bytes]:
+    """Read a message from the content of a file; raise ValueError (or NotWellFormedError) if it is not one.
+
+    What a script has made is signed already, if it is to be; what the shell left is signed here.
+    """
     if not content.startswith(spool.HEADER):
         raise ValueError("it is not a file of a spool")
     kind, _, rest = content[len(spool.HEADER) :].partition(b"\n")
@@ -247,6 +275,12 @@ def _message(config: Mapping[str, Any], content: bytes) -> tuple[bytes, bytes]:
         raise ValueError(f"msg: {reason}")
     wrapped = envelope(config, 1, name, None, modname)
     wrapped.update(timestamp=int(timestamp), msg_id=msg_id, username=username)
+    if config.get("sign_messages"):
+        try:
+            wrapped["msg"] = json.loads(fields[5].decode())
+        except RecursionError:
+            raise ValueError("msg: too-deep") from None
+        return encode(sign(wrapped))
     topic, body = encode(wrapped)
     # As it is: to make objects of it may take 60 times its size.
     body = body.replace(b'"msg":null', b'"msg":' + fields[5].strip(), 1)
