@@ -37,7 +37,8 @@ def make_venv(extra: str) -> None:
     copied = [ROOT / "pyproject.toml", ROOT / "src" / "fedmsg_relay" / "fedmsg-spool"]
     # An environment with a later extra serves as well.
     accepted = [_stamp(more, *copied) for more in [*EXTRAS][[*EXTRAS].index(extra) :]]
-    _ensure(VENV, {*accepted}, accepted[0], EXTRAS[extra], ["--editable", f".[{extra}]"])
+    project = f".[{extra}]" if extra else "."  # Debian 12's pip takes no empty brackets
+    _ensure(VENV, {*accepted}, accepted[0], EXTRAS[extra], ["--editable", project])
 
 
 def make_stock_venv() -> None:
