@@ -138,8 +138,18 @@ class Publisher:
         ], sent.fault
 
     def close(self) -> None:
-        """Hand over what is queued, bounded by the timeout; see :meth:`InboundConnection.close`."""
-        self._connection.close(self._timeout)
+        """Hand over what is queued, bounded by the timeout; see :meth:`InboundConnection.close`.
+
+        Raises:
+            NoRelayError: the relay left before it had everything, or other threads went on sending.
+        """
+        deadline = time.monotonic() + self._timeout
+        if not self._lock.acquire(timeout=max(0.0, self._timeout)):
+            raise NoRelayError(f"other threads of this script were sending for all of {self._timeout:.3g} s")
+        try:
+            self._connection.close(max(0.0, deadline - time.monotonic()))
+        finally:
+            self._lock.release()
 
     def _wrap(self, topic: str, msg: Any, modname: str, pre_fire_hook: Callable[[Json], None] | None) -> Json:
         """Make the envelope of a message, signed where the config wants it, also before the message is spooled."""
@@ -201,7 +211,8 @@ class Publisher:
             global_config.check(config)
             moved = connection(config)
         except ConfigError:
-            return  # it may be half written; the previous address is still the best guess
+            self._may_have_moved = True  # it may be half written: the previous address serves until it can be read
+            return
         old, self._connection = self._connection, moved
         self.config, self.reading = config, reading
         try:
