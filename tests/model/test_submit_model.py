@@ -290,9 +290,11 @@ def world(host: Host, relay: Relay, sockets: Sockets) -> World:
     join(publisher, listener)
     world = World(relay, sockets, publisher, listener, Model([]))
 
+    place = f"127.0.0.1 at port {host.outbound.rpartition(':')[2]}"
+
     def remembered() -> bool:
         with closing(sqlite3.connect(host.journal_file)) as db:
-            return db.execute("SELECT address FROM listener").fetchall() == [("127.0.0.1",)]
+            return db.execute("SELECT address FROM listener").fetchall() == [(place,)]
 
     wait_until(remembered, "the journal knows the listener")
     world.model.journal = world.journal()

@@ -175,6 +175,22 @@ def test_a_listener_with_an_old_libzmq_is_waited_for_too(submit_bus: Bus) -> Non
     assert not relay.log_lines("not all previous listeners are back")
 
 
+def test_a_new_listener_at_another_port_is_not_taken_for_a_previous_one(host: Host, start_bus: StartBus) -> None:
+    """As when a port changes: the listener at the old port would miss the messages meanwhile."""
+    host.configure_submit()
+    bus = start_bus()
+    wait_until(lambda: remembered(host) == 1, "the journal knows the listener")
+    bus.relay.stop()
+    bus.listener.close()
+    other = f"tcp://127.0.0.1:{host.port()}"
+    host.write("relay.toml", f'[bind]\noutbound = ["{host.outbound}", "{other}"]\n')
+    newcomer = bus.sockets.listener(other)
+    bus.relay.start()
+    assert bus.sockets.submitter(host.submit).ask(*numbered(1))["status"] == "accepted"
+    newcomer.wait_for(numbered(1)[0])
+    bus.relay.wait_for_log("WARNING", "not all previous listeners are back", host.outbound.rpartition(":")[2])
+
+
 def test_a_listener_that_never_returns_delays_the_others_only_shortly(submit_bus: Bus) -> None:
     gone = Sockets()
     join(submit_bus.publisher, submit_bus.listener, gone.listener(submit_bus.host.outbound))

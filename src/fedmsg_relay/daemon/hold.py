@@ -23,7 +23,7 @@ class Hold:
 
     Args:
         outbound: where the listeners connect.
-        expected: IP addresses of the previous listeners, one for each connection.
+        expected: the previous listeners, one entry for each connection, from :meth:`Outbound.hosts`.
     """
 
     def __init__(self, outbound: Outbound, expected: list[str]) -> None:

@@ -41,7 +41,7 @@ class JournalGuard:
         notices: what an operator must know about messages and notes that were lost.
         window: the dedup window.
         cursor: what of the journal is handed over and published.
-        listeners: IP addresses of the listeners before this start, one for each connection.
+        listeners: the listeners before this start, one for each connection.
     """
 
     def __init__(self, path: Path) -> None:
@@ -197,7 +197,7 @@ class JournalGuard:
         """Note which listeners are connected, for the next start to wait for.
 
         Args:
-            hosts: IP addresses, one for each connection.
+            hosts: one for each connection, from :meth:`Outbound.hosts`.
 
         Returns:
             Whether it is noted.

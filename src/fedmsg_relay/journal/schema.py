@@ -11,7 +11,7 @@ Format (version 2): one SQLite database in WAL mode, ``journal.db``, which any `
   checksum of the addresses in ``listener``. ``crc`` is the check of the row (:mod:`fedmsg_relay.journal.position`).
 - ``batch``: one row, written in each transaction that adds messages: ``published`` as it was then, ``last``, the last
   ``seq``, and ``crc``.
-- ``listener``: the IP addresses of the listeners that were connected last, one row for each connection.
+- ``listener``: the listeners that were connected last, one row for each connection: its IP address, and our port.
 - ``name``: ``seq``, ``msg_id`` and a digest of topic and body of each message of the dedup window that retention has
   removed: a retry of such a message is known by it.
 - ``quarantine``: messages that were not well-formed or were refused: ``time``, ``reason``, ``source`` (IP address),

@@ -175,10 +175,14 @@ class Outbound:
             expected: from :meth:`hosts`.
 
         Returns:
-            True when from each of these addresses as many connections have subscribed, and nobody goes on subscribing.
+            True when as many connections of each place have subscribed, and nobody goes on subscribing. Where only an
+            IP address is noted, a connection from it to any port counts.
         """
-        settled = time.monotonic() - self._last_subscribed >= SETTLE_SECONDS
-        return settled and Counter(expected) <= Counter(self.hosts())
+        if time.monotonic() - self._last_subscribed < SETTLE_SECONDS:
+            return False
+        back = self.hosts()
+        exact = [place for place in expected if _AT in place]
+        return Counter(exact) <= Counter(back) and Counter(map(_host, expected)) <= Counter(map(_host, back))
 
     def mirrored_by(self, subscription: bytes) -> bool:
         """Tell whether a chained relay listens.
@@ -192,11 +196,14 @@ class Outbound:
         return subscription in self._mirrors
 
     def hosts(self) -> list[str]:
-        """IP addresses of the listeners, one for each connection that has subscribed; ``unknown`` with ZMTP 1 and 2."""
-        connections = self.listeners.connections()
-        placed = [address for fd, address in connections if self._subscribed.get(fd) == address]
+        """Where listeners connected from and to, such as ``10.5.126.12 at port 3999``, for each that has subscribed.
+
+        With ZMTP 1 and 2 it is ``unknown``. The port tells a listener that is back from a new one of the same host.
+        """
+        connections = self.listeners.connected.use.connections()
+        placed = [(peer, own) for fd, (peer, own) in connections.items() if self._subscribed.get(fd) == peer]
         unplaced = min(self._unplaced, len(connections) - len(placed))
-        return [address.rpartition(":")[0].strip("[]") or address for address in placed] + ["unknown"] * unplaced
+        return [_place(peer, own) for peer, own in placed] + ["unknown"] * unplaced
 
     def close(self) -> None:
         """Close, after lingering."""
@@ -265,6 +272,19 @@ class Outbound:
                 del self.laggards[fd]
             else:
                 laggard.lost = self.published - laggard.published
+
+
+_AT = " at port "
+
+
+def _place(peer: str, own: str) -> str:
+    """Where a listener connected from and to."""
+    host = peer.rpartition(":")[0].strip("[]")
+    return f"{host}{_AT}{own.rpartition(':')[2]}" if host else peer
+
+
+def _host(place: str) -> str:
+    return place.partition(_AT)[0]
 
 
 def _sleeps(thread: int) -> bool:

@@ -63,6 +63,10 @@ class Use:
         """Number of connections now."""
         return len(self._connected)
 
+    def connections(self) -> dict[int, tuple[str, str]]:
+        """Get the other end's address of each connection, and our own, by its file descriptor."""
+        return self._connected.copy()
+
     def peers(self) -> dict[int, str]:
         """Get the other end's address of each connection, by its file descriptor."""
         return {fd: peer for fd, (peer, _) in self._connected.copy().items()}
