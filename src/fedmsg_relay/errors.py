@@ -101,7 +101,10 @@ def _run(name: str, command: Callable[[], int]) -> int:
         say(f"{name}: {' '.join(str(error).split())}")
         return error.exit_code
     except SystemExit as ended:  # after --help; what it has printed is yet to be flushed
-        return int(ended.code or EX_OK)
+        if isinstance(ended.code, str):
+            say(f"{name}: {ended.code}")
+            return 1
+        return ended.code or EX_OK
     except KeyboardInterrupt:
         return 130
     except MemoryError:

@@ -99,9 +99,9 @@ class Receiver:
         """Read from peers in turn, as much as a turn takes; never waits.
 
         Args:
-            max_bytes: of a message that is kept; a larger one is an :class:`zmtp.Oversize`.
-            max_frames: the same.
-            cut_bytes: of a message that is read to its end; a peer that sends more is cut.
+            max_bytes: maximum bytes of a message that is kept; a larger one is a :class:`zmtp.Oversize`.
+            max_frames: maximum frames of a message that is kept; one with more is a :class:`zmtp.Oversize`, too.
+            cut_bytes: maximum bytes of a message that is read to its end; a peer that sends more is cut.
 
         Yields:
             A peer, and what it has sent: one message or more.
@@ -144,8 +144,8 @@ class Receiver:
         """Make a message for a peer; :meth:`flush` sends it.
 
         Args:
-            peer: whose.
-            frames: of the message.
+            peer: the peer that gets it.
+            frames: the frames of the message.
 
         Returns:
             Whether the peer is still there.
