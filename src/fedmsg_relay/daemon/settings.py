@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,10 +37,44 @@ class Limits(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """``[limits]``.
 
     Attributes:
-        max_message_size: maximum bytes of topic and body together; a larger message is dropped. Re-read on SIGHUP.
+        max_message_size: maximum bytes of topic and body together; a larger message is dropped.
+        submit_rate: messages a second that one IP address may submit on average; 0 for no limit.
     """
 
     max_message_size: Size = DEFAULT_MAX_MESSAGE_SIZE
+    submit_rate: Annotated[float, msgspec.Meta(ge=0, le=1e9)] = 0.0
+
+
+class Signatures(StrEnum):
+    """What the relay does about signatures: nothing, warn of those it does not trust, or refuse them."""
+
+    OFF = "off"
+    WARN = "warn"
+    ENFORCE = "enforce"
+
+
+class Trust(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """``[trust]``: whom the relay believes.
+
+    Attributes:
+        signatures: what the relay does about signatures.
+        ca: file of the CA's certificate, in PEM; None for the global config's ``ca_cert_location``.
+        crl: file of the CRL, in PEM; empty for none, None for the global config's ``crl_location``.
+        exempt: beginnings of topics that need no signature.
+        inbound_from: networks whose hosts may publish at inbound; empty for all.
+        submit_from: networks whose hosts may submit; empty for all.
+    """
+
+    signatures: Signatures = Signatures.OFF
+    ca: str | None = None
+    crl: str | None = None
+    exempt: list[Annotated[str, msgspec.Meta(min_length=1)]] = []
+    inbound_from: list[str] = []
+    submit_from: list[str] = []
+
+    def __post_init__(self) -> None:
+        for network in (*self.inbound_from, *self.submit_from):
+            ip_network(network)  # a ValueError names the network, and msgspec names the table
 
 
 class Upstream(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -59,10 +95,11 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     bind: Bind = Bind()
     limits: Limits = Limits()
     journal: Retention = Retention()
+    trust: Trust = Trust()
     upstream: Upstream | None = None
 
 
-RELOADED = ("limits", "journal")
+RELOADED = ("limits", "journal", "trust")
 """Tables that a running relay re-reads on SIGHUP; all others change with a restart."""
 
 
@@ -115,6 +152,7 @@ def accepted() -> dict[str, list[str]]:
         "bind": Bind,
         "limits": Limits,
         "journal": Retention,
+        "trust": Trust,
         "upstream": Upstream,
     }
     return {name: [key.name for key in msgspec.structs.fields(table)] for name, table in tables.items()}
