@@ -124,6 +124,15 @@ def say(line: str) -> None:
         _discard(sys.stderr)
 
 
+def tenths(seconds: float) -> str:
+    """Write a time limit for an error, rounded up to a tenth: the code may have used a little of the time before.
+
+    Args:
+        seconds: the limit, or what is left of it.
+    """
+    return f"{-(-max(0.0, seconds) * 10 // 1) / 10:.10g}"
+
+
 def printable(text: str, keep: str = "") -> str:
     """Escape characters that could steer a terminal, or make it show another text: the words of peers must not.
 
