@@ -41,7 +41,7 @@ def main() -> NoReturn:
     gc.disable()  # a process this short makes no garbage worth looking for
     code = errors.run("fedmsg-logger", _run)
     sys.stderr.flush()
-    # Everything is handed over and flushed; taking the interpreter down in order costs more than sending did.
+    # Everything is sent and flushed; taking the interpreter down in order costs more than sending did.
     os._exit(code)
 
 
@@ -89,7 +89,7 @@ def _run() -> int:
 
 
 def _close_after_fault(publisher: Any) -> None:
-    """Hand over what was published before the fault; the fault is reported."""
+    """Send what was published before the fault; the fault is reported."""
     try:
         publisher.close()
     except errors.NoRelayError as error:

@@ -45,11 +45,11 @@ def start(path: Path) -> Found | None:
     for _ in range(10):
         guard.recover()
         listeners = guard.listeners
-        while (lot := guard.next_waiting(40)).upto > guard.cursor.handed_over:
+        while (lot := guard.next_waiting(40)).upto > guard.cursor.sent:
             published += [(record.topic, record.body) for record in lot.records]
-            guard.cursor.hand_over(lot.upto)
+            guard.cursor.note_sent(lot.upto)
     guard.close()
-    assert guard.cursor.handed_over == guard.last
+    assert guard.cursor.sent == guard.last
     return Found(published, listeners, guard.notices)
 
 

@@ -101,7 +101,7 @@ def test_a_journal_broken_again_at_once_is_not_set_aside_a_second_time(tmp_path:
     path.write_bytes(b"garbage" * 1000)
     guard = JournalGuard(path)
     for _ in range(3):
-        guard._failed(JournalCorruptError("made up"))
+        guard._note_fault(JournalCorruptError("made up"))
         guard.recover()
     assert len([*tmp_path.glob("journal.db.corrupt-*")]) == 1
     assert guard.fault

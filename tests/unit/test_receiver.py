@@ -118,7 +118,7 @@ def test_a_peer_that_stalls_in_a_large_message_is_cut_if_others_wait(
     receiver, address = bound
     monkeypatch.setattr(limits, "HELD_BYTES", LARGE)
     stalls = peers_with_large_messages(address, 2)
-    wait_until(lambda: not list(receiver.receive(*BOUNDS)) and not receiver.pending, "the beginning is read")
+    wait_until(lambda: not list(receiver.receive(*BOUNDS)) and not receiver.has_more, "the beginning is read")
     (waits,) = peers_with_large_messages(address, 1)
     waits.send(b"\0")
     small = RawPeer(address).shake_hands(b"DEALER")

@@ -69,4 +69,4 @@ class Mirror:
     def over(self) -> bool:
         """Whether all that had come when it was left has been taken."""
         ended = bool(self.connection.fault) or time.monotonic() >= self._until
-        return ended and not self.connection.holds
+        return ended and not self.connection.has_more

@@ -138,7 +138,7 @@ class Outgoing:
             yield frames
 
     @property
-    def holds(self) -> bool:
+    def has_more(self) -> bool:
         """Whether messages have come that were not taken yet."""
         return bool(self._messages)
 

@@ -150,7 +150,7 @@ class _Run:
             except FileNotFoundError:
                 continue  # its owner took it back
             except CannotSignError as error:
-                self._hand_over(lot)
+                self._send_lot(lot)
                 self._unsigned[name] = error
                 raise
             except OSError as error:
@@ -158,13 +158,13 @@ class _Run:
             except ValueError as error:
                 self._set_aside(name, str(error))
             except MemoryError:
-                self._hand_over(lot)
+                self._send_lot(lot)
                 raise NoRelayError(f"there is not enough memory for {name}") from None
             else:
                 size += len(content)
             if size > BATCH_BYTES:
                 break
-        self._hand_over(lot)
+        self._send_lot(lot)
         return done
 
     def _sign(self, wrapped: Json) -> Json:
@@ -175,8 +175,8 @@ class _Run:
             raise CannotSignError(str(error)) from error
         return signer.sign(wrapped) if signer else wrapped
 
-    def _hand_over(self, lot: dict[str, Message]) -> None:
-        """Hand over a lot; if a relay does not take all of it, the rest one by one, to find the message at fault."""
+    def _send_lot(self, lot: dict[str, Message]) -> None:
+        """Send a lot; if a relay does not take all of it, the rest one by one, to find the message at fault."""
         if not lot:
             return
         sent = self._send(list(lot.values()))
@@ -187,7 +187,7 @@ class _Run:
             raise sent.fault
         if len(lot) > 1:
             for name, message in rest.items():
-                self._hand_over({name: message})
+                self._send_lot({name: message})
         elif isinstance(sent.fault, NoRelayError):
             raise sent.fault
         else:
@@ -202,7 +202,7 @@ class _Run:
         return dict(list(lot.items())[number:])
 
     def _send(self, messages: list[Message]) -> Sent:
-        """Hand messages to a relay, and leave nothing open of the try."""
+        """Give messages to a relay, and leave nothing open of the try."""
         connection = publisher.connection(self._config)
         sent: Sent | None = None
         try:

@@ -40,7 +40,7 @@ class JournalGuard:
         fault: why the journal cannot be opened or written; empty while it can.
         notices: what an operator must know about messages and notes that were lost.
         window: the dedup window.
-        cursor: what of the journal is handed over and published.
+        cursor: what of the journal is sent and published.
         listeners: the listeners before this start, one for each connection.
     """
 
@@ -69,8 +69,8 @@ class JournalGuard:
 
     @property
     def waiting(self) -> int:
-        """Number of messages in the journal that were not handed over yet."""
-        return self.last - self.cursor.handed_over
+        """Number of messages in the journal that were not sent yet."""
+        return self.last - self.cursor.sent
 
     @property
     def bytes(self) -> int:
@@ -112,13 +112,13 @@ class JournalGuard:
                 self.journal.append(entries, rejected, size)
             except JournalError as error:
                 self._failed_bytes = size
-                self._failed(error)
+                self._note_fault(error)
                 return False
-            self._works_again()
+            self._note_recovery()
             self.window.add(known)
         return True
 
-    def holds(self, seq: int, seen: int | None, entry: Entry) -> bool:
+    def is_same(self, seq: int, seen: int | None, entry: Entry) -> bool:
         """Tell whether a message in the dedup window is the same as another one, byte for byte.
 
         Args:
@@ -132,13 +132,13 @@ class JournalGuard:
         if seen is not None or self.journal is None:
             return seen == fingerprint(entry.topic, entry.body)
         try:
-            return self.journal.holds(seq, entry)
+            return self.journal.is_same(seq, entry)
         except JournalError as error:
-            self._failed(error)
+            self._note_fault(error)
             return False
 
     def next_waiting(self, limit: int, max_bytes: int = limits.TURN_BYTES) -> Waiting:
-        """Read the next messages that were not handed over yet.
+        """Read the next messages that were not sent yet.
 
         Args:
             limit: maximum number of messages.
@@ -147,13 +147,13 @@ class JournalGuard:
         Returns:
             The messages; none where the journal cannot be read.
         """
-        none = Waiting([], self.cursor.handed_over, 0)
+        none = Waiting([], self.cursor.sent, 0)
         if self.journal is None or not self.waiting:
             return none
         try:
             waiting = read_waiting(self.journal, limit, max_bytes)
         except JournalError as error:
-            self._failed(error)
+            self._note_fault(error)
             return none
         if waiting.damaged:
             self._damaged += waiting.damaged
@@ -174,7 +174,7 @@ class JournalGuard:
             log.error("%s: published messages may go out again at the next start", error)
             self._next_mark = time.monotonic() + RETRY_SECONDS
             if isinstance(error, JournalCorruptError):
-                self._failed(error)
+                self._note_fault(error)
 
     def trim(self, retention: Retention) -> bool:
         """Take a step of retention, if one is due.
@@ -190,7 +190,7 @@ class JournalGuard:
         try:
             return self._upkeep.step(self.journal, retention)
         except JournalError as error:
-            self._put_off(error)
+            self._put_off_upkeep(error)
             return False
 
     def remember_listeners(self, hosts: list[str]) -> bool:
@@ -207,15 +207,15 @@ class JournalGuard:
         try:
             self.journal.remember_listeners(hosts)
         except JournalError as error:
-            self._put_off(error)
+            self._put_off_upkeep(error)
             return False
         return True
 
     def close(self) -> None:
-        """Close the journal: all that was handed over is published."""
+        """Close the journal: all that was sent is published."""
         if self.journal is not None:
             with suppress(JournalError):
-                self.journal.mark_published(self.cursor.handed_over)
+                self.journal.mark_published(self.cursor.sent)
             self.journal.close()
 
     # Opening.
@@ -239,7 +239,7 @@ class JournalGuard:
         try:
             opened = self._opener.open(Previous(self.cursor, self._last, self.window), corrupt)
         except JournalError as error:
-            self._failed(error)
+            self._note_fault(error)
             return
         journal = opened.journal
         self._carried += journal.last - journal.published - self.waiting
@@ -251,7 +251,7 @@ class JournalGuard:
             log.error("journal %s: %s", self._path, fault)
             self._notice(fault, f"journal: {fault}")
         self._corrupt = False
-        self._works_again()
+        self._note_recovery()
         log.info("journal %s: last seq %d, %d waiting", self._path, journal.last, self.waiting)
 
     def _try_to_write(self, journal: Journal) -> None:
@@ -259,30 +259,30 @@ class JournalGuard:
         try:
             journal.try_to_write(self._failed_bytes)
         except JournalError as error:
-            self._failed(error)
+            self._note_fault(error)
         else:
-            self._works_again()
+            self._note_recovery()
 
     # Faults.
 
-    def _failed(self, error: JournalError) -> None:
+    def _note_fault(self, error: JournalError) -> None:
         self._corrupt = self._corrupt or isinstance(error, JournalCorruptError)
         self._next_try = time.monotonic() + RETRY_SECONDS
         if str(error) != self.fault:
             log.error("journal cannot be written, inbound is forwarded unjournaled, submit is busy: %s", error)
             self.fault = str(error)
 
-    def _works_again(self) -> None:
+    def _note_recovery(self) -> None:
         if self.fault and not self._corrupt:
             log.warning("journal is written again, after: %s", self.fault)
             self.fault = ""
 
-    def _put_off(self, error: JournalError) -> None:
+    def _put_off_upkeep(self, error: JournalError) -> None:
         """Try again later what is not urgent."""
         self._upkeep.put_off()
         log.error("%s", error)
         if isinstance(error, JournalCorruptError):
-            self._failed(error)
+            self._note_fault(error)
 
     def _notice(self, about: str, notice: str) -> None:
         """Let an operator know; a later notice about the same replaces the previous one."""

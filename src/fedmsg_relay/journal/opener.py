@@ -26,7 +26,7 @@ class Previous(NamedTuple):
     """The journal that was open before, as far as it is known.
 
     Attributes:
-        cursor: what of it is handed over.
+        cursor: what of it is sent.
         last: ``seq`` of its last message; 0 where no journal was open before.
         window: its dedup window.
     """
@@ -96,11 +96,11 @@ class Opener:
             raise JournalError(f"journal {self._path}: {error}") from error
 
     def _load(self, journal: Journal, previous: Previous) -> Opened:
-        handed_over = previous.cursor.handed_over
+        sent = previous.cursor.sent
         carried, notice = None, ""
         try:
             if self._aside:
-                carried = journal.carry_over(self._aside, handed_over if previous.last else None, previous.last)
+                carried = journal.carry_over(self._aside, sent if previous.last else None, previous.last)
             window = Window(DEDUP_WINDOW, journal.recent(DEDUP_WINDOW))
             listeners = journal.listeners()
         except JournalError:
@@ -108,7 +108,7 @@ class Opener:
             raise
         if self._aside:
             # A retry of a message that was published from the old one is still known. A lost message is taken again.
-            window.keep_from(previous.window, handed_over)
+            window.keep_from(previous.window, sent)
             notice = f"a journal that could not be read was set aside as {self._aside}"
             log.error("%s; %s", notice, _describe(journal, carried))
             self._aside = None

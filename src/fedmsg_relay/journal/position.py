@@ -32,7 +32,7 @@ class Position(NamedTuple):
     """The position of a journal.
 
     Attributes:
-        published: ``seq`` of the last message that was handed to outbound.
+        published: ``seq`` of the last message that was sent to outbound.
         last: ``seq`` of the last message.
         listeners: checksum of the listeners' addresses; None where its note is damaged.
         faults: notes that could not be trusted, and what follows from that.
@@ -127,7 +127,7 @@ def begin(db: sqlite3.Connection, published: int, last: int, listeners: int) -> 
 
     Args:
         db: a journal.
-        published: ``seq`` of the last message that was handed to outbound.
+        published: ``seq`` of the last message that was sent to outbound.
         last: ``seq`` of the last message.
         listeners: checksum of the listeners' addresses.
     """
@@ -143,7 +143,7 @@ def note_published(db: sqlite3.Connection, published: int, listeners: int) -> No
 
     Args:
         db: a journal.
-        published: ``seq`` of the last message that was handed to outbound.
+        published: ``seq`` of the last message that was sent to outbound.
         listeners: checksum of the listeners' addresses.
 
     Raises:
@@ -158,7 +158,7 @@ def note_batch(db: sqlite3.Connection, published: int, last: int) -> None:
 
     Args:
         db: a journal.
-        published: ``seq`` of the last message that was handed to outbound.
+        published: ``seq`` of the last message that was sent to outbound.
         last: ``seq`` of the last of these messages.
 
     Raises:

@@ -52,10 +52,6 @@ class Record(NamedTuple):
         except (TypeError, AttributeError):
             return False
 
-    def holds(self, entry: Entry) -> bool:
-        """Whether topic and body are the same, byte for byte."""
-        return (self.topic, self.body) == (entry.topic, entry.body)
-
 
 _COVERS_ALL = 1 << 32
 """Added to a checksum that covers the whole row. In format 1 a checksum covered topic and body alone."""

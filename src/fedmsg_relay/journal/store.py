@@ -6,7 +6,7 @@ Invariants:
 
 1. What one call of :meth:`Journal.append` adds is one transaction, synced to disk before the call returns.
 2. ``published`` never passes the last ``seq``, and never goes back.
-3. A message above ``published`` has not been handed to outbound, or only just: it goes out first at the next start.
+3. A message above ``published`` has not been sent to outbound, or only just: it goes out first at the next start.
    After a crash the last messages may therefore be published twice; they are never lost.
 4. Retention removes only the oldest messages, only published ones, and never the newest one: no ``seq`` is used twice.
 5. Nothing is acted on without a check. ``published`` and the last ``seq`` are noted twice. Where one of the notes is
@@ -54,7 +54,7 @@ class Journal:
 
     Attributes:
         last: ``seq`` of the last message.
-        cursor: what of it is handed over and published.
+        cursor: what of it is sent and published.
         faults: notes that could not be trusted when it was opened, and what follows from that.
 
     Raises:
@@ -139,7 +139,7 @@ class Journal:
 
         Args:
             aside: path of the old one.
-            published: ``seq`` of its last message that was handed over; None to read that from it.
+            published: ``seq`` of its last message that was sent; None to read that from it.
             last: ``seq`` of its last message; 0 to read that from it.
 
         Returns:
@@ -171,19 +171,19 @@ class Journal:
             position.note_published(self._db, self.published, self._listeners)
 
     def mark_published(self, seq: int) -> None:
-        """Note that everything up to ``seq`` was handed to outbound.
+        """Note that everything up to ``seq`` was sent to outbound.
 
         This survives a kill at once, but a power cut only with the next messages: then those few go out again.
 
         Args:
-            seq: of the last message handed over.
+            seq: of the last message sent.
 
         Raises:
             JournalError: it could not be written.
         """
         with self._database.without_sync(), self._database.named_errors():
             position.note_published(self._db, seq, self._listeners)
-        self.cursor.settle(seq)
+        self.cursor.note_published(seq)
 
     def remember_listeners(self, addresses: Sequence[str]) -> None:
         """Note which listeners are connected, for the next start to wait for.
@@ -242,7 +242,7 @@ class Journal:
                 raise position.UntrustedError(f"messages after seq {after} are not in their order")
         return records
 
-    def holds(self, seq: int, entry: Entry) -> bool:
+    def is_same(self, seq: int, entry: Entry) -> bool:
         """Tell whether a message in the dedup window is the same as another one, byte for byte.
 
         Args:

@@ -37,23 +37,23 @@ class Receiver:
     """The peers of one endpoint. Only the relay's loop uses it, unless a method says otherwise.
 
     Args:
-        name: of the endpoint's peers: ``publisher`` or ``submitter``.
-        role: in ZMTP.
+        peer_name: of the endpoint's peers: ``publisher`` or ``submitter``.
+        zmtp_role: of our end.
         streams: whether peers send one message after the other, without waiting for answers.
 
     Attributes:
         greeter: lets the peers in.
     """
 
-    def __init__(self, name: str, role: Role, *, streams: bool) -> None:
-        self.role = name
+    def __init__(self, peer_name: str, zmtp_role: Role, *, streams: bool) -> None:
+        self._peer_name = peer_name
         self._epoll = select.epoll()
         self._ready: deque[Peer] = deque()
         self._streams = streams
         self._unfinished = Unfinished()
         self._held_back: dict[Peer, None] = {}
         self._replies: dict[Peer, bytearray] = {}
-        self.greeter = Greeter(name, role, self._admit)
+        self.greeter = Greeter(peer_name, zmtp_role, self._admit)
 
     @property
     def connected(self) -> Connected:
@@ -80,7 +80,7 @@ class Receiver:
         return self._epoll.fileno()
 
     @property
-    def pending(self) -> bool:
+    def has_more(self) -> bool:
         """Whether there may be something to read that :meth:`fileno` does not tell of."""
         return bool(self._ready)
 
@@ -287,7 +287,7 @@ class Receiver:
         if peer.gone:
             return
         self.greeter.connected.cut += 1
-        log.warning("%s cut %s: %s", self.role, peer.address, why)
+        log.warning("%s cut %s: %s", self._peer_name, peer.address, why)
         self._drop(peer)
 
     def _drop(self, peer: Peer) -> None:
