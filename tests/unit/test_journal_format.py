@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fedmsg_relay.errors import JournalCorruptError
-from fedmsg_relay.journal import broken, position, schema
+from fedmsg_relay.errors import JournalCorruptError, JournalError
+from fedmsg_relay.journal import broken, opener, position, schema
 from fedmsg_relay.journal.guard import JournalGuard
 from fedmsg_relay.journal.salvage import set_aside
 from fedmsg_relay.journal.store import Journal
@@ -108,6 +108,37 @@ def test_a_journal_broken_again_at_once_is_not_set_aside_a_second_time(tmp_path:
     guard._next_try = 0.0
     guard.recover()
     assert not guard.fault
+    guard.close()
+
+
+def test_a_broken_journal_that_may_not_be_set_aside_yet_is_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "journal.db"
+    path.write_bytes(b"garbage" * 1000)
+    guard = JournalGuard(path)
+    guard.close()
+    guard.journal = None
+    path.write_bytes(b"garbage" * 1000)
+    guard._note_fault(JournalError("made up"))
+    opened: list[Path] = []
+
+    class Watched(Journal):
+        def __init__(self, path: Path) -> None:
+            opened.append(path)
+            super().__init__(path)
+
+    monkeypatch.setattr(opener, "Journal", Watched)
+    for _ in range(5):
+        guard._next_try = 0.0  # as if a second had passed
+        guard.recover()
+    assert "less than 60 s ago" in guard.fault
+    assert len(opened) == 1, "the first time shows that it is broken"
+    guard._opener._next_aside = guard._opener._left_alone_until = 0.0  # as if that time had passed
+    guard._next_try = 0.0
+    guard.recover()
+    assert not guard.fault
+    assert len([*tmp_path.glob("journal.db.corrupt-*")]) == 2
     guard.close()
 
 
