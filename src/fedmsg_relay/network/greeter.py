@@ -59,7 +59,7 @@ class Greeter:
         self._handshaking: dict[int, Peer] = {}
         self._doors: dict[int, tuple[socket.socket, str]] = {}
         self._next_told = 0.0
-        self._closing = False
+        self._closing = self._keeps_out = False
         self._epoll = select.epoll()
         self._woken, self._waker = socket.socketpair()
         self._epoll.register(self._woken, select.EPOLLIN)
@@ -113,7 +113,11 @@ class Greeter:
         self._epoll.register(door, select.EPOLLIN)
 
     def keep_out_newcomers(self) -> None:
-        """Let no new peer in, without closing: the kernel drops each try, so the peer tries again."""
+        """Let no new peer in, without closing: the kernel drops each try, so the peer tries again.
+
+        A peer that the kernel has let in before, perhaps in this moment, is served like all others.
+        """
+        self._keeps_out = True
         for door, _ in self._doors.values():
             tcp.require_hops(door, 255)
 
@@ -128,8 +132,6 @@ class Greeter:
         """
         with self._lock:
             for peer in self._peers.values():
-                # A peer that was in the kernel's queue when the door was closed has inherited what closed it.
-                tcp.require_hops(peer.socket, 0)
                 if not peer.version or (only_quiet and not tcp.is_quiet(peer.socket)):
                     continue
                 with suppress(OSError):
@@ -170,6 +172,8 @@ class Greeter:
                 time.sleep(ACCEPT_PAUSE_SECONDS)
                 return
             connection.setblocking(False)
+            if self._keeps_out:  # one that was half accepted when the door was closed has inherited what closed it
+                tcp.require_hops(connection, 0)
             peer = Peer(connection, tcp.format_address(name), self._zmtp_role)
             if is_own(peer.address):
                 with suppress(OSError), connection:
