@@ -34,6 +34,8 @@ class Hostile:
         self.submit, self.outbound = (f"tcp://127.0.0.1:{host.port()}" for _ in range(2))
         self.introduce: Callable[[], list[Answer]] = lambda: [CHAIN]
         self.take: Callable[[list[Message]], list[Answer]] = self.accept
+        self.also_publish: list[Message] = []
+        """Messages of others, before each batch that it takes."""
         self.asked = self.published = 0
         self._seq = self._subscriptions = 0
         self._closing = False
@@ -42,7 +44,7 @@ class Hostile:
 
     def accept(self, messages: list[Message]) -> list[Answer]:
         """As a relay does."""
-        for message in messages:
+        for message in (*self.also_publish, *messages):
             self._publisher.send_multipart(message)
         self._seq += len(messages)
         return [{"status": "accepted", "seq": [self._seq - len(messages) + 1, self._seq], "duplicates": 0}]
@@ -163,6 +165,30 @@ def test_a_wrong_answer_to_an_inquiry_sets_the_link_away_and_it_is_retried(
 ) -> None:
     hostile.introduce = lambda: TO_AN_INQUIRY[name]
     survives(old, hostile, sockets)
+
+
+def test_a_larger_size_reaches_the_link_when_it_is_reloaded(old: Site, hostile: Hostile, sockets: Sockets) -> None:
+    large = (b"org.example.test.large", b'"' + b"x" * 70_000_000 + b'"')
+
+    hostile.behave()
+    upstream = old.host.settings_file.read_text()
+    old.relay.start()
+    old.wait_for_upstream("joined")
+    client = sockets.submitter(old.host.submit)
+    listener = sockets.listener(old.host.outbound)
+    first, second, third = numbered(3)
+    assert client.ask(first)["status"] == "accepted"
+    listener.wait_for(first)
+    listener.forget()
+    hostile.also_publish = [large]
+    assert client.ask(second)["status"] == "accepted"
+    listener.expect([second])
+    old.relay.wait_for_log("WARNING", "publishes messages of more than 67108864 bytes, which are not forwarded")
+    old.host.write("relay.toml", f"{upstream}[limits]\nmax_message_size = 134217728\n")
+    old.relay.reload()
+    assert client.ask(third)["status"] == "accepted"
+    listener.expect([large, third])
+    assert old.relay.settled()["published"] == 3
 
 
 def test_upstream_may_put_off_a_batch_for_years_it_is_asked_again_soon(

@@ -37,7 +37,7 @@ class Kind:
 
     Attributes:
         role: of our end, in ZMTP.
-        max_bytes: maximum size of a message; a larger one is skipped.
+        max_bytes: maximum size of a message, at first; a larger one is skipped.
         hold_bytes: maximum bytes of messages that were read and not taken. Beyond it nothing is read, and TCP holds the
             other relay back.
         greeting: messages that are sent before any other.
@@ -60,6 +60,7 @@ class Outgoing:
         up: whether messages can be sent.
         up_since: when that began, by ``time.monotonic``.
         fault: why it has ended; empty while it has not. Messages that had come may still be taken then.
+        max_bytes: maximum size of a message; may be changed.
         oversized: number of messages that were skipped as they are too large.
     """
 
@@ -67,6 +68,7 @@ class Outgoing:
         self.up = False
         self.up_since = 0.0
         self.fault = ""
+        self.max_bytes = kind.max_bytes
         self.oversized = 0
         self._kind = kind
         self._began = self._moved = time.monotonic()
@@ -256,8 +258,8 @@ class Outgoing:
             for frames in self._kind.greeting:
                 self._handshake.output += zmtp.encode(frames, self._handshake.version)
             data, self._handshake.rest = self._handshake.rest, b""
-        largest = self._kind.max_bytes
-        for message in self._splitter.feed(data, largest, limits.LINK_FRAMES, limits.cut_bytes(largest)):
+        cut_bytes = limits.cut_bytes(self.max_bytes)
+        for message in self._splitter.feed(data, self.max_bytes, limits.LINK_FRAMES, cut_bytes):
             if isinstance(message, zmtp.Oversize):
                 self.oversized += 1
             else:

@@ -105,6 +105,16 @@ class Link:
         self._told: tuple[State, str] | None = None
         self._allowance = Allowance()
 
+    def limit(self, max_bytes: int) -> None:
+        """Change the maximum size of a message that the relay publishes.
+
+        Args:
+            max_bytes: the new one.
+        """
+        self._max_bytes = max_bytes
+        if self._mirror is not None:
+            self._mirror.connection.max_bytes = max_bytes
+
     def waking(self, forwarding: bool) -> list[socket.socket]:
         """Get the sockets that wake the relay's loop.
 

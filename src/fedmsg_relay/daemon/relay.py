@@ -200,6 +200,8 @@ class Relay:
             fixed = [name for name in tables if getattr(new, name) != getattr(self._settings, name)]
             restart = f" ({' and '.join(fixed)} changed: needs a restart)" if fixed else ""
             self._settings = self.pipeline.settings = new
+            for link in self.forwarding.links if self.forwarding else ():
+                link.limit(limits.cut_bytes(new.limits.max_message_size))
             log.info(
                 "reloaded max_message_size=%d keep_days=%g keep_bytes=%d%s",
                 new.limits.max_message_size,
