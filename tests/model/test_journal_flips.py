@@ -17,7 +17,8 @@ import pytest
 from fedmsg_relay.commands import journal as journal_cli
 from fedmsg_relay.errors import ConfigError, RelayError
 from fedmsg_relay.journal.guard import JournalGuard
-from fedmsg_relay.journal.store import UNKNOWN, Journal
+from fedmsg_relay.journal.noted_listeners import UNKNOWN
+from fedmsg_relay.journal.store import Journal
 from journaled import entries
 
 PAGE = 16384

@@ -6,6 +6,7 @@ messages that were published since others were last added may go out again. The 
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 import zlib
 from collections.abc import Sequence
@@ -108,6 +109,21 @@ def refuse_beyond(db: sqlite3.Connection, last: int) -> None:
     for seq in ends(db):
         if seq is not None and seq > last:
             raise UntrustedError(f"message seq {seq} is beyond its end, {last}")
+
+
+def refuse_disorder(after: int, seqs: Sequence[int], last: int) -> None:
+    """Refuse messages that are not in the order of their ``seq``: they were never written like that.
+
+    Args:
+        after: ``seq`` after which these messages were looked for.
+        seqs: ``seq`` of each message, as it was found.
+        last: ``seq`` of the last message of the journal.
+
+    Raises:
+        UntrustedError: they are not.
+    """
+    if any(seq >= following for seq, following in itertools.pairwise([after, *seqs, last + 1])):
+        raise UntrustedError(f"messages after seq {after} are not in their order")
 
 
 def ends(db: sqlite3.Connection) -> tuple[int | None, int | None]:

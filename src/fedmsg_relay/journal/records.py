@@ -98,6 +98,25 @@ def lenient_text(found: bytes) -> str:
     return found.decode(errors="backslashreplace")
 
 
+def read_next(db: sqlite3.Connection, after: int, limit: int, max_bytes: int) -> list[Record]:
+    """Read the next messages, oldest first.
+
+    Args:
+        db: a journal.
+        after: ``seq`` after which to begin.
+        limit: maximum number of messages.
+        max_bytes: maximum bytes of them; a larger message comes alone.
+    """
+    records: list[Record] = []
+    size = 0
+    for record in read_records(db, "WHERE seq > ? ORDER BY seq LIMIT ?", after, limit):
+        size += record.size
+        if records and size > max_bytes:
+            break
+        records.append(record)
+    return records
+
+
 def read_records(db: sqlite3.Connection, where: str, *parameters: object) -> Iterator[Record]:
     """Read messages.
 
