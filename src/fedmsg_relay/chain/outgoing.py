@@ -89,9 +89,9 @@ class Outgoing:
         return self._socket if self._connected and not self.fault and self._wants_more else None
 
     @property
-    def unsettled(self) -> bool:
-        """Whether it has to be updated soon, also when nothing has come."""
-        return bool(self.fault or self._unsent or self._fresh)
+    def idle(self) -> bool:
+        """Whether it has nothing to do until something comes."""
+        return not (self.fault or self._unsent or self._fresh)
 
     @property
     def waits_for(self) -> str:

@@ -14,14 +14,13 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from enum import StrEnum
 
 from fedmsg_relay.chain.mirror import Mirror
 from fedmsg_relay.chain.outgoing import Kind, Outgoing
+from fedmsg_relay.chain.pause import Pause
+from fedmsg_relay.chain.state import LinkState, State
 from fedmsg_relay.network import handshake
 from fedmsg_relay.runtime import limits
-from fedmsg_relay.runtime.drops import Allowance
-from fedmsg_relay.runtime.log import log
 from fedmsg_relay.submit import (
     Accepted,
     Busy,
@@ -45,9 +44,8 @@ ANSWER_SECONDS = 5.0
 HEAR_SECONDS = 3.0
 """The same, for a relay that does not take our subscription."""
 
-SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 0.5
 STEADY_SECONDS = 2.0
-"""Pause before a link connects anew: longer each time, until the link was joined for ``STEADY_SECONDS``."""
+"""Time for which a link has to be joined before its pauses are short again."""
 
 ANSWERS_AT_ONCE = 100
 """Answers looked at in one turn. No more than two can be due; more end the link."""
@@ -56,14 +54,6 @@ _SUBMIT = Kind(handshake.DEALER, max_bytes=limits.ANSWER_BYTES, hold_bytes=limit
 
 Answer = Accepted | Refused | Busy
 """The answer to a batch."""
-
-
-class State(StrEnum):
-    """State of a link."""
-
-    JOINED = "joined"
-    AWAY = "away"
-    LOOP = "loop"
 
 
 class _BrokenError(Exception):
@@ -80,8 +70,6 @@ class Link:
         max_bytes: maximum size of a message that it publishes; a larger one is not published here.
 
     Attributes:
-        state: of the link.
-        why: the reason for the state, for a person.
         chain: identities of that relay, its upstream, and so on, as far as it has told.
         awaits_receipt: whether a batch was submitted and not answered yet.
     """
@@ -89,21 +77,27 @@ class Link:
     def __init__(self, identity: str, submit_address: str, outbound_address: str, max_bytes: int) -> None:
         self.submit_address = submit_address
         self.outbound_address = outbound_address
-        self.state = State.AWAY
-        self.why = ""
         self.chain: list[str] = []
         self._identity = identity
         self._max_bytes = max_bytes
         self._submit: Outgoing | None = None
         self._mirror: Mirror | None = None
         self._leftover: Mirror | None = None
-        self._pause = SHORTEST_PAUSE_SECONDS
-        self._next_try = 0.0
+        self._state = LinkState(submit_address)
+        self._pause = Pause()
         self._asked = False
-        self._sent = self._next_inquiry = self._joined_since = 0.0
+        self._sent = self._next_inquiry = 0.0
         self.awaits_receipt = False
-        self._told: tuple[State, str] | None = None
-        self._allowance = Allowance()
+
+    @property
+    def state(self) -> State:
+        """State of the link."""
+        return self._state.name
+
+    @property
+    def why(self) -> str:
+        """The reason for the state, for a person."""
+        return self._state.why
 
     def limit(self, max_bytes: int) -> None:
         """Change the maximum size of a message that the relay publishes.
@@ -130,14 +124,14 @@ class Link:
         return [each for each in (self._submit, mirror) if each is not None]
 
     @property
-    def unsettled(self) -> bool:
-        """Whether it has to be updated soon, also when nothing has come."""
+    def idle(self) -> bool:
+        """Whether it has nothing to do until something comes."""
         if self._leftover is not None:
-            return True
+            return False
         if self._submit is None:
-            return self._pause < LONGEST_PAUSE_SECONDS
+            return self._pause.is_longest
         joining = self._submit.up and self.state == State.AWAY
-        return joining or any(each.unsettled for each in self._connections)
+        return not joining and all(each.idle for each in self._connections)
 
     def update(self) -> Answer | None:
         """Go on with both connections, without waiting.
@@ -145,14 +139,13 @@ class Link:
         Returns:
             The answer to the batch that was submitted, if it has come.
         """
-        self._tell()
-        now = time.monotonic()
+        self._state.tell()
         if self._submit is None:
-            if now < self._next_try:
+            if not self._pause.is_over:
                 return None
             self._submit = Outgoing(self.submit_address, _SUBMIT)
         try:
-            return self._go_on(self._submit, now)
+            return self._go_on(self._submit, time.monotonic())
         except (_BrokenError, OSError) as broken:
             self.reset(str(broken))
             return None
@@ -196,10 +189,9 @@ class Link:
         Args:
             why: the reason, for the log.
         """
-        now = time.monotonic()
-        if self.state == State.JOINED and now - self._joined_since > STEADY_SECONDS:
-            self._pause = SHORTEST_PAUSE_SECONDS
-        self._become(State.AWAY, why)
+        if self.state == State.JOINED and time.monotonic() - self._state.joined_since > STEADY_SECONDS:
+            self._pause.shorten()
+        self._state.become(State.AWAY, why)
         self._unsubscribe()
         if self._submit is not None:
             self._submit.close()
@@ -207,8 +199,7 @@ class Link:
         self.chain = []
         self._asked = self.awaits_receipt = False
         self._next_inquiry = 0.0
-        self._next_try = now + self._pause
-        self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
+        self._pause.begin()
 
     def close(self) -> None:
         """Close the connections."""
@@ -247,7 +238,7 @@ class Link:
 
     def _wait_for(self, connection: Outgoing) -> None:
         if why := connection.waits_for:
-            self._become(State.AWAY, why)
+            self._state.become(State.AWAY, why)
 
     def _send(self, connection: Outgoing, frames: Sequence[bytes]) -> None:
         connection.send(frames)
@@ -275,7 +266,7 @@ class Link:
             self._learn(answer)
             return None
         if self._asked and isinstance(answer, Refused) and answer.code == Refusal.BAD_VERSION:
-            self._become(State.AWAY, "it is too old a relay to be chained to")
+            self._state.become(State.AWAY, "it is too old a relay to be chained to")
             self._asked, self._next_inquiry = False, time.monotonic() + ANSWER_SECONDS
             return None
         if not self.awaits_receipt:
@@ -290,15 +281,13 @@ class Link:
         self._asked, self._next_inquiry, self.chain = False, now + INQUIRE_SECONDS, relay.chain
         chain = " -> ".join(relay.chain)
         if self._identity in relay.chain:
-            self._become(State.LOOP, f"its chain leads back here ({chain}): nothing is forwarded")
+            self._state.become(State.LOOP, f"its chain leads back here ({chain}): nothing is forwarded")
         elif relay.complete and relay.heard and self._leftover is None:
-            if self.state != State.JOINED:
-                self._joined_since = now
             if self._mirror is not None:
                 self._mirror.forwarded = True
-            self._become(State.JOINED, f"chain {chain}")
+            self._state.become(State.JOINED, f"chain {chain}")
         elif not relay.complete:
-            self._become(State.AWAY, "its own upstream is away")
+            self._state.become(State.AWAY, "its own upstream is away")
             self._next_inquiry = now + UNHEARD_SECONDS
         elif mirror is not None and not mirror.up:
             self._wait_for(mirror)
@@ -307,15 +296,3 @@ class Link:
             raise _BrokenError(f"it does not have our subscription to {self.outbound_address}")
         else:
             self._next_inquiry = now + UNHEARD_SECONDS
-
-    def _become(self, state: State, why: str) -> None:
-        self.state, self.why = state, why
-        self._tell()
-
-    def _tell(self) -> None:
-        """Log the state of the link when it has changed; a state that changes too often is logged later."""
-        if not self.why or self._told == (self.state, self.why) or not self._allowance.take():
-            return
-        self._told = self.state, self.why
-        level = {State.JOINED: log.info, State.AWAY: log.warning, State.LOOP: log.error}[self.state]
-        level("upstream %s %s: %s", self.submit_address, self.state, self.why)

@@ -24,7 +24,8 @@ from itertools import islice
 
 from fedmsg_relay import submit
 from fedmsg_relay.chain.echo import Echo, ForwardedBatch, Message
-from fedmsg_relay.chain.upstream import Answer, Link, State
+from fedmsg_relay.chain.state import State
+from fedmsg_relay.chain.upstream import Answer, Link
 from fedmsg_relay.daemon.hold import Hold
 from fedmsg_relay.daemon.publishing import PublishedMark
 from fedmsg_relay.daemon.turn import Turn
@@ -102,10 +103,10 @@ class ForwardingStage:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is left to do as time passes."""
+        """Whether it has nothing to do until something comes."""
         waits = (self._guard.waiting or self._unjournaled) and self.using and not self._in_flight  # for retry_after
         unwritten = self._mark.unwritten
-        return not (self._hold.on or waits or unwritten or any(link.unsettled for link in self.links))
+        return not (self._hold.on or waits or unwritten) and all(link.idle for link in self.links)
 
     @property
     def waking(self) -> set[socket.socket]:

@@ -73,7 +73,7 @@ class Pipeline:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is left to do as time passes."""
+        """Whether it has nothing to do until something comes."""
         return self._stage.idle and not self._admission.has_more
 
     def turn(self) -> bool:

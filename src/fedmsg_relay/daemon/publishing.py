@@ -95,7 +95,7 @@ class PublishingStage:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is left to do as time passes."""
+        """Whether it has nothing to do until something comes."""
         return not self._hold.on and (self._guard.journal is None or self._guard.cursor.all_published)
 
     def introduce(self, subscription: bytes) -> bytes:

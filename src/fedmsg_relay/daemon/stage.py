@@ -14,7 +14,7 @@ class Stage(Protocol):
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is left to do as time passes."""
+        """Whether it has nothing to do until something comes."""
 
     @property
     def ready_to_stop(self) -> bool:
