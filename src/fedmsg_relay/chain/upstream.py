@@ -15,10 +15,10 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 
-from fedmsg_relay.chain.mirror import Mirror
 from fedmsg_relay.chain.outgoing import Kind, Outgoing
 from fedmsg_relay.chain.pause import Pause
 from fedmsg_relay.chain.state import LinkState, State
+from fedmsg_relay.chain.subscription import Subscription
 from fedmsg_relay.network import handshake
 from fedmsg_relay.runtime import limits
 from fedmsg_relay.submit import (
@@ -79,10 +79,8 @@ class Link:
         self.outbound_address = outbound_address
         self.chain: list[str] = []
         self._identity = identity
-        self._max_bytes = max_bytes
         self._submit: Outgoing | None = None
-        self._mirror: Mirror | None = None
-        self._leftover: Mirror | None = None
+        self._subscription = Subscription(outbound_address, max_bytes)
         self._state = LinkState(submit_address)
         self._pause = Pause()
         self._asked = False
@@ -105,9 +103,7 @@ class Link:
         Args:
             max_bytes: the new one.
         """
-        self._max_bytes = max_bytes
-        if self._mirror is not None:
-            self._mirror.connection.max_bytes = max_bytes
+        self._subscription.limit(max_bytes)
 
     def waking(self, forwarding: bool) -> list[socket.socket]:
         """Get the sockets that wake the relay's loop.
@@ -120,13 +116,12 @@ class Link:
 
     @property
     def _connections(self) -> list[Outgoing]:
-        mirror = self._mirror.connection if self._mirror is not None else None
-        return [each for each in (self._submit, mirror) if each is not None]
+        return [each for each in (self._submit, self._subscription.connection) if each is not None]
 
     @property
     def idle(self) -> bool:
         """Whether it has nothing to do until something comes."""
-        if self._leftover is not None:
+        if self._subscription.leftover is not None:
             return False
         if self._submit is None:
             return self._pause.is_longest
@@ -174,14 +169,7 @@ class Link:
         Yields:
             Topic and body.
         """
-        if self._leftover is not None:
-            self._leftover.update()
-            yield from self._leftover.take(limit)
-            if self._leftover.over:
-                self._leftover.connection.close()
-                self._leftover = None
-        elif self.state == State.JOINED and self._mirror is not None:
-            yield from self._mirror.take(limit)
+        yield from self._subscription.take(limit, self.state == State.JOINED)
 
     def reset(self, why: str) -> None:
         """Forget what is known of the relay, and connect anew.
@@ -192,7 +180,7 @@ class Link:
         if self.state == State.JOINED and time.monotonic() - self._state.joined_since > STEADY_SECONDS:
             self._pause.shorten()
         self._state.become(State.AWAY, why)
-        self._unsubscribe()
+        self._subscription.end()
         if self._submit is not None:
             self._submit.close()
             self._submit = None
@@ -203,37 +191,37 @@ class Link:
 
     def close(self) -> None:
         """Close the connections."""
-        for each in self._connections:
-            each.close()
-        if self._leftover is not None:
-            self._leftover.connection.close()
+        if self._submit is not None:
+            self._submit.close()
+        self._subscription.close()
 
     def _go_on(self, connection: Outgoing, now: float) -> Answer | None:
         connection.update()
-        if self._mirror is not None:
-            self._mirror.update()
+        self._subscription.update()
         answered = [found for frames in connection.take(ANSWERS_AT_ONCE) if (found := self._judge(frames))]
         if answered:  # before any fault: an answer that came before the connection ended is valid
             self._inquire(connection, now)  # before the next batch: under load it would otherwise never be asked
             return answered[0]
         if connection.fault:
             raise _BrokenError(connection.fault)
-        if self._mirror is not None and self._mirror.connection.fault:
-            raise _BrokenError(f"outbound {self.outbound_address}: {self._mirror.connection.fault}")
+        outbound = self._subscription.connection
+        if outbound is not None and outbound.fault:
+            raise _BrokenError(f"outbound {self.outbound_address}: {outbound.fault}")
         if connection.oversized:
             raise _BrokenError("its answer is too large")
         if (self._asked or self.awaits_receipt) and now - self._sent > 1 and connection.stands(ANSWER_SECONDS):
             raise _BrokenError("it does not answer")
         if not connection.up:
             self._wait_for(connection)
-        elif self._mirror is None:
-            self._mirror = Mirror(self.outbound_address, self._max_bytes)
+        else:
+            self._subscription.begin()
         self._inquire(connection, now)
         return None
 
     def _inquire(self, connection: Outgoing, now: float) -> None:
-        if self._mirror is not None and connection.up and not self._asked and now >= self._next_inquiry:
-            self._send(connection, write_inquiry(self._mirror.token))
+        mirror = self._subscription.mirror
+        if mirror is not None and connection.up and not self._asked and now >= self._next_inquiry:
+            self._send(connection, write_inquiry(mirror.token))
             self._asked = True
 
     def _wait_for(self, connection: Outgoing) -> None:
@@ -243,15 +231,6 @@ class Link:
     def _send(self, connection: Outgoing, frames: Sequence[bytes]) -> None:
         connection.send(frames)
         self._sent = time.monotonic()
-
-    def _unsubscribe(self) -> None:
-        """End the subscription. Messages that came while the link was joined are still taken in."""
-        mirror, self._mirror = self._mirror, None
-        if mirror is not None and mirror.forwarded:
-            mirror.leave()
-            self._leftover = mirror  # there is no older one: with one, the link would not have been joined
-        elif mirror is not None:
-            mirror.connection.close()
 
     # Answers.
 
@@ -277,22 +256,22 @@ class Link:
     def _learn(self, relay: Introduction) -> None:
         """Take in which relay it is, and whether it has our subscription."""
         now = time.monotonic()
-        mirror = self._mirror.connection if self._mirror is not None else None
+        mirror = self._subscription.mirror
         self._asked, self._next_inquiry, self.chain = False, now + INQUIRE_SECONDS, relay.chain
         chain = " -> ".join(relay.chain)
         if self._identity in relay.chain:
             self._state.become(State.LOOP, f"its chain leads back here ({chain}): nothing is forwarded")
-        elif relay.complete and relay.heard and self._leftover is None:
-            if self._mirror is not None:
-                self._mirror.forwarded = True
+        elif relay.complete and relay.heard and self._subscription.leftover is None:
+            if mirror is not None:
+                mirror.forwarded = True
             self._state.become(State.JOINED, f"chain {chain}")
         elif not relay.complete:
             self._state.become(State.AWAY, "its own upstream is away")
             self._next_inquiry = now + UNHEARD_SECONDS
-        elif mirror is not None and not mirror.up:
-            self._wait_for(mirror)
+        elif mirror is not None and not mirror.connection.up:
+            self._wait_for(mirror.connection)
             self._next_inquiry = now + UNHEARD_SECONDS
-        elif self.state == State.JOINED or (mirror is not None and now - mirror.up_since > HEAR_SECONDS):
+        elif self.state == State.JOINED or (mirror is not None and now - mirror.connection.up_since > HEAR_SECONDS):
             raise _BrokenError(f"it does not have our subscription to {self.outbound_address}")
         else:
             self._next_inquiry = now + UNHEARD_SECONDS
