@@ -47,7 +47,6 @@ class Receiver:
         self._ready: deque[Peer] = deque()
         self._streams = streams
         self._unfinished = Unfinished()
-        self._held_back: dict[Peer, None] = {}
         self._replies: dict[Peer, bytearray] = {}
         self.greeter = Greeter(peer_name, zmtp_role, self._readiness.add)
 
@@ -104,7 +103,8 @@ class Receiver:
             peer = self._ready.popleft()
             peer.queued = False
             if self._unfinished.waits(peer):
-                self._hold_back(peer)
+                self._unfinished.hold_back(peer)  # TCP makes it wait
+                self._update_interest(peer)
                 continue
             chunk = self._chunk(peer)
             data = self._read(peer, chunk)
@@ -129,7 +129,7 @@ class Receiver:
                 self._send_pong(peer)
             if len(data) == chunk:  # there may be more
                 self._queue(peer)
-        if self._held_back:
+        if self._unfinished.any_held_back:
             self._see_to_held_back()
 
     def reply(self, peer: Peer, frames: Sequence[bytes]) -> bool:
@@ -188,7 +188,7 @@ class Receiver:
                 continue
             if writable:
                 self._write_on(peer)
-            if peer not in self._held_back and (peer.rest or readable):
+            if not self._unfinished.is_held_back(peer) and (peer.rest or readable):
                 self._queue(peer)
 
     def _write_on(self, peer: Peer) -> None:
@@ -208,31 +208,20 @@ class Receiver:
             return CHUNK_BYTES
         return CHUNK_BYTES if self._streams and not self._unfinished.too_much else SMALL_CHUNK_BYTES
 
-    def _hold_back(self, peer: Peer) -> None:
-        """Read nothing of a peer for now; TCP makes it wait."""
-        self._held_back[peer] = None
-        self._update_interest(peer)
-
     def _see_to_held_back(self) -> None:
         """Let peers go on if there is room again; cut the peer that they wait for if it does not go on itself."""
-        first = self._unfinished.first
-        if not self._unfinished.too_much or first is None:
-            self._let_go_on([*self._held_back])
-        elif first in self._held_back:
-            self._let_go_on([first])
-        elif self._unfinished.stalled():
-            self._cut(first, f"others wait for its message, of which it has sent {first.splitter.held} bytes")
-
-    def _let_go_on(self, peers: Sequence[Peer]) -> None:
-        for peer in peers:
-            del self._held_back[peer]
+        released = self._unfinished.release()
+        for peer in released:
             peer.heard = time.monotonic()
             self._update_interest(peer)
             self._queue(peer)
+        first = self._unfinished.first
+        if not released and first is not None and self._unfinished.stalled():
+            self._cut(first, f"others wait for its message, of which it has sent {first.splitter.held} bytes")
 
     def _update_interest(self, peer: Peer) -> None:
         """Wake for bytes of the peer, unless it is held back, and for room to write if that is needed."""
-        self._readiness.update(peer, reading=peer not in self._held_back)
+        self._readiness.update(peer, reading=not self._unfinished.is_held_back(peer))
 
     def _read(self, peer: Peer, size: int) -> bytes:
         if peer.gone:
@@ -284,7 +273,6 @@ class Receiver:
         if peer.gone:
             return
         self._unfinished.forget(peer)
-        self._held_back.pop(peer, None)
         peer.unsent.clear()
         self._readiness.remove(peer)
         self.greeter.forget(peer)
