@@ -17,9 +17,10 @@ import pytest
 import zmq
 
 from harness import PATIENCE, Host, wait_until
+from raw import frame
 from resolver import Resolver
 from sites import Site, chained
-from wire import Message, Sockets, envelope, frame, join, numbered
+from wire import Message, Sockets, envelope, join, numbered
 
 Answer = bytes | dict[str, Any]
 """Of the upstream: as it is, or to be made JSON of."""

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from harness import Host, Relay, wait_until
+from harness import Host, wait_until
 from ports import has_ipv6
+from relays import Relay
 from wire import Bus, numbered
 
 PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 17, 0x4206, 0x4207

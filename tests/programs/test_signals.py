@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
-from harness import COMMANDS, Host, Relay, wait_until
-from wire import Bus, Message, RawPeer, Sockets, StartBus, framed, join, numbered
+from harness import COMMANDS, Host, wait_until
+from raw import RawPeer, framed
+from relays import Relay
+from wire import Bus, Message, Sockets, StartBus, join, numbered
 
 ENDS = [signal.SIGTERM, signal.SIGINT]
 

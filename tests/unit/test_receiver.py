@@ -14,7 +14,7 @@ from fedmsg_relay.network.receiver import Receiver
 from fedmsg_relay.runtime import limits
 from harness import PATIENCE, wait_until
 from ports import HeldPort
-from wire import RawPeer, frame
+from raw import RawPeer, frame
 
 BOUNDS = 1_000_000, 2000, 10_000_000
 
