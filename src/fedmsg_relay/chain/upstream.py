@@ -241,15 +241,15 @@ class Link:
             raise _BrokenError("it sent bytes that are not an answer of a relay's submit")
         if isinstance(answer, Introduction):
             if not self._asked:
-                raise _BrokenError("it told which relay it is without being asked")
+                raise _BrokenError("it sent an introduction that was not asked for")
             self._learn(answer)
             return None
         if self._asked and isinstance(answer, Refused) and answer.code == Refusal.BAD_VERSION:
-            self._state.become(State.AWAY, "it is too old a relay to be chained to")
+            self._state.become(State.AWAY, "its version is too old to be chained to")
             self._asked, self._next_inquiry = False, time.monotonic() + ANSWER_SECONDS
             return None
         if not self.awaits_receipt:
-            raise _BrokenError("it sent an answer without having been asked")
+            raise _BrokenError("it sent an answer to no request")
         self.awaits_receipt = False
         return answer
 

@@ -159,7 +159,7 @@ class ForwardingStage:
         room = limits.UNJOURNALED_MESSAGES - len(self._unjournaled)
         self._unjournaled.extend(turn.entries[:room])
         if (lost := len(turn.entries) - room) > 0:
-            log.error("%d messages could not be journaled, forwarded or kept in memory: lost", lost)
+            log.error("lost %d messages: they could not be journaled, forwarded or kept in memory", lost)
         return self.send(turn)
 
     def note_published(self) -> None:
@@ -173,7 +173,7 @@ class ForwardingStage:
         cursor = self._guard.cursor
         cursor.note_unsent(self._echo.complete_up_to(cursor.sent))
         if self._unjournaled:
-            log.error("%d messages could neither be journaled nor forwarded: lost", len(self._unjournaled))
+            log.error("lost %d messages: they could neither be journaled nor forwarded", len(self._unjournaled))
         for link in self.links:
             link.close()
 

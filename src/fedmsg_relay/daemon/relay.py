@@ -142,7 +142,7 @@ class Relay:
 
     def _bind(self, open_at: Callable[[str], None], endpoint: str, plan: addresses.Plan) -> None:
         for address in plan.foreign:
-            log.info("left out %s %s: not an address of this host", endpoint, address)
+            log.info("not bound: %s %s is not an address of this host", endpoint, address)
         for address in plan.local:
             try:
                 open_at(address)

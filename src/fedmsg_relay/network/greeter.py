@@ -214,7 +214,7 @@ class Greeter:
                     silent.socket.shutdown(socket.SHUT_RDWR)
         from_crowded = self.connected.from_host(crowded)
         crowd = f"{len(self._peers)} of {self.connected.capacity}, {from_crowded} from {crowded}"
-        self._tell(log.warning, f"too many {self._peer_name}s ({crowd}): the most silent ones are closed for new ones")
+        self._tell(log.warning, f"too many {self._peer_name}s ({crowd}): the most silent ones make room for new ones")
         return room
 
     def _tell(self, tell: Callable[[str], None], text: str) -> None:
