@@ -11,7 +11,8 @@ from functools import partial
 
 import pytest
 
-from harness import Host, Relay
+from harness import Host
+from relays import Relay
 from sites import Site
 from submitted import last_seq
 from wire import Bus, Sockets, StartBus, Submitter, join

@@ -59,14 +59,14 @@ class Admission:
         self._backlog = Backlog()
 
     @property
-    def overloaded(self) -> int:
+    def turned_back(self) -> int:
         """Number of submitted batches whose submitters were told to try again, as too many batches wait."""
         return self._backlog.turned_back
 
     @property
-    def pending(self) -> bool:
+    def has_more(self) -> bool:
         """Whether something has come that no turn has taken yet."""
-        return bool(self._backlog) or self._inbound.pending or self._submits.pending
+        return bool(self._backlog) or self._inbound.has_more or self._submits.has_more
 
     def fill(self, turn: Turn, max_size: int) -> None:
         """Receive and admit one turn's share of messages.
@@ -194,7 +194,7 @@ class Admission:
             return None
         namesakes = (*self._guard.window.find(entry.msg_id), *turn.known.get(entry.msg_id, ()))[-NAMESAKES:]
         for seq, seen in reversed(namesakes):
-            if turn.holds(seq, entry) if seq > turn.base else self._guard.holds(seq, seen, entry):
+            if turn.is_same(seq, entry) if seq > turn.base else self._guard.is_same(seq, seen, entry):
                 return seq
         if namesakes:
             turn.renamed += 1
