@@ -7,7 +7,7 @@ from typing import Annotated
 
 import msgspec
 
-from fedmsg_relay.journal import position, quarantine
+from fedmsg_relay.journal import position
 from fedmsg_relay.journal.database import Database
 from fedmsg_relay.journal.quarantine import Quarantine
 from fedmsg_relay.journal.records import digest
@@ -83,7 +83,7 @@ class Trimmer:
         if 0 < oldest <= limit:
             used = self._database.size()
             messages = used - self._quarantine.size
-            surplus = max(messages - (keep_bytes - quarantine.share(keep_bytes)), self._room.lacking(used))
+            surplus = max(messages - (keep_bytes - self._quarantine.reserved(keep_bytes)), self._room.lacking(used))
             if upto := self._choose(limit, surplus, keep_seconds):
                 with self._database.transaction():
                     return self._remove(upto, last)

@@ -53,6 +53,7 @@ class Journal:
     Attributes:
         last: ``seq`` of the last message.
         cursor: what of it is sent and published.
+        quarantine: the messages that were not taken.
         faults: notes that could not be trusted when it was opened, and what follows from that.
 
     Raises:
@@ -68,9 +69,9 @@ class Journal:
         try:
             with self._database.named_errors():
                 self._room = Room(path, self._db)
-                self._quarantine = Quarantine(self._db)
+                self.quarantine = Quarantine(self._db)
                 self._listeners = NotedListeners(self._database)
-                self._trimmer = Trimmer(self._database, self._quarantine, self._room)
+                self._trimmer = Trimmer(self._database, self.quarantine, self._room)
                 self._find()
         except BaseException:
             self._db.close()
@@ -98,13 +99,20 @@ class Journal:
 
     # Writing.
 
-    def append(self, entries: Sequence[Entry], rejected: Sequence[Rejected] = (), size: int = 0) -> None:
+    def append(
+        self,
+        entries: Sequence[Entry],
+        rejected: Sequence[Rejected] = (),
+        size: int = 0,
+        released: Sequence[int] = (),
+    ) -> None:
         """Journal messages: they are on disk when this returns, or none of them is.
 
         Args:
             entries: messages; they get the next ``seq`` in their order.
             rejected: messages for the quarantine.
             size: bytes of all of them.
+            released: ids of messages that leave the quarantine.
 
         Raises:
             JournalError: they could not be written; none of them was.
@@ -122,13 +130,15 @@ class Journal:
                 if rows:
                     self._db.executemany("INSERT INTO message VALUES (?, ?, ?, ?, ?, ?)", rows)
                     position.note_batch(self._db, self.published, seq + len(rows))
+                if released:
+                    self.quarantine.release(released)
                 if rejected:
-                    self._quarantine.add(now, rejected)
+                    self.quarantine.add(now, rejected)
         except JournalError:
             self._room.write_back()
-            if rejected:
+            if rejected or released:
                 with self._database.named_errors():
-                    self._quarantine.count()
+                    self.quarantine.count()
             raise
         self.last += len(rows)
 
@@ -239,6 +249,15 @@ class Journal:
         """
         with self._database.named_errors(reading=True):
             return window.is_same(self._db, seq, entry)
+
+    def read_quarantined(self, number: int) -> Rejected | None:
+        """Read a message of the quarantine, see :meth:`.Quarantine.read`.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        with self._database.named_errors(reading=True):
+            return self.quarantine.read(number)
 
     def recent(self, messages: int) -> Iterator[tuple[str, Sighting]]:
         """Get the newest messages by their ``msg_id``, oldest first, to rebuild the dedup window.
