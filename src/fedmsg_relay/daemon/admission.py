@@ -81,14 +81,14 @@ class Admission:
         self._backlog = Backlog()
 
     @property
-    def overloaded(self) -> int:
+    def turned_back(self) -> int:
         """Number of submitted batches whose submitters were told to try again, as too many batches wait."""
         return self._backlog.turned_back
 
     @property
-    def pending(self) -> bool:
+    def has_more(self) -> bool:
         """Whether something has come that no turn has taken yet."""
-        return bool(self._backlog) or self._inbound.pending or self._submits.pending
+        return bool(self._backlog) or self._inbound.has_more or self._submits.has_more
 
     def fill(self, turn: Turn, max_size: int) -> None:
         """Receive and admit one turn's share of messages.
