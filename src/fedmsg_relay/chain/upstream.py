@@ -32,6 +32,7 @@ from fedmsg_relay.submit import (
     write_inquiry,
     write_request,
 )
+from fedmsg_relay.trust.reasons import Reason as Distrust
 
 INQUIRE_SECONDS = 1.0
 """Time between two inquiries which relay the upstream is. The answer may change when its own upstream does."""
@@ -264,6 +265,8 @@ class Link:
                 raise _BrokenError("it told which relay it is without being asked")
             self._learn(answer)
             return None
+        if isinstance(answer, Refused) and answer.code == Distrust.SOURCE_NOT_ALLOWED:  # no message is at fault
+            raise _BrokenError(f"it takes nothing from this host: {answer.code}")
         if self._asked and isinstance(answer, Refused) and answer.code == Refusal.BAD_VERSION:
             self._become(State.AWAY, "it is too old a relay to be chained to")
             self._asked, self._next_inquiry = False, time.monotonic() + ANSWER_SECONDS

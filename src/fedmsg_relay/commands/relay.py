@@ -23,7 +23,7 @@ examples:
 Where the relay is stands in the global fedmsg config (/etc/fedmsg.d/*.py and the other usual places); how this daemon
 runs in relay.toml. "fedmsg-relay COMMAND --help" tells more about each command.
 
-signals: TERM and INT drain and stop, HUP re-reads [limits] and [journal] of relay.toml, USR1 reopens the log.
+signals: TERM and INT drain and stop, HUP re-reads [limits], [journal] and [trust], USR1 reopens the log.
 exit codes: 0 ended as asked   64 usage   69 could not bind   78 config
 """
 
@@ -49,6 +49,7 @@ def _serve(options: argparse.Namespace) -> int:
     from fedmsg_relay.daemon.relay import Relay, name_process  # noqa: PLC0415
     from fedmsg_relay.daemon.status import StatusServer  # noqa: PLC0415
     from fedmsg_relay.runtime import log  # noqa: PLC0415 -- the other commands need less
+    from fedmsg_relay.trust.policy import probe_topic  # noqa: PLC0415
 
     name_process()
     chosen = settings.load(options.settings)
@@ -62,7 +63,7 @@ def _serve(options: argparse.Namespace) -> int:
     log.start()
     _raise_file_limit()
     try:
-        relay = Relay(plans, links, chosen, lambda: settings.load(options.settings))
+        relay = Relay(plans, links, chosen, lambda: settings.load(options.settings), probe_topic(global_config))
         with closing(relay), closing(StatusServer(relay)):
             relay.run()
     except errors.RelayError as error:

@@ -173,6 +173,7 @@ def details(status: Status) -> list[str]:
             )
         ),
         *(f"dropped      {count} {reason}" for reason, count in status["dropped"].items() if count),
+        *_sources(status),
         "connections  " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in connections.items()),
         *(f"publisher    {address}" for address in status["peers"]["publishers"]),
         *(f"submitter    {address}" for address in status["peers"]["submitters"]),
@@ -191,6 +192,25 @@ def _bound(status: Status) -> list[str]:
         else:
             lines += [f"bound        {endpoint} {address}" for address in bound]
     return lines
+
+
+def _sources(status: Status) -> list[str]:
+    """Make a line of who publishes most, and of who was refused or held back by its IP address."""
+    sources = status.get("sources")  # an older release has none
+    if sources is None:
+        return []
+    counted = (
+        ("talkers", sources["published"], "messages at inbound"),
+        ("not allowed", sources["inbound_refused"], "messages at inbound"),
+        ("not allowed", sources["submit_refused"], "messages at submit"),
+        ("held back", sources["held_back"], "requests at submit"),
+    )
+    return [
+        f"{what:12} {', '.join('{address} {count}'.format(**most) for most in tally['most'])} "
+        f"of {tally['count']} {things}"
+        for what, tally, things in counted
+        if tally["count"]
+    ]
 
 
 def _use(used: AddressStatus) -> str:

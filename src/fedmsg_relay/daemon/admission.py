@@ -11,6 +11,8 @@ from typing import NamedTuple
 from fedmsg_relay import message, submit, tcp
 from fedmsg_relay.body import find_msg_id
 from fedmsg_relay.daemon.backlog import RETRY_AFTER, Backlog, Batch
+from fedmsg_relay.daemon.settings import Settings
+from fedmsg_relay.daemon.sources import Sources
 from fedmsg_relay.daemon.stage import Stage
 from fedmsg_relay.daemon.turn import DueReceipt, ReturnPath, Turn
 from fedmsg_relay.journal.guard import JournalGuard
@@ -23,6 +25,7 @@ from fedmsg_relay.network.zmtp import Message, Oversize
 from fedmsg_relay.runtime import limits
 from fedmsg_relay.runtime.drops import DropLog
 from fedmsg_relay.runtime.log import log
+from fedmsg_relay.trust.reasons import Reason as Distrust
 
 FAULT_RETRY_AFTER = 2.0
 """Seconds after which a submitter shall try again when the journal cannot be written."""
@@ -47,13 +50,17 @@ class Admission:
         submits: where submitters are connected.
         guard: of the journal; its dedup window tells duplicates.
         stage: after the journal; it answers inquiries of chained relays.
+        sources: judges peers by their IP addresses.
     """
 
-    def __init__(self, inbound: Receiver, submits: Receiver, guard: JournalGuard, stage: Stage) -> None:
+    def __init__(
+        self, inbound: Receiver, submits: Receiver, guard: JournalGuard, stage: Stage, sources: Sources
+    ) -> None:
         self._inbound = inbound
         self._submits = submits
         self._guard = guard
         self._stage = stage
+        self._sources = sources
         self._drops = DropLog()
         self._renamed = DropLog("took %d %s whose %s another message has (last from %s)")
         self._backlog = Backlog()
@@ -68,13 +75,15 @@ class Admission:
         """Whether something has come that no turn has taken yet."""
         return bool(self._backlog) or self._inbound.pending or self._submits.pending
 
-    def fill(self, turn: Turn, max_size: int) -> None:
+    def fill(self, turn: Turn, settings: Settings) -> None:
         """Receive and admit one turn's share of messages.
 
         Args:
             turn: takes them.
-            max_size: maximum bytes of a message, topic and body together.
+            settings: the daemon's own settings.
         """
+        self._sources.use(settings)
+        max_size = settings.limits.max_message_size
         self._take_published(turn, max_size)
         turn.from_inbound = len(turn.entries)
         self._take_submitted(turn, max_size)
@@ -88,6 +97,7 @@ class Admission:
         self._drops.report(everything)
         self._renamed.report(everything)
         self._backlog.report(everything)
+        self._sources.report(everything)
 
     # Inbound.
 
@@ -95,17 +105,23 @@ class Admission:
         examine, add = message.examine, turn.add
         for peer, messages in self._inbound.receive(max_size, 2, limits.cut_bytes(max_size)):
             turn.counts.received += len(messages)
+            self._sources.note_published(peer, len(messages))
+            outside = not self._sources.may_publish(peer)
             for frames in messages:
                 if isinstance(frames, Oversize) or len(frames) != 2:
                     self._quarantine_unreadable(turn, frames, tcp.host_of(peer.address))
                     continue
                 topic, body = frames
+                reason: Reason | Distrust | None
                 try:
                     reason, msg_id = examine(topic, body, max_size, find_msg_id)
                 except MemoryError:  # a message that cannot be checked reaches no listener
                     log.error("not enough memory to check a message of %d bytes: it is dropped", len(body))
                     reason, msg_id = Reason.TOO_LARGE, None
                 turn.size += len(topic) + len(body)
+                if outside and reason is None and topic != self._sources.probe:
+                    reason = Distrust.SOURCE_NOT_ALLOWED
+                    self._sources.inbound_refused.add(peer.ip, 1)
                 if reason is None:
                     add(Entry(topic, body, msg_id))
                 else:
@@ -152,7 +168,12 @@ class Admission:
     def _take_request(
         self, request: submit.Request | submit.Inquiry | submit.Malformed, reply_to: ReturnPath, turn: Turn
     ) -> None:
+        peer = reply_to.peer
         if isinstance(request, submit.Inquiry):
+            if not self._sources.may_submit(peer):  # so the chained relay keeps what it has
+                refused = submit.Refused(Distrust.SOURCE_NOT_ALLOWED, f"from {peer.ip}")
+                turn.answers.append((reply_to, refused.encode()))
+                return
             turn.answers.append((reply_to, self._stage.introduce(request.subscription)))
             return
         if isinstance(request, submit.Malformed):
@@ -164,22 +185,35 @@ class Admission:
         if request.passed and not self._stage.takes_forwarded:
             turn.answers.append((reply_to, _OVERLOADED))
             return
+        # What a chained relay passes on comes from many sources, which that relay holds to its own rate.
+        if not request.passed and (seconds := self._sources.wait(peer)):
+            turn.answers.append((reply_to, submit.Busy(seconds).encode()))
+            return
         size = sum(len(topic) + len(body) for topic, body in request.messages)
         if not self._backlog.put(Batch(request.messages, reply_to, size)):
             turn.answers.append((reply_to, _OVERLOADED))
+        elif not request.passed:
+            self._sources.note_taken(peer, len(request.messages))
 
     def _admit(self, batch: Batch, turn: Turn, max_size: int) -> None:
         """Admit a submitted batch as a whole or not at all."""
         turn.counts.received += len(batch.messages)
+        peer = batch.reply_to.peer
+        outside = not self._sources.may_submit(peer)
         entries: list[Entry] = []
+        reason: Reason | Distrust | None
         for topic, body in batch.messages:
             turn.size += len(topic) + len(body)
             reason, msg_id = message.examine(topic, body, max_size, find_msg_id)
+            if outside and reason is None:
+                reason = Distrust.SOURCE_NOT_ALLOWED
+                self._sources.submit_refused.add(peer.ip, len(batch.messages))
             if reason is not None:
                 turn.counts.refused += len(batch.messages)
                 self._reject(turn, Rejection(reason, tcp.host_of(batch.reply_to.peer.address), topic, body))
                 turn.dropped[reason] += len(batch.messages) - 1
-                detail = f"message {len(entries) + 1} of {len(batch.messages)}; none of them was taken"
+                which = f"from {peer.ip}" if outside else f"message {len(entries) + 1} of {len(batch.messages)}"
+                detail = f"{which}; none of them was taken"
                 turn.answers.append((batch.reply_to, submit.Refused(reason, detail).encode()))
                 return
             entries.append(Entry(topic, body, msg_id))

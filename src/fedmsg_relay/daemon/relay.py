@@ -14,12 +14,14 @@ import zmq
 from fedmsg_relay import __version__
 from fedmsg_relay.chain.upstream import Link
 from fedmsg_relay.daemon import addresses, drain
+from fedmsg_relay.daemon.admission import Admission
 from fedmsg_relay.daemon.forwarding import ForwardingStage
 from fedmsg_relay.daemon.hold import Hold, ListenerNote
 from fedmsg_relay.daemon.pipeline import Pipeline
 from fedmsg_relay.daemon.publishing import PublishingStage
 from fedmsg_relay.daemon.settings import RELOADED, Settings
 from fedmsg_relay.daemon.signals import Signals
+from fedmsg_relay.daemon.sources import Sources
 from fedmsg_relay.daemon.stage import Stage
 from fedmsg_relay.errors import ConfigError, RelayError
 from fedmsg_relay.journal.guard import JournalGuard
@@ -49,12 +51,14 @@ class Relay:
         upstream: submit and outbound of each relay that this one is chained to.
         settings: the daemon's own settings.
         reload: reads the settings anew, for SIGHUP; may raise ConfigError.
+        probe: topic of the relay's own probe.
 
     Attributes:
         turned: when the loop last came round, by ``time.monotonic``.
         addresses: addresses that are bound, by endpoint.
         named: the same, and the addresses that a wildcard takes in as well: the status tells which peers use each.
         forwarding: the stage of a relay that is chained.
+        sources: the IP addresses that messages come from.
         health: checks the bound endpoints, once all are.
 
     Raises:
@@ -67,6 +71,7 @@ class Relay:
         upstream: Sequence[tuple[str, str]],
         settings: Settings,
         reload: Callable[[], Settings],
+        probe: str,
     ) -> None:
         self.notifier = Notifier()
         self.started = time.time()
@@ -103,7 +108,9 @@ class Relay:
         if links:
             self.forwarding = ForwardingStage(identity, self.guard, self.outbound, self.hold, links)
         self._stage: Stage = self.forwarding or PublishingStage(identity, self.guard, self.outbound, self.hold)
-        self.pipeline = Pipeline(self.inbound, self.submits, self.guard, self._stage, settings)
+        self.sources = Sources(probe)
+        admission = Admission(self.inbound, self.submits, self.guard, self._stage, self.sources)
+        self.pipeline = Pipeline(admission, self.submits, self.guard, self._stage, settings)
 
     def run(self) -> None:
         """Relay until SIGTERM or SIGINT, also one that came during the start.

@@ -22,10 +22,12 @@ from fedmsg_relay.message import Reason
 from fedmsg_relay.runtime import log as logfile
 from fedmsg_relay.runtime import paths, threads
 from fedmsg_relay.runtime.log import log
+from fedmsg_relay.trust.reasons import Reason as Distrust
 
 if TYPE_CHECKING:
     from fedmsg_relay.daemon.forwarding import ForwardingStage
     from fedmsg_relay.daemon.relay import Relay
+    from fedmsg_relay.daemon.sources import SourcesStatus
     from fedmsg_relay.network.health import DoorStatus
 
 RETRY_SECONDS = 1.0
@@ -61,6 +63,7 @@ class Status(TypedDict):
     laggards: list[LaggardStatus]
     peers: PeersStatus
     connections: ConnectionsStatus
+    sources: SourcesStatus
 
 
 class RelayStatus(TypedDict):
@@ -206,7 +209,7 @@ def describe(relay: Relay) -> Status:
         },
         "overloaded": pipeline.overloaded,
         "reused_names": pipeline.reused_names,
-        "dropped": {code: dropped[code] for code in (*Reason, *submit.Refusal)},
+        "dropped": {code: dropped[code] for code in (*Reason, *Distrust, *submit.Refusal)},
         "journal": {
             "fault": guard.fault,
             "notices": guard.notices,
@@ -238,6 +241,7 @@ def describe(relay: Relay) -> Status:
             "turned_away": sum(group.turned_away for group in connected.values()),
             "cut": sum(group.cut for group in connected.values()),
         },
+        "sources": relay.sources.describe(),
     }
 
 
