@@ -95,7 +95,7 @@ def test_a_submitter_of_another_network_is_refused_as_a_whole(host: Host, start_
     assert other.ask(*numbered(3)) == {
         "status": "refused",
         "reason": "source-not-allowed",
-        "detail": "from 127.0.0.3; none of them was taken",
+        "detail": "from 127.0.0.3; message 1 of 3; none of them was taken",
     }
     assert mine.ask(*numbered(3))["status"] == "accepted"
     bus.listener.expect(numbered(3))
@@ -112,7 +112,10 @@ def test_a_script_of_another_network_is_told_so(host: Host, start_bus: StartBus)
     change(bus, submit=["192.0.2.0/24"])
     ran = host.run("fedmsg-logger", "--message=hello")
     assert ran.code == 77
-    assert "refused by the relay: source-not-allowed (from 127.0.0.1; none of them was taken)" in ran.one_error_line()
+    assert (
+        "refused by the relay: source-not-allowed (from 127.0.0.1; message 1 of 1; none of them was taken)"
+        in ran.one_error_line()
+    )
     assert [file.name for file in host.spool.iterdir()] == [], "a refusal is for good: nothing waits for another try"
 
 

@@ -16,7 +16,7 @@ from fedmsg_relay.chain import upstream
 from fedmsg_relay.commands import aside, deliver
 from fedmsg_relay.daemon import accounting, admission, forwarding, hold, publishing, rate, settings
 from fedmsg_relay.journal import position, quarantine, retention, room, window
-from fedmsg_relay.network import health, outbound, tally
+from fedmsg_relay.network import counts, health, outbound
 from fedmsg_relay.runtime import limits, log
 from wire import Bus, accepted
 
@@ -137,7 +137,7 @@ def test_the_rate_and_the_addresses_that_are_counted() -> None:
     told = prose("docs/settings.md")
     assert f"after some silence {rate.BURST_SECONDS:g} s worth of them ({20 * rate.BURST_SECONDS:g}) at once" in told
     assert f"knows the {rate.ADDRESSES:,} addresses" in told
-    assert tally.MOST == 5
+    assert counts.MOST == 5
     assert "the five addresses that publish most" in told
     assert "the five IP addresses that sent most" in prose("docs/commands.md")
     assert f"and {rate.BURST_SECONDS:g} s worth of it at once" in page("docs/protocol.md")

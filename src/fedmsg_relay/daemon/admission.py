@@ -1,7 +1,10 @@
 """Admission: reads what came at inbound and submit, and decides message by message what goes into the journal.
 
-A message that is well-formed becomes an entry of the turn. A message that is not goes into the quarantine, or has its
-batch refused. A submitted message that the journal has already is a duplicate. (A message from inbound never is one.)
+A message is looked at in this order: is it well-formed, may its source send anything
+(:mod:`fedmsg_relay.daemon.sources`), may its signature be trusted and its signer send this topic
+(:mod:`fedmsg_relay.daemon.screening`), does the journal have it already? A message that fails goes into the quarantine,
+or has its batch refused. A submitted message that the journal has already is a duplicate. A message from inbound is one
+only where signatures are enforced and its signer is proven: then it is a replay.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from typing import NamedTuple
 from fedmsg_relay import message, submit, tcp
 from fedmsg_relay.body import find_msg_id
 from fedmsg_relay.daemon.backlog import RETRY_AFTER, Backlog, Batch
+from fedmsg_relay.daemon.screening import Ruling, Screening, origin
 from fedmsg_relay.daemon.settings import Settings
 from fedmsg_relay.daemon.sources import Sources
 from fedmsg_relay.daemon.stage import Stage
@@ -19,27 +23,44 @@ from fedmsg_relay.journal.guard import JournalGuard
 from fedmsg_relay.journal.records import Entry, Rejected
 from fedmsg_relay.journal.window import NAMESAKES, fingerprint
 from fedmsg_relay.message import Reason
-from fedmsg_relay.network.peer import Peer
 from fedmsg_relay.network.receiver import Receiver
 from fedmsg_relay.network.zmtp import Message, Oversize
 from fedmsg_relay.runtime import limits
 from fedmsg_relay.runtime.drops import DropLog
 from fedmsg_relay.runtime.log import log
-from fedmsg_relay.trust.reasons import Reason as Distrust
+from fedmsg_relay.trust import reasons as trust
 
 FAULT_RETRY_AFTER = 2.0
-"""Seconds after which a submitter shall try again when the journal cannot be written."""
+"""Seconds after which a submitter shall try again when the journal cannot be written, or CA or CRL cannot be used."""
+
+AT_SUBMIT = "/submit"
+"""Behind the IP address of a message in the quarantine that was refused: its submitter knows that it was not taken."""
 
 _OVERLOADED = submit.Busy(RETRY_AFTER).encode()
 
 
+class Look(NamedTuple):
+    """What was found when a message was looked at.
+
+    Attributes:
+        reason: why it is not taken, or None.
+        msg_id: of its envelope, where it has one.
+        ruling: about its signature, where that was looked at.
+    """
+
+    reason: Reason | trust.Reason | None
+    msg_id: str | None = None
+    ruling: Ruling | None = None
+
+
 class Rejection(NamedTuple):
-    """A message that is not taken: why, from which IP address, and what is kept of it."""
+    """A message that is not taken: why, from which IP address, what is kept of it, and what is known of its signer."""
 
     reason: str
     source: str
     topic: bytes
     body: bytes
+    ruling: Ruling | None = None
 
 
 class Admission:
@@ -50,17 +71,21 @@ class Admission:
         submits: where submitters are connected.
         guard: of the journal; its dedup window tells duplicates.
         stage: after the journal; it answers inquiries of chained relays.
+        screening: of signatures.
+
+    Attributes:
         sources: judges peers by their IP addresses.
     """
 
     def __init__(
-        self, inbound: Receiver, submits: Receiver, guard: JournalGuard, stage: Stage, sources: Sources
+        self, inbound: Receiver, submits: Receiver, guard: JournalGuard, stage: Stage, screening: Screening
     ) -> None:
         self._inbound = inbound
         self._submits = submits
         self._guard = guard
         self._stage = stage
-        self._sources = sources
+        self._screening = screening
+        self.sources = Sources()
         self._drops = DropLog()
         self._renamed = DropLog("took %d %s whose %s another message has (last from %s)")
         self._backlog = Backlog()
@@ -82,8 +107,9 @@ class Admission:
             turn: takes them.
             settings: the daemon's own settings.
         """
-        self._sources.use(settings)
         max_size = settings.limits.max_message_size
+        self.sources.use(settings)
+        self._screening.update()
         self._take_published(turn, max_size)
         turn.from_inbound = len(turn.entries)
         self._take_submitted(turn, max_size)
@@ -97,36 +123,60 @@ class Admission:
         self._drops.report(everything)
         self._renamed.report(everything)
         self._backlog.report(everything)
-        self._sources.report(everything)
+        self.sources.report(everything)
+        self._screening.report(everything)
+
+    def look(self, topic: bytes, body: bytes, max_size: int, outside: bool = False) -> Look:
+        """Look at a message, wherever it is from.
+
+        Args:
+            topic: the first frame.
+            body: the second frame.
+            max_size: maximum bytes of both.
+            outside: whether its source may not send anything.
+
+        Raises:
+            MemoryError: there is not enough memory to look at it.
+        """
+        reason: Reason | trust.Reason | None
+        reason, msg_id = message.examine(topic, body, max_size, find_msg_id)
+        if reason is None and outside:
+            reason = trust.Reason.SOURCE_NOT_ALLOWED
+        if reason is not None or (ruling := self._screening.rule(topic, body)) is None:
+            return Look(reason, msg_id)
+        return Look(ruling.reason, msg_id, ruling)
 
     # Inbound.
 
     def _take_published(self, turn: Turn, max_size: int) -> None:
-        examine, add = message.examine, turn.add
+        look, add = self.look, turn.add
         for peer, messages in self._inbound.receive(max_size, 2, limits.cut_bytes(max_size)):
             turn.counts.received += len(messages)
-            self._sources.note_published(peer, len(messages))
-            outside = not self._sources.may_publish(peer)
+            self.sources.note_published(peer, len(messages))
+            may_publish = self.sources.may_publish(peer)
             for frames in messages:
                 if isinstance(frames, Oversize) or len(frames) != 2:
                     self._quarantine_unreadable(turn, frames, tcp.host_of(peer.address))
                     continue
                 topic, body = frames
-                reason: Reason | Distrust | None
                 try:
-                    reason, msg_id = examine(topic, body, max_size, find_msg_id)
+                    outside = not may_publish and topic != self._screening.probe
+                    reason, msg_id, ruling = look(topic, body, max_size, outside)
                 except MemoryError:  # a message that cannot be checked reaches no listener
                     log.error("not enough memory to check a message of %d bytes: it is dropped", len(body))
-                    reason, msg_id = Reason.TOO_LARGE, None
+                    reason, msg_id, ruling = Look(Reason.TOO_LARGE)
                 turn.size += len(topic) + len(body)
-                if outside and reason is None and topic != self._sources.probe:
-                    reason = Distrust.SOURCE_NOT_ALLOWED
-                    self._sources.inbound_refused.add(peer.ip, 1)
-                if reason is None:
+                if ruling is not None:
+                    self._screening.note(ruling, tcp.host_of(peer.address))
+                if reason is not None:
+                    turn.counts.quarantined += 1
+                    if reason is trust.Reason.SOURCE_NOT_ALLOWED:
+                        self.sources.inbound_refused.add(peer.ip, 1)
+                    self._reject(turn, Rejection(reason, tcp.host_of(peer.address), topic, body, ruling))
+                elif ruling is None or not ruling.comes_once:
                     add(Entry(topic, body, msg_id))
                 else:
-                    turn.counts.quarantined += 1
-                    self._reject(turn, Rejection(reason, tcp.host_of(peer.address), topic, body))
+                    self.add_once(Entry(topic, body, msg_id), turn, peer.address)
 
     def _quarantine_unreadable(self, turn: Turn, found: Message, source: str) -> None:
         """Quarantine a message that does not have two frames, or is too large to be kept."""
@@ -136,6 +186,19 @@ class Admission:
             self._reject(turn, Rejection(reason, source, found.first, found.others), found.size)
         else:
             self._reject(turn, Rejection(Reason.FRAME_COUNT, source, found[0], b"".join(found[1:])))
+
+    def add_once(self, entry: Entry, turn: Turn, address: str) -> None:
+        """Take a message that counts as a duplicate where it is in the dedup window, or in this turn, already.
+
+        Args:
+            entry: the message, from inbound or the quarantine.
+            turn: takes it.
+            address: where it is from.
+        """
+        if self._find_duplicate(entry, address, turn) is None:
+            self._add(entry, turn)
+        else:
+            turn.counts.duplicates += 1
 
     # Submit.
 
@@ -151,7 +214,6 @@ class Admission:
             except MemoryError:
                 turn.forget_from(before)
                 log.error("not enough memory to check a batch of %d bytes: submit answers busy", batch.size)
-                turn.counts.received -= len(batch.messages)
                 turn.answers.append((batch.reply_to, submit.Busy(FAULT_RETRY_AFTER).encode()))
 
     def _fill_backlog(self, turn: Turn, max_size: int) -> None:
@@ -170,8 +232,8 @@ class Admission:
     ) -> None:
         peer = reply_to.peer
         if isinstance(request, submit.Inquiry):
-            if not self._sources.may_submit(peer):  # so the chained relay keeps what it has
-                refused = submit.Refused(Distrust.SOURCE_NOT_ALLOWED, f"from {peer.ip}")
+            if not self.sources.may_submit(peer):  # so the chained relay keeps what it has
+                refused = submit.Refused(trust.Reason.SOURCE_NOT_ALLOWED, f"from {peer.ip}")
                 turn.answers.append((reply_to, refused.encode()))
                 return
             turn.answers.append((reply_to, self._stage.introduce(request.subscription)))
@@ -186,43 +248,60 @@ class Admission:
             turn.answers.append((reply_to, _OVERLOADED))
             return
         # What a chained relay passes on comes from many sources, which that relay holds to its own rate.
-        if not request.passed and (seconds := self._sources.wait(peer)):
+        if not request.passed and (seconds := self.sources.wait(peer)):
             turn.answers.append((reply_to, submit.Busy(seconds).encode()))
             return
         size = sum(len(topic) + len(body) for topic, body in request.messages)
         if not self._backlog.put(Batch(request.messages, reply_to, size)):
             turn.answers.append((reply_to, _OVERLOADED))
         elif not request.passed:
-            self._sources.note_taken(peer, len(request.messages))
+            self.sources.note_taken(peer, len(request.messages))
 
     def _admit(self, batch: Batch, turn: Turn, max_size: int) -> None:
         """Admit a submitted batch as a whole or not at all."""
-        turn.counts.received += len(batch.messages)
-        peer = batch.reply_to.peer
-        outside = not self._sources.may_submit(peer)
+        peer, address = batch.reply_to.peer, batch.reply_to.peer.address
+        outside = not self.sources.may_submit(peer)
         entries: list[Entry] = []
-        reason: Reason | Distrust | None
+        rulings: list[Ruling] = []
         for topic, body in batch.messages:
             turn.size += len(topic) + len(body)
-            reason, msg_id = message.examine(topic, body, max_size, find_msg_id)
-            if outside and reason is None:
-                reason = Distrust.SOURCE_NOT_ALLOWED
-                self._sources.submit_refused.add(peer.ip, len(batch.messages))
+            reason, msg_id, ruling = self.look(topic, body, max_size, outside)
+            if reason is trust.Reason.TRUST_UNUSABLE:
+                # The relay is at fault, so nothing is refused.
+                turn.answers.append((batch.reply_to, submit.Busy(FAULT_RETRY_AFTER).encode()))
+                return
+            if ruling is not None:
+                rulings.append(ruling)
             if reason is not None:
-                turn.counts.refused += len(batch.messages)
-                self._reject(turn, Rejection(reason, tcp.host_of(batch.reply_to.peer.address), topic, body))
-                turn.dropped[reason] += len(batch.messages) - 1
-                which = f"from {peer.ip}" if outside else f"message {len(entries) + 1} of {len(batch.messages)}"
-                detail = f"{which}; none of them was taken"
-                turn.answers.append((batch.reply_to, submit.Refused(reason, detail).encode()))
+                self._refuse(batch, turn, Rejection(reason, tcp.host_of(address), topic, body, ruling), len(entries))
                 return
             entries.append(Entry(topic, body, msg_id))
+        turn.counts.received += len(batch.messages)
+        for ruling in rulings:
+            self._screening.note(ruling, tcp.host_of(address))
         previous = len(turn.entries)
-        seqs = [self._find_duplicate(entry, batch.reply_to.peer, turn) or self._add(entry, turn) for entry in entries]
+        seqs = [self._find_duplicate(entry, address, turn) or self._add(entry, turn) for entry in entries]
         duplicates = len(entries) - (len(turn.entries) - previous)
         turn.receipts.append(DueReceipt(batch.reply_to, min(seqs), max(seqs), len(seqs), duplicates))
 
-    def _find_duplicate(self, entry: Entry, peer: Peer, turn: Turn) -> int | None:
+    def _refuse(self, batch: Batch, turn: Turn, rejection: Rejection, number: int) -> None:
+        """Refuse a batch for one of its messages."""
+        if rejection.ruling is not None:
+            self._screening.note(rejection.ruling, rejection.source)
+            rejection = rejection._replace(source=f"{rejection.source}{AT_SUBMIT}")
+        turn.counts.received += len(batch.messages)
+        turn.counts.refused += len(batch.messages)
+        self._reject(turn, rejection)
+        turn.dropped[rejection.reason] += len(batch.messages) - 1
+        detail = f"message {number + 1} of {len(batch.messages)}; none of them was taken"
+        if rejection.reason == trust.Reason.SOURCE_NOT_ALLOWED:
+            self.sources.submit_refused.add(rejection.source, len(batch.messages))
+            detail = f"from {rejection.source}; {detail}"
+        if rejection.ruling is not None and rejection.ruling.signer is not None:
+            detail = f"{'signed by' if rejection.ruling.is_proven else 'claims'} {rejection.ruling.signer}; {detail}"
+        turn.answers.append((batch.reply_to, submit.Refused(rejection.reason, detail).encode()))
+
+    def _find_duplicate(self, entry: Entry, address: str, turn: Turn) -> int | None:
         """Find the ``seq`` of the same message, if it is in the dedup window or in this turn already."""
         if entry.msg_id is None:
             return None
@@ -232,14 +311,14 @@ class Admission:
                 return seq
         if namesakes:
             turn.renamed += 1
-            self._renamed.note("msg_id", tcp.host_of(peer.address))
+            self._renamed.note("msg_id", tcp.host_of(address))
         return None
 
     def _add(self, entry: Entry, turn: Turn) -> int:
         return turn.add(entry, fingerprint(entry.topic, entry.body))
 
     def _reject(self, turn: Turn, rejection: Rejection, size: int | None = None) -> None:
-        reason, source, topic, body = rejection
+        reason, source, topic, body, ruling = rejection
         turn.dropped[reason] += 1
         turn.rejected.append(Rejected(str(reason), source, topic, body, size or len(topic) + len(body)))
-        self._drops.note(str(reason), source)
+        self._drops.note(str(reason), source if ruling is None else origin(source, ruling))

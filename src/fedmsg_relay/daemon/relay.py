@@ -15,13 +15,14 @@ from fedmsg_relay import __version__
 from fedmsg_relay.chain.upstream import Link
 from fedmsg_relay.daemon import addresses, drain
 from fedmsg_relay.daemon.admission import Admission
+from fedmsg_relay.daemon.checks import Checks
 from fedmsg_relay.daemon.forwarding import ForwardingStage
 from fedmsg_relay.daemon.hold import Hold, ListenerNote
 from fedmsg_relay.daemon.pipeline import Pipeline
 from fedmsg_relay.daemon.publishing import PublishingStage
+from fedmsg_relay.daemon.screening import Screening
 from fedmsg_relay.daemon.settings import RELOADED, Settings
 from fedmsg_relay.daemon.signals import Signals
-from fedmsg_relay.daemon.sources import Sources
 from fedmsg_relay.daemon.stage import Stage
 from fedmsg_relay.errors import ConfigError, RelayError
 from fedmsg_relay.journal.guard import JournalGuard
@@ -50,16 +51,17 @@ class Relay:
         plans: what to bind.
         upstream: submit and outbound of each relay that this one is chained to.
         settings: the daemon's own settings.
-        reload: reads the settings anew, for SIGHUP; may raise ConfigError.
-        probe: topic of the relay's own probe.
+        checks: what is done about signatures.
+        reload: reads both anew, for SIGHUP; may raise ConfigError.
 
     Attributes:
         turned: when the loop last came round, by ``time.monotonic``.
         addresses: addresses that are bound, by endpoint.
         named: the same, and the addresses that a wildcard takes in as well: the status tells which peers use each.
         forwarding: the stage of a relay that is chained.
-        sources: the IP addresses that messages come from.
         health: checks the bound endpoints, once all are.
+        screening: of signatures.
+        sources: the IP addresses that messages come from.
 
     Raises:
         RelayError: outbound cannot be bound, or another relay works in the state directory; it says which and why.
@@ -70,8 +72,8 @@ class Relay:
         plans: addresses.Plans,
         upstream: Sequence[tuple[str, str]],
         settings: Settings,
-        reload: Callable[[], Settings],
-        probe: str,
+        checks: Checks,
+        reload: Callable[[], tuple[Settings, Checks]],
     ) -> None:
         self.notifier = Notifier()
         self.started = time.time()
@@ -108,8 +110,9 @@ class Relay:
         if links:
             self.forwarding = ForwardingStage(identity, self.guard, self.outbound, self.hold, links)
         self._stage: Stage = self.forwarding or PublishingStage(identity, self.guard, self.outbound, self.hold)
-        self.sources = Sources(probe)
-        admission = Admission(self.inbound, self.submits, self.guard, self._stage, self.sources)
+        self.screening = Screening(checks)
+        admission = Admission(self.inbound, self.submits, self.guard, self._stage, self.screening)
+        self.sources = admission.sources
         self.pipeline = Pipeline(admission, self.submits, self.guard, self._stage, settings)
 
     def run(self) -> None:
@@ -196,10 +199,10 @@ class Relay:
                 self._take_new_settings()
 
     def _take_new_settings(self) -> None:
-        """Change limits and retention at once; addresses need a restart, and invalid settings change nothing."""
+        """Change limits, retention and trust at once; addresses need a restart, and what is invalid changes nothing."""
         self.notifier.reloading()
         try:
-            new = self._reload()
+            new, checks = self._reload()
         except ConfigError as error:
             log.error("not reloaded, the settings stay as they were: %s", error)
         else:
@@ -208,12 +211,14 @@ class Relay:
             restart = f" ({' and '.join(fixed)} changed: needs a restart)" if fixed else ""
             self._settings = self.pipeline.settings = new
             log.info(
-                "reloaded max_message_size=%d keep_days=%g keep_bytes=%d%s",
+                "reloaded max_message_size=%d keep_days=%g keep_bytes=%d signatures=%s%s",
                 new.limits.max_message_size,
                 new.journal.keep_days,
                 new.journal.keep_bytes,
+                new.trust.signatures,
                 restart,
             )
+            self.screening.use(checks)
         self.notifier.tell(READY="1")
 
     # Drain.

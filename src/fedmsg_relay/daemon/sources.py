@@ -12,9 +12,9 @@ from typing import TypedDict
 
 from fedmsg_relay.daemon.rate import Rate
 from fedmsg_relay.daemon.settings import Settings
+from fedmsg_relay.network.counts import AddressCounts, CountsStatus
 from fedmsg_relay.network.networks import Networks
 from fedmsg_relay.network.peer import Peer
-from fedmsg_relay.network.tally import Tally, TallyStatus
 from fedmsg_relay.runtime.drops import DropLog
 
 LOCAL = "local"
@@ -31,33 +31,27 @@ class SourcesStatus(TypedDict):
         held_back: submitted batches that were told to try again, as their address was beyond ``limits.submit_rate``.
     """
 
-    published: TallyStatus
-    inbound_refused: TallyStatus
-    submit_refused: TallyStatus
-    held_back: TallyStatus
+    published: CountsStatus
+    inbound_refused: CountsStatus
+    submit_refused: CountsStatus
+    held_back: CountsStatus
 
 
 class Sources:
     """Judges peers by their IP addresses, and counts.
 
-    Args:
-        probe: topic of the relay's own probe, which may come from everywhere: it says nothing, and it has to get
-            through for monitoring to work.
-
     Attributes:
-        probe: the same, as it is on the wire.
         inbound_refused: counts messages of publishers that may not publish.
         submit_refused: counts messages of submitters that may not submit.
     """
 
-    def __init__(self, probe: str) -> None:
-        self.probe = probe.encode()
+    def __init__(self) -> None:
         self._settings: Settings | None = None
         self._inbound: Networks | None = None
         self._submit: Networks | None = None
         self._rate: Rate | None = None
-        self.inbound_refused, self.submit_refused = Tally(), Tally()
-        self._published, self._held_back = Tally(), Tally()
+        self.inbound_refused, self.submit_refused = AddressCounts(), AddressCounts()
+        self._published, self._held_back = AddressCounts(), AddressCounts()
         self._told = DropLog("told %d %s to try again: beyond limits.%s (last from %s)", "request")
 
     def use(self, settings: Settings) -> None:

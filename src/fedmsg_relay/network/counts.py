@@ -18,14 +18,14 @@ class AddressCount(TypedDict):
     count: int
 
 
-class TallyStatus(TypedDict):
+class CountsStatus(TypedDict):
     """The count of all addresses together, and the largest ones."""
 
     count: int
     most: list[AddressCount]
 
 
-class Tally:
+class AddressCounts:
     """Counts something by IP address. One thread counts, any other may ask.
 
     An address that was forgotten begins again at 0, so only the count of a small one can be too small.
@@ -51,7 +51,7 @@ class Tally:
             self._of = dict(self._sorted()[: COUNTED_ADDRESSES // 2])
         self._of[address] = (known or 0) + number
 
-    def describe(self) -> TallyStatus:
+    def describe(self) -> CountsStatus:
         """Describe the counts for the status."""
         most = [AddressCount(address=address, count=count) for address, count in self._sorted()[:MOST]]
         return {"count": self.count, "most": most}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from fedmsg_relay.network import tally
-from fedmsg_relay.network.tally import Tally
+from fedmsg_relay.network import counts as by_address
+from fedmsg_relay.network.counts import AddressCounts
 
 
 def test_the_largest_counts_come_first() -> None:
-    counts = Tally()
+    counts = AddressCounts()
     assert counts.describe() == {"count": 0, "most": []}
     for number in range(1, 9):
         counts.add(f"192.0.2.{number}", number)
@@ -26,8 +26,8 @@ def test_the_largest_counts_come_first() -> None:
 
 
 def test_a_flood_of_addresses_displaces_no_large_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tally, "COUNTED_ADDRESSES", 20)
-    counts = Tally()
+    monkeypatch.setattr(by_address, "COUNTED_ADDRESSES", 20)
+    counts = AddressCounts()
     for number in range(5):
         counts.add(f"large-{number}", 1000 - number)
     for number in range(10_000):
