@@ -18,6 +18,7 @@ from fedmsg_relay.daemon import accounting, admission, forwarding, hold, publish
 from fedmsg_relay.journal import position, quarantine, retention, room, window
 from fedmsg_relay.network import counts, health, outbound
 from fedmsg_relay.runtime import limits, log
+from fedmsg_relay.trust import authority
 from wire import Bus, accepted
 
 ROOT = Path(__file__).parents[2]
@@ -141,6 +142,13 @@ def test_the_rate_and_the_addresses_that_are_counted() -> None:
     assert "the five addresses that publish most" in told
     assert "the five IP addresses that sent most" in prose("docs/commands.md")
     assert f"and {rate.BURST_SECONDS:g} s worth of it at once" in page("docs/protocol.md")
+
+
+def test_the_times_of_the_trust_page() -> None:
+    told = prose("docs/trust.md")
+    assert f"From {authority.WARN_SECONDS / 86400:g} days before" in told
+    assert authority.LOOK_SECONDS < 2, "the page says: within two seconds"
+    assert f"Among the last {retention.DEDUP_WINDOW:,} messages" in told
 
 
 def test_the_limits_of_submit() -> None:
