@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
-from harness import Host, wait_until
-from pki import SCM, SHELL, TOPIC, Pki, forged, settings, unsigned
+from harness import Host
+from pki import SCM, SHELL, TOPIC, Pki, counted, forged, start, unsigned
 from submitted import last_seq
 from wire import Bus, StartBus, accepted
-
-
-@pytest.fixture
-def pki(tmp_path: Path) -> Pki:
-    return Pki(tmp_path / "pki")
 
 
 @pytest.fixture
@@ -26,23 +20,6 @@ def enforcing(host: Host, pki: Pki, start_bus: StartBus) -> Bus:
 @pytest.fixture
 def warning(host: Host, pki: Pki, start_bus: StartBus) -> Bus:
     return start(host, pki, start_bus, "warn")
-
-
-def start(host: Host, pki: Pki, start_bus: StartBus, signatures: str, **config: object) -> Bus:
-    host.configure_submit()
-    pki.configure(host, **config)
-    settings(host, signatures)
-    return start_bus()
-
-
-def counted(bus: Bus, **expected: int) -> None:
-    """The counters are these soon; what a listener hears is counted only after it is out."""
-
-    def found() -> bool:
-        messages = bus.relay.messages()
-        return {name: messages[name] for name in expected} == expected
-
-    wait_until(found, f"the counters are {expected}")
 
 
 def quarantined(bus: Bus) -> list[tuple[str, str]]:

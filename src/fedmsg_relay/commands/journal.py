@@ -1,4 +1,4 @@
-"""``fedmsg-relay journal``: reads the journal, for people and scripts. It only reads, so the relay may run."""
+"""``fedmsg-relay journal``: reads the journal, for people and scripts. All but ``release`` only read it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from fedmsg_relay.commands import release
 from fedmsg_relay.commands.arguments import CRITICAL, OK, Parser, add_json
 from fedmsg_relay.errors import JournalError, RelayError, UsageError, printable, say
 from fedmsg_relay.journal import broken, position, schema
@@ -28,12 +29,14 @@ FOLLOW_SECONDS = 0.2
 
 
 def add_command(commands: Any) -> None:
-    """Declare ``ls``, ``show``, ``tail``, ``export``, ``quarantine`` and ``check``.
+    """Declare ``ls``, ``show``, ``tail``, ``export``, ``quarantine``, ``release`` and ``check``.
 
     Args:
         commands: the subparsers of ``fedmsg-relay``.
     """
-    journal = commands.add_parser("journal", help="look into the journal: ls, show, tail, export, quarantine, check")
+    journal = commands.add_parser(
+        "journal", help="look into the journal: ls, show, tail, export, quarantine, release, check"
+    )
     actions = journal.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
 
     def add(name: str, run: Callable[[sqlite3.Connection, argparse.Namespace], int], text: str) -> Any:
@@ -63,6 +66,7 @@ def add_command(commands: Any) -> None:
         "-n", "--lines", type=sequence, default=100, metavar="N", help="the newest N messages (default: 100)"
     )
     add_json(quarantine)
+    release.add_command(actions)
     check = add("check", _check, "check every page and every message's checksum (Nagios exit codes)")
     add_json(check)
 

@@ -229,6 +229,7 @@ class Relay:
             self.health.close()  # no new connection is let in from here on, and this would make some
         self.notifier.tell(STOPPING="1", STATUS="draining")
         self._listener_note.write()
+        self.pipeline.releases.stop()
         drain.take_in_rest(self.inbound, self.submits, self._turn, self.notifier.sign_of_life)
         self._finish_stage()
         if abandoned := self.inbound.abandon(drain.ABANDON_SECONDS):

@@ -112,6 +112,11 @@ class Screening:
         self._look(self._judge)
 
     @property
+    def is_on(self) -> bool:
+        """Whether signatures are looked at."""
+        return self._judge is not None
+
+    @property
     def probe(self) -> bytes:
         """Topic of the relay's own probe, which may come unsigned and from everywhere: it says nothing."""
         return self._checks.policy.probe.encode()

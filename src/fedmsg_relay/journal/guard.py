@@ -26,6 +26,8 @@ from fedmsg_relay.runtime.log import log
 RETRY_SECONDS = 1.0
 """Time between two tries with a journal that could not be opened or written."""
 
+REMOVED = " messages that waited for CA or CRL were removed from the quarantine, which is full"
+
 DAMAGED = " messages of the journal are damaged, they are not published"
 
 
@@ -93,6 +95,7 @@ class JournalGuard:
         rejected: Sequence[Rejected],
         size: int,
         known: Mapping[str, tuple[Sighting, ...]],
+        released: Sequence[int] = (),
     ) -> bool:
         """Put messages on disk: all of them or none.
 
@@ -101,22 +104,35 @@ class JournalGuard:
             rejected: messages for the quarantine.
             size: bytes of all of them.
             known: where the entries will be, by their ``msg_id``: for the dedup window.
+            released: ids of messages that leave the quarantine.
 
         Returns:
             Whether all of them are on disk.
         """
         if self.journal is None:
             return False
-        if entries or rejected:
+        if entries or rejected or released:
             try:
-                self.journal.append(entries, rejected, size)
+                self.journal.append(entries, rejected, size, released)
             except JournalError as error:
                 self._failed_bytes = size
                 self._failed(error)
                 return False
             self._works_again()
             self.window.add(known)
+            if removed := self.journal.quarantine.removed_waiting:
+                self._notice(REMOVED, f"{removed}{REMOVED}")
         return True
+
+    def read_quarantined(self, number: int) -> Rejected | None:
+        """Do what :meth:`.Quarantine.read` does; None also where the journal cannot be read, which is then a fault."""
+        if self.journal is None:
+            return None
+        try:
+            return self.journal.read_quarantined(number)
+        except JournalError as error:
+            self._failed(error)
+            return None
 
     def holds(self, seq: int, seen: int | None, entry: Entry) -> bool:
         """Tell whether a message in the dedup window is the same as another one, byte for byte.
