@@ -253,7 +253,7 @@ class Relay:
         totals = self.pipeline.accounting.totals()
         log.info(
             "stop received=%d published=%d dropped=%d journaled=%d quarantined=%d refused=%d duplicates=%d "
-            "unjournaled=%d carried=%d waiting=%d damaged=%d (%s)",
+            "unjournaled=%d carried=%d waiting=%d damaged=%d refused_upstream=%d (%s)",
             totals.received,
             totals.published + totals.unjournaled,
             totals.quarantined + totals.refused,
@@ -265,6 +265,7 @@ class Relay:
             totals.carried,
             totals.waiting,
             totals.damaged,
+            totals.refused_upstream,
             self._stop,
         )
 
