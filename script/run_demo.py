@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import zmq
 
@@ -185,11 +186,18 @@ def enforce_signatures(host: Host, relay: Process) -> None:
     relay.send_signal(signal.SIGHUP)
 
 
+def newest(host: Host) -> dict[str, Any]:
+    """What the journal tells of its newest message."""
+    last = json.loads(run(host, "fedmsg-relay", "journal", "tail", "-n", "1", "--json"))
+    found: dict[str, Any] = json.loads(run(host, "fedmsg-relay", "journal", "show", "--json", str(last["seq"])))
+    return found
+
+
 def forge(host: Host, sockets: Sockets) -> str:
     """Change the newest message of the journal, submit it, and return the relay's answer."""
-    last = json.loads(run(host, "fedmsg-relay", "journal", "tail", "-n", "1", "--json"))
-    body = run(host, "fedmsg-relay", "journal", "show", str(last["seq"])).strip()
-    answer = sockets.submitter(host.submit).ask((last["topic"].encode(), body.replace("genuine", "forged").encode()))
+    last = newest(host)
+    forged = last["topic"].encode(), last["body"].replace("genuine", "forged").encode()
+    answer = sockets.submitter(host.submit).ask(forged)
     if answer.get("reason") != "signature-invalid":
         raise DemoError(f"the relay answers a forged message with {answer}")
     return json.dumps(answer)
@@ -256,6 +264,8 @@ def demo(host: Host, sockets: Sockets) -> None:
     log.wait_for("signatures enforce: read ca=")
     run(host, "fedmsg-logger", "--modname=demo", "--topic=signed", "--message=genuine")
     listener.wait_for('.demo.signed {"certificate":"')
+    told = newest(host)
+    show("journal", f"seq {told['seq']}, signed by {told['signer']}: {told['verdict']}")
 
     say("8. Forged: the same message with another text in it")
     show("answer", forge(host, sockets))
