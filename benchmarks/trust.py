@@ -101,8 +101,9 @@ def site(plan: Plan) -> Iterator[tuple[Path, dict[str, Contender]]]:
             stack.callback(contender.close)
             contender.start()
         yield pki, contenders
-        for contender in contenders.values():
-            contender.check_journaled()
+        for name, contender in contenders.items():
+            if name != BEFORE:  # its status may have another form
+                contender.check_journaled()
 
 
 def cold(plan: Plan, contender: Contender, pki: Path) -> list[Row]:

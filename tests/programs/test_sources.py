@@ -79,6 +79,18 @@ def test_a_publisher_of_another_network_is_quarantined_with_its_address(host: Ho
     assert "\nnot allowed  127.0.0.3 1 of 1 messages at inbound\n" in text
 
 
+def test_ipv4_at_an_address_of_both_families_is_ipv4(host: Host, relay: Relay, sockets: Sockets) -> None:
+    port = host.port()
+    allow(host, inbound=["127.0.0.2"])
+    with host.settings_file.open("a") as settings:
+        settings.write(f"[bind]\ninbound = ['tcp://*:{port}']\n")
+    relay.start()
+    listener = sockets.listener(host.outbound)
+    join(sockets.publisher(bound(f"tcp://127.0.0.1:{port}", "127.0.0.2")), listener)
+    sockets.publisher(bound(f"tcp://127.0.0.1:{port}", "127.0.0.3")).send(*numbered(1)[0])
+    relay.wait_for_log("dropped 1 message: source-not-allowed (last from 127.0.0.3)")
+
+
 def test_what_is_not_well_formed_has_that_reason_from_everywhere(host: Host, start_bus: StartBus) -> None:
     bus = start(host, start_bus)
     change(bus, inbound=["127.0.0.2"], submit=["127.0.0.2"])
