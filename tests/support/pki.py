@@ -10,7 +10,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 
-from certificates import DAY, NOW, Pair, TestCa
+from certificates import DAY, NOW, Pair, TestCa, rsa_key
 from harness import Host, wait_until
 from wire import Bus, Message, StartBus
 
@@ -24,10 +24,10 @@ MARKS = "org.example.test.mark"
 class Pki:
     """The directory of keys and certificates of a site."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, key: int = 0) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
-        self.certificate_authority = TestCa(start=NOW - 100 * DAY, end=NOW + 1000 * DAY)
+        self.certificate_authority = TestCa(key=rsa_key(key), start=NOW - 100 * DAY, end=NOW + 1000 * DAY)
         self.revoked: list[int] = []
         self.ca, self.crl = directory / "ca.crt", directory / "crl.pem"
         self.signers = {name: self.issue(name, number) for number, name in enumerate((SHELL, SCM))}

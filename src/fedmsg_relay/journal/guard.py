@@ -21,6 +21,7 @@ from fedmsg_relay.journal.upkeep import Upkeep
 from fedmsg_relay.journal.waiting import Waiting, read_waiting
 from fedmsg_relay.journal.window import Sighting, Window, fingerprint
 from fedmsg_relay.runtime import limits
+from fedmsg_relay.runtime.drops import Allowance
 from fedmsg_relay.runtime.log import log
 
 RETRY_SECONDS = 1.0
@@ -60,7 +61,8 @@ class JournalGuard:
         self._last = 0
         self._corrupt = False
         self._failed_bytes = 0
-        self._damaged = 0
+        self._damaged = self._removed = 0
+        self._lines = Allowance()
         self._next_try = self._next_mark = 0.0
         self._open()
 
@@ -120,8 +122,7 @@ class JournalGuard:
                 return False
             self._works_again()
             self.window.add(known)
-            if removed := self.journal.quarantine.removed_waiting:
-                self._notice(REMOVED, f"{removed}{REMOVED}")
+            self._tell_of_removed(self.journal.quarantine.removed_waiting)
         return True
 
     def read_quarantined(self, number: int) -> Rejected | None:
@@ -299,6 +300,13 @@ class JournalGuard:
         log.error("%s", error)
         if isinstance(error, JournalCorruptError):
             self._failed(error)
+
+    def _tell_of_removed(self, removed: int) -> None:
+        if removed > self._removed:
+            self._removed = removed
+            self._notice(REMOVED, f"{removed}{REMOVED}")
+            if self._lines.take():
+                log.error("%d%s", removed, REMOVED)
 
     def _notice(self, about: str, notice: str) -> None:
         """Let an operator know; a later notice about the same replaces the previous one."""

@@ -47,11 +47,12 @@ class Shelf:
     Attributes:
         size: bytes that they take.
         removed: number of messages that had to make room.
+        removed_before: the same before the transaction at work.
     """
 
     def __init__(self, most_bytes: int, whole: bool) -> None:
         self.size = 0
-        self.removed = 0
+        self.removed = self.removed_before = 0
         self.whole = whole
         self.rows: deque[tuple[int, int]] = deque()
         self._most_bytes = self._limit = most_bytes
@@ -141,7 +142,7 @@ class Quarantine:
         """Count what the table holds: at first, and when a transaction was undone."""
         for shelf in self._shelves:
             shelf.rows.clear()
-            shelf.size = 0
+            shelf.size, shelf.removed = 0, shelf.removed_before
         query = "SELECT id, reason, source, length(topic) + length(body) FROM quarantine ORDER BY id"
         for number, reason, source, length in self._db.execute(query):
             self._shelf(reason, source).put(number, length)
@@ -154,6 +155,8 @@ class Quarantine:
             now: Unix microseconds.
             rejected: the messages.
         """
+        for shelf in self._shelves:
+            shelf.removed_before = shelf.removed
         rows = []
         for number, one in enumerate(rejected, start=self._last + 1):
             shelf = self._shelf(one.reason, one.source)
