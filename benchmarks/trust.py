@@ -31,7 +31,7 @@ STOCK_SIGNED_LOGGER, STOCK_LOGGER = "fedmsg-logger, stock, signed", "fedmsg-logg
 ENFORCE, OFF, BEFORE = "ours, enforce", "ours, off", "ours, before"
 VALIDATE = "stock's validate alone"
 SIGNED, UNSIGNED = "signed", "unsigned"
-SIGNED_COUNT, UNSIGNED_COUNT, VALIDATE_COUNT = 6000, 100_000, 400
+SIGNED_COUNT, UNSIGNED_COUNT, VALIDATE_COUNT = 6000, 150_000, 400
 SIZE = 600
 NAME = "shell-bench.example.org"
 EXEMPT = f'exempt = ["{HELLO.decode()}"]\n'
