@@ -91,6 +91,22 @@ def test_ipv4_at_an_address_of_both_families_is_ipv4(host: Host, relay: Relay, s
     relay.wait_for_log("dropped 1 message: source-not-allowed (last from 127.0.0.3)")
 
 
+def test_what_is_released_must_come_from_an_allowed_address(host: Host, start_bus: StartBus) -> None:
+    bus = start(host, start_bus)
+    change(bus, inbound=["127.0.0.9"])
+    messages = numbered(2)
+    publisher(bus, "127.0.0.2").send(*messages[0])
+    publisher(bus, "127.0.0.3").send(*messages[1])
+    wait_until(lambda: bus.relay.messages()["quarantined"] == 2, "both are quarantined")
+    change(bus, inbound=["127.0.0.2"])
+    assert host.run("fedmsg-relay", "journal", "release").stdout == "1 released, 1 stay: 1 source-not-allowed\n"
+    bus.listener.expect(messages[:1])
+    change(bus)
+    ran = host.run("fedmsg-relay", "journal", "release", "--reason", "source-not-allowed")
+    assert ran.stdout.startswith("1 released"), ran.stderr
+    bus.listener.expect(messages[1:])
+
+
 def test_what_is_not_well_formed_has_that_reason_from_everywhere(host: Host, start_bus: StartBus) -> None:
     bus = start(host, start_bus)
     change(bus, inbound=["127.0.0.2"], submit=["127.0.0.2"])

@@ -77,6 +77,17 @@ class Sources:
         """
         return self._inbound is None or not peer.ip or peer.ip in self._inbound
 
+    def may_be_released(self, source: str) -> bool:
+        """Tell whether a message of the quarantine, which came at inbound, is taken now.
+
+        Args:
+            source: from the quarantine: an IP address, or the name of a peer of ipc.
+        """
+        try:
+            return self._inbound is None or source in self._inbound
+        except ValueError:  # it is not an IP address
+            return True
+
     def may_submit(self, peer: Peer) -> bool:
         """Tell whether batches of a submitter are taken.
 
