@@ -7,7 +7,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from harness import Host, Relay, wait_until
+from harness import Host, wait_until
+from relays import Relay
 from sites import Site, chained
 from submitted import named
 from wire import Bus, Publisher, Sockets, StartBus, Submitter, accepted, compare, join, numbered

@@ -14,8 +14,9 @@ import pytest
 
 from certificates import DAY, NOW
 from clock import HOUR, Clock
-from harness import Host, Ran, Relay, wait_until
+from harness import Host, Ran, wait_until
 from pki import MARKS, SCM, SHELL, TOPIC, Pki, counted, settings, start, unsigned
+from relays import Relay
 from spooled import deliver, log, waiting
 from wire import Bus, Message, StartBus, Submitter
 

@@ -36,11 +36,11 @@ from fedmsg_relay.runtime import log as logfile
 from fedmsg_relay.runtime.log import log
 from fedmsg_relay.runtime.systemd import Notifier
 
-UNSETTLED_MILLISECONDS = 20
+SHORT_SLEEP_MILLISECONDS = 20
 """Maximum sleep of the loop while publishing waits for listeners, or for what it published to be written, and while
 settings are read anew."""
 
-TURN_MILLISECONDS = 1000
+LONG_SLEEP_MILLISECONDS = 1000
 """Maximum sleep of the loop."""
 
 
@@ -154,7 +154,7 @@ class Relay:
 
     def _bind(self, open_at: Callable[[str], None], endpoint: str, plan: addresses.Plan) -> None:
         for address in plan.foreign:
-            log.info("left out %s %s: not an address of this host", endpoint, address)
+            log.info("not bound: %s %s is not an address of this host", endpoint, address)
         for address in plan.local:
             try:
                 open_at(address)
@@ -165,13 +165,13 @@ class Relay:
     # Loop.
 
     def _loop(self) -> None:
-        longest = min(TURN_MILLISECONDS, int(self.notifier.watchdog_interval * 1000) or TURN_MILLISECONDS)
+        longest = min(LONG_SLEEP_MILLISECONDS, int(self.notifier.watchdog_interval * 1000) or LONG_SLEEP_MILLISECONDS)
         more = True
         while self._stop is None:
             if self.health and self.health.well and not threads.dead():
                 self.notifier.sign_of_life()
-            settled = self.pipeline.settled and not self._reload.at_work
-            self._wait(0 if more else longest if settled else UNSETTLED_MILLISECONDS)
+            idle = self.pipeline.idle and not self._reload.at_work
+            self._wait(0 if more else longest if idle else SHORT_SLEEP_MILLISECONDS)
             more = self._turn()
 
     def _wait(self, milliseconds: int) -> None:
@@ -213,13 +213,15 @@ class Relay:
             new, checks = outcome
             log_outcome(new, self._settings)
             self._settings = self.pipeline.settings = new
+            for link in self.forwarding.links if self.forwarding else ():
+                link.limit(limits.cut_bytes(new.limits.max_message_size))
             self.screening.use(checks)
         self.notifier.tell(READY="1")
 
     # Drain.
 
     def _drain(self) -> None:
-        """Take in what publishers have sent, hand it over, and close."""
+        """Take in what publishers have sent, send it on, and close."""
         if self.health:
             self.health.close()  # no new connection is let in from here on, and this would make some
         self.notifier.tell(STOPPING="1", STATUS="draining")
@@ -237,8 +239,8 @@ class Relay:
         """Wait, within a bound, until an upstream has everything."""
         deadline = time.monotonic() + drain.DRAIN_SECONDS
         more = self._turn()
-        while not self._stage.finished and time.monotonic() < deadline:
-            self._wait(0 if more else UNSETTLED_MILLISECONDS)
+        while not self._stage.ready_to_stop and time.monotonic() < deadline:
+            self._wait(0 if more else SHORT_SLEEP_MILLISECONDS)
             more = self._turn()
             self.notifier.sign_of_life()
 
