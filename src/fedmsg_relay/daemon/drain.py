@@ -1,4 +1,4 @@
-"""The drain at a stop: the relay takes in what publishers have written, within bounds, before it closes."""
+"""The drain at a stop (SIGTERM): the relay takes in what publishers have written, within bounds, before it closes."""
 
 from __future__ import annotations
 

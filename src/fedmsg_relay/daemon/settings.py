@@ -1,4 +1,7 @@
-"""The settings: relay.toml, which says how this daemon runs. The global fedmsg config says where the relay is."""
+"""The settings of this daemon: relay.toml, read and checked. A bad setting is refused here.
+
+The global fedmsg config says where the relay is (:mod:`fedmsg_relay.config`).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the relay greets its peers: it connects to itself, as a peer would, and waits for the first bytes.
+"""The health check: the relay connects to its own addresses, as a peer would, and waits for the first bytes.
 
 A loop that turns does not prove that: other threads and the kernel accept connections. So the watchdog is fed only
 while both are well. A look sends nothing and does not count as a peer: the code that accepts connections asks
