@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 from fedmsg_relay import message, submit, tcp
 from fedmsg_relay.body import find_msg_id
-from fedmsg_relay.daemon.backlog import RETRY_AFTER, Backlog, Batch
+from fedmsg_relay.daemon.backlog import Batch
 from fedmsg_relay.daemon.duplicates import Duplicates
+from fedmsg_relay.daemon.requests import Requests
 from fedmsg_relay.daemon.screening import Ruling, Screening, origin
 from fedmsg_relay.daemon.settings import Settings
 from fedmsg_relay.daemon.sources import Sources
@@ -33,8 +34,6 @@ from fedmsg_relay.trust import reasons as trust
 
 FAULT_RETRY_AFTER = 2.0
 """Seconds after which a submitter shall try again when the journal cannot be written, or CA or CRL cannot be used."""
-
-_OVERLOADED = submit.Busy(RETRY_AFTER).encode()
 
 
 class Look(NamedTuple):
@@ -79,23 +78,21 @@ class Admission:
         self, inbound: Receiver, submits: Receiver, guard: JournalGuard, stage: Stage, screening: Screening
     ) -> None:
         self._inbound = inbound
-        self._submits = submits
-        self._stage = stage
         self._screening = screening
         self.sources = Sources()
+        self._requests = Requests(submits, stage, self.sources)
         self._drops = DropLog()
         self._duplicates = Duplicates(guard)
-        self._backlog = Backlog()
 
     @property
     def turned_back(self) -> int:
         """Number of submitted batches whose submitters were told to try again, as too many batches wait."""
-        return self._backlog.turned_back
+        return self._requests.backlog.turned_back
 
     @property
     def has_more(self) -> bool:
         """Whether something has come that no turn has taken yet."""
-        return bool(self._backlog) or self._inbound.has_more or self._submits.has_more
+        return self._inbound.has_more or self._requests.has_more
 
     def fill(self, turn: Turn, settings: Settings) -> None:
         """Receive and admit one turn's share of messages.
@@ -119,7 +116,7 @@ class Admission:
         """
         self._drops.report(everything)
         self._duplicates.report(everything)
-        self._backlog.report(everything)
+        self._requests.backlog.report(everything)
         self.sources.report(everything)
         self._screening.report(everything)
 
@@ -211,11 +208,13 @@ class Admission:
     # Submit.
 
     def _take_submitted(self, turn: Turn, max_size: int) -> None:
-        self._fill_backlog(turn, max_size)
+        for malformed, reply_to in self._requests.receive(turn, max_size):
+            self._refuse_request(malformed, reply_to, turn)
+        backlog = self._requests.backlog
         # Submit has a share of its own: it is answered however much comes at inbound.
         left, heavy = limits.TURN_MESSAGES, turn.size + limits.TURN_BYTES
-        while self._backlog and left > 0 and turn.size < heavy:
-            batch = self._backlog.take()
+        while backlog and left > 0 and turn.size < heavy:
+            batch = backlog.take()
             left -= len(batch.messages)
             before = len(turn.entries)
             try:
@@ -225,46 +224,12 @@ class Admission:
                 log.error("not enough memory to check a batch of %d bytes: submit answers busy", batch.size)
                 turn.answers.append((batch.reply_to, submit.Busy(FAULT_RETRY_AFTER).encode()))
 
-    def _fill_backlog(self, turn: Turn, max_size: int) -> None:
-        """Take in all requests at once, so that a submitter that sends too many is told so and does not just wait."""
-        bounds = (limits.request_bytes(max_size), submit.MAX_FRAMES, limits.cut_bytes(max_size))
-        for peer, requests in self._submits.receive(*bounds):
-            for frames in requests:
-                if isinstance(frames, Oversize):
-                    request: submit.Request | submit.Inquiry | submit.Malformed = submit.read_oversize(frames)
-                else:
-                    request = submit.read_request(frames)
-                self._take_request(request, ReturnPath(peer, request.route), turn)
-
-    def _take_request(
-        self, request: submit.Request | submit.Inquiry | submit.Malformed, reply_to: ReturnPath, turn: Turn
-    ) -> None:
-        peer = reply_to.peer
-        if isinstance(request, submit.Inquiry):
-            if not self.sources.may_submit(peer):  # so the chained relay keeps what it has
-                refused = submit.Refused(trust.Reason.SOURCE_NOT_ALLOWED, f"from {peer.ip}")
-                turn.answers.append((reply_to, refused.encode()))
-                return
-            turn.answers.append((reply_to, self._stage.introduce(request.subscription)))
-            return
-        if isinstance(request, submit.Malformed):
-            turn.counts.received += 1
-            turn.counts.refused += 1
-            self._reject(turn, Rejection(request.code, tcp.host_of(reply_to.peer.address), b"", b""))
-            turn.answers.append((reply_to, submit.Refused(request.code, request.detail).encode()))
-            return
-        if request.passed and not self._stage.takes_forwarded:
-            turn.answers.append((reply_to, _OVERLOADED))
-            return
-        # What a chained relay passes on comes from many sources, which that relay holds to its own rate.
-        if not request.passed and (seconds := self.sources.wait(peer)):
-            turn.answers.append((reply_to, submit.Busy(seconds).encode()))
-            return
-        size = sum(len(topic) + len(body) for topic, body in request.messages)
-        if not self._backlog.put(Batch(request.messages, reply_to, size)):
-            turn.answers.append((reply_to, _OVERLOADED))
-        elif not request.passed:
-            self.sources.note_taken(peer, len(request.messages))
+    def _refuse_request(self, request: submit.Malformed, reply_to: ReturnPath, turn: Turn) -> None:
+        """Refuse a request that is not a batch; it counts as one message."""
+        turn.counts.received += 1
+        turn.counts.refused += 1
+        self._reject(turn, Rejection(request.code, tcp.host_of(reply_to.peer.address), b"", b""))
+        turn.answers.append((reply_to, submit.Refused(request.code, request.detail).encode()))
 
     def _admit(self, batch: Batch, turn: Turn, max_size: int) -> None:
         """Admit a submitted batch as a whole or not at all."""
