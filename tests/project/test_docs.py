@@ -14,9 +14,9 @@ import pytest
 from fedmsg_relay import body, errors, message, publisher, spool, submit
 from fedmsg_relay.chain import upstream
 from fedmsg_relay.commands import aside, deliver
-from fedmsg_relay.daemon import accounting, admission, forwarding, hold, publishing, screening, settings
+from fedmsg_relay.daemon import accounting, admission, forwarding, hold, publishing, rate, screening, settings
 from fedmsg_relay.journal import position, quarantine, retention, room, window
-from fedmsg_relay.network import health, outbound
+from fedmsg_relay.network import counts, health, outbound
 from fedmsg_relay.runtime import limits, log
 from fedmsg_relay.trust import authority, reasons
 from wire import Bus, accepted
@@ -135,6 +135,23 @@ def test_what_one_peer_may_cost() -> None:
         assert row in told
     assert limits.ADDRESS_SHARE == 0.5
     assert f"more than {limits.BACKLOG_BYTES >> 20} MiB of submitted batches wait" in prose("docs/submit.md")
+
+
+def test_the_rate_and_the_addresses_that_are_counted() -> None:
+    told = prose("docs/settings.md")
+    assert f"after some silence {rate.BURST_SECONDS:g} s worth of them ({20 * rate.BURST_SECONDS:g}) at once" in told
+    assert f"knows the {rate.ADDRESSES:,} addresses" in told
+    assert counts.MOST == 5
+    assert "the five addresses that publish most" in told
+    assert "the five IP addresses that sent most" in prose("docs/commands.md")
+    assert f"and {rate.BURST_SECONDS:g} s worth of it at once" in page("docs/protocol.md")
+
+
+def test_the_times_of_the_trust_page() -> None:
+    told = prose("docs/trust.md")
+    assert f"From {authority.WARN_SECONDS / 86400:g} days before" in told
+    assert authority.LOOK_SECONDS < 2, "the page says: within two seconds"
+    assert f"Among the last {retention.DEDUP_WINDOW:,} messages" in told
 
 
 def test_the_limits_of_submit() -> None:

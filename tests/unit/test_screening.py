@@ -177,7 +177,7 @@ def test_what_is_no_file_is_refused_unless_nothing_is_checked(config: dict[str, 
     for signatures in (Signatures.WARN, Signatures.ENFORCE):
         with pytest.raises(ConfigError, match="name a file"):
             checks({**CONFIG, **config}, Trust(signatures, **trust))
-    assert checks({**CONFIG, **config}, Trust(Signatures.OFF, **trust)) == Checks()
+    assert checks({**CONFIG, **config}, Trust(Signatures.OFF, **trust)) == Checks(policy=Policy({}, probe=PROBE))
 
 
 def test_a_long_body_is_screened(files: tuple[str, str], policy: Policy) -> None:

@@ -31,6 +31,7 @@ from fedmsg_relay.submit import (
     write_inquiry,
     write_request,
 )
+from fedmsg_relay.trust.reasons import Reason as Distrust
 
 INQUIRE_SECONDS = 1.0
 """Time between two inquiries which relay the upstream is. The answer may change when its own upstream does."""
@@ -244,6 +245,8 @@ class Link:
                 raise _BrokenError("it sent an introduction that was not asked for")
             self._learn(answer)
             return None
+        if isinstance(answer, Refused) and answer.code == Distrust.SOURCE_NOT_ALLOWED:  # no message is at fault
+            raise _BrokenError(f"it takes nothing from this host: {answer.code}")
         if self._asked and isinstance(answer, Refused) and answer.code == Refusal.BAD_VERSION:
             self._state.become(State.AWAY, "its version is too old to be chained to")
             self._asked, self._next_inquiry = False, time.monotonic() + ANSWER_SECONDS

@@ -16,6 +16,7 @@ from fedmsg_relay.runtime import paths
 from fedmsg_relay.runtime.dates import until
 
 if TYPE_CHECKING:
+    from fedmsg_relay.daemon.sources import SourcesStatus
     from fedmsg_relay.daemon.status import AddressStatus, Status, TrustStatus
 
 
@@ -119,6 +120,7 @@ def details(status: Status) -> list[str]:
         ),
         *_trust(status.get("trust")),
         *(f"dropped      {count} {reason}" for reason, count in status["dropped"].items() if count),
+        *_sources(status.get("sources")),
         "connections  " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in connections.items()),
         *(f"publisher    {address}" for address in status["peers"]["publishers"]),
         *(f"submitter    {address}" for address in status["peers"]["submitters"]),
@@ -154,6 +156,24 @@ def _trust(trust: TrustStatus | None) -> list[str]:
         claims = "" if found["signer"] is None else f", claims {found['signer']}"
         lines.append(f"distrusted   {found['messages']} {reason} (last from {found['source']}{claims})")
     return lines
+
+
+def _sources(sources: SourcesStatus | None) -> list[str]:
+    """Make a line of who publishes most, and of who was refused or held back by its IP address."""
+    if sources is None:  # an older release has none
+        return []
+    counted = (
+        ("talkers", sources["published"], "messages at inbound"),
+        ("not allowed", sources["inbound_refused"], "messages at inbound"),
+        ("not allowed", sources["submit_refused"], "messages at submit"),
+        ("held back", sources["held_back"], "requests at submit"),
+    )
+    return [
+        f"{what:12} {', '.join('{address} {count}'.format(**most) for most in counts['most'])} "
+        f"of {counts['count']} {things}"
+        for what, counts, things in counted
+        if counts["count"]
+    ]
 
 
 def _use(used: AddressStatus) -> str:

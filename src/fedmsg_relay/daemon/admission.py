@@ -1,6 +1,7 @@
 """Admission: reads what came at inbound and submit, and decides message by message what goes into the journal.
 
-A message is looked at in this order: is it well-formed, may its signature be trusted and its signer send this topic
+A message is looked at in this order: is it well-formed, may its source send anything
+(:mod:`fedmsg_relay.daemon.sources`), may its signature be trusted and its signer send this topic
 (:mod:`fedmsg_relay.daemon.screening`), does the journal have it already? A message that fails goes into the quarantine,
 or has its batch refused. A submitted message that the journal has already is a duplicate. A message from inbound is one
 only where signatures are enforced and its signer is proven: then it is a replay.
@@ -12,9 +13,12 @@ from typing import NamedTuple
 
 from fedmsg_relay import message, submit, tcp
 from fedmsg_relay.body import find_msg_id
-from fedmsg_relay.daemon.backlog import RETRY_AFTER, Backlog, Batch
+from fedmsg_relay.daemon.backlog import Batch
 from fedmsg_relay.daemon.duplicates import Duplicates
+from fedmsg_relay.daemon.requests import Requests
 from fedmsg_relay.daemon.screening import Ruling, Screening, origin
+from fedmsg_relay.daemon.settings import Settings
+from fedmsg_relay.daemon.sources import Sources
 from fedmsg_relay.daemon.stage import Stage
 from fedmsg_relay.daemon.turn import DueReceipt, ReturnPath, Turn
 from fedmsg_relay.journal.guard import JournalGuard
@@ -30,8 +34,6 @@ from fedmsg_relay.trust import reasons as trust
 
 FAULT_RETRY_AFTER = 2.0
 """Seconds after which a submitter shall try again when the journal cannot be written, or CA or CRL cannot be used."""
-
-_OVERLOADED = submit.Busy(RETRY_AFTER).encode()
 
 
 class Look(NamedTuple):
@@ -67,36 +69,40 @@ class Admission:
         guard: of the journal; its dedup window tells duplicates.
         stage: after the journal; it answers inquiries of chained relays.
         screening: of signatures.
+
+    Attributes:
+        sources: judges peers by their IP addresses.
     """
 
     def __init__(
         self, inbound: Receiver, submits: Receiver, guard: JournalGuard, stage: Stage, screening: Screening
     ) -> None:
         self._inbound = inbound
-        self._submits = submits
-        self._stage = stage
         self._screening = screening
+        self.sources = Sources()
+        self._requests = Requests(submits, stage, self.sources)
         self._drops = DropLog()
         self._duplicates = Duplicates(guard)
-        self._backlog = Backlog()
 
     @property
     def turned_back(self) -> int:
         """Number of submitted batches whose submitters were told to try again, as too many batches wait."""
-        return self._backlog.turned_back
+        return self._requests.backlog.turned_back
 
     @property
     def has_more(self) -> bool:
         """Whether something has come that no turn has taken yet."""
-        return bool(self._backlog) or self._inbound.has_more or self._submits.has_more
+        return self._inbound.has_more or self._requests.has_more
 
-    def fill(self, turn: Turn, max_size: int) -> None:
+    def fill(self, turn: Turn, settings: Settings) -> None:
         """Receive and admit one turn's share of messages.
 
         Args:
             turn: takes them.
-            max_size: maximum bytes of a message, topic and body together.
+            settings: the daemon's own settings.
         """
+        max_size = settings.limits.max_message_size
+        self.sources.use(settings)
         self._screening.update()
         self._take_published(turn, max_size)
         turn.from_inbound = len(turn.entries)
@@ -110,21 +116,26 @@ class Admission:
         """
         self._drops.report(everything)
         self._duplicates.report(everything)
-        self._backlog.report(everything)
+        self._requests.backlog.report(everything)
+        self.sources.report(everything)
         self._screening.report(everything)
 
-    def look(self, topic: bytes, body: bytes, max_size: int) -> Look:
+    def look(self, topic: bytes, body: bytes, max_size: int, outside: bool = False) -> Look:
         """Look at a message, wherever it is from.
 
         Args:
             topic: the first frame.
             body: the second frame.
             max_size: maximum bytes of both.
+            outside: whether its source may not send anything.
 
         Raises:
             MemoryError: there is not enough memory to look at it.
         """
+        reason: Reason | trust.Reason | None
         reason, msg_id = message.examine(topic, body, max_size, find_msg_id)
+        if reason is None and outside:
+            reason = trust.Reason.SOURCE_NOT_ALLOWED
         if reason is not None or (ruling := self._screening.rule(topic, body)) is None:
             return Look(reason, msg_id)
         return Look(ruling.reason, msg_id, ruling)
@@ -132,24 +143,37 @@ class Admission:
     # Inbound.
 
     def _take_published(self, turn: Turn, max_size: int) -> None:
-        look, take = self.look, self.take
+        look, take, examine, add = self.look, self.take, message.examine, turn.add
+        reason: Reason | trust.Reason | None
         for peer, messages in self._inbound.receive(max_size, 2, limits.cut_bytes(max_size)):
             turn.counts.received += len(messages)
+            self.sources.note_published(peer, len(messages))
+            may_publish = self.sources.may_publish(peer)
+            is_plain = may_publish and not self._screening.is_on  # then only the form counts, and costs
             for frames in messages:
                 if isinstance(frames, Oversize) or len(frames) != 2:
                     self._quarantine_unreadable(turn, frames, tcp.host_of(peer.address))
                     continue
                 topic, body = frames
                 try:
-                    reason, msg_id, ruling = look(topic, body, max_size)
+                    if is_plain:
+                        reason, msg_id = examine(topic, body, max_size, find_msg_id)
+                        ruling = None
+                    else:
+                        outside = not may_publish and topic != self._screening.probe
+                        reason, msg_id, ruling = look(topic, body, max_size, outside)
                 except MemoryError:  # a message that cannot be checked reaches no listener
                     log.error("not enough memory to check a message of %d bytes: it is dropped", len(body))
                     reason, msg_id, ruling = Look(Reason.TOO_LARGE)
                 turn.size += len(topic) + len(body)
-                if reason is None:
+                if reason is None and is_plain:
+                    add(Entry(topic, body, msg_id))
+                elif reason is None:
                     take(Entry(topic, body, msg_id), ruling, peer.address, turn)
                 else:
                     turn.counts.quarantined += 1
+                    if reason is trust.Reason.SOURCE_NOT_ALLOWED:
+                        self.sources.inbound_refused.add(peer.ip, 1)
                     self._reject(turn, Rejection(reason, tcp.host_of(peer.address), topic, body, ruling))
 
     def _quarantine_unreadable(self, turn: Turn, found: Message, source: str) -> None:
@@ -184,11 +208,13 @@ class Admission:
     # Submit.
 
     def _take_submitted(self, turn: Turn, max_size: int) -> None:
-        self._fill_backlog(turn, max_size)
+        for malformed, reply_to in self._requests.receive(turn, max_size):
+            self._refuse_request(malformed, reply_to, turn)
+        backlog = self._requests.backlog
         # Submit has a share of its own: it is answered however much comes at inbound.
         left, heavy = limits.TURN_MESSAGES, turn.size + limits.TURN_BYTES
-        while self._backlog and left > 0 and turn.size < heavy:
-            batch = self._backlog.take()
+        while backlog and left > 0 and turn.size < heavy:
+            batch = backlog.take()
             left -= len(batch.messages)
             before = len(turn.entries)
             try:
@@ -198,44 +224,22 @@ class Admission:
                 log.error("not enough memory to check a batch of %d bytes: submit answers busy", batch.size)
                 turn.answers.append((batch.reply_to, submit.Busy(FAULT_RETRY_AFTER).encode()))
 
-    def _fill_backlog(self, turn: Turn, max_size: int) -> None:
-        """Take in all requests at once, so that a submitter that sends too many is told so and does not just wait."""
-        bounds = (limits.request_bytes(max_size), submit.MAX_FRAMES, limits.cut_bytes(max_size))
-        for peer, requests in self._submits.receive(*bounds):
-            for frames in requests:
-                if isinstance(frames, Oversize):
-                    request: submit.Request | submit.Inquiry | submit.Malformed = submit.read_oversize(frames)
-                else:
-                    request = submit.read_request(frames)
-                self._take_request(request, ReturnPath(peer, request.route), turn)
-
-    def _take_request(
-        self, request: submit.Request | submit.Inquiry | submit.Malformed, reply_to: ReturnPath, turn: Turn
-    ) -> None:
-        if isinstance(request, submit.Inquiry):
-            turn.answers.append((reply_to, self._stage.introduce(request.subscription)))
-            return
-        if isinstance(request, submit.Malformed):
-            turn.counts.received += 1
-            turn.counts.refused += 1
-            self._reject(turn, Rejection(request.code, tcp.host_of(reply_to.peer.address), b"", b""))
-            turn.answers.append((reply_to, submit.Refused(request.code, request.detail).encode()))
-            return
-        if request.passed and not self._stage.takes_forwarded:
-            turn.answers.append((reply_to, _OVERLOADED))
-            return
-        size = sum(len(topic) + len(body) for topic, body in request.messages)
-        if not self._backlog.put(Batch(request.messages, reply_to, size)):
-            turn.answers.append((reply_to, _OVERLOADED))
+    def _refuse_request(self, request: submit.Malformed, reply_to: ReturnPath, turn: Turn) -> None:
+        """Refuse a request that is not a batch; it counts as one message."""
+        turn.counts.received += 1
+        turn.counts.refused += 1
+        self._reject(turn, Rejection(request.code, tcp.host_of(reply_to.peer.address), b"", b""))
+        turn.answers.append((reply_to, submit.Refused(request.code, request.detail).encode()))
 
     def _admit(self, batch: Batch, turn: Turn, max_size: int) -> None:
         """Admit a submitted batch as a whole or not at all."""
-        address = batch.reply_to.peer.address
+        peer, address = batch.reply_to.peer, batch.reply_to.peer.address
+        outside = not self.sources.may_submit(peer)
         entries: list[Entry] = []
         rulings: list[Ruling] = []
         for topic, body in batch.messages:
             turn.size += len(topic) + len(body)
-            reason, msg_id, ruling = self.look(topic, body, max_size)
+            reason, msg_id, ruling = self.look(topic, body, max_size, outside)
             if reason is trust.Reason.TRUST_UNUSABLE:
                 # The relay is at fault, so nothing is refused.
                 turn.answers.append((batch.reply_to, submit.Busy(FAULT_RETRY_AFTER).encode()))
@@ -263,6 +267,9 @@ class Admission:
         self._reject(turn, rejection)
         turn.dropped[rejection.reason] += len(batch.messages) - 1
         detail = f"message {number + 1} of {len(batch.messages)}; none of them was taken"
+        if rejection.reason == trust.Reason.SOURCE_NOT_ALLOWED:
+            self.sources.submit_refused.add(batch.reply_to.peer.ip, len(batch.messages))
+            detail = f"from {batch.reply_to.peer.ip}; {detail}"
         if rejection.ruling is not None and rejection.ruling.signer is not None:
             detail = f"{'signed by' if rejection.ruling.is_proven else 'claims'} {rejection.ruling.signer}; {detail}"
         turn.answers.append((batch.reply_to, submit.Refused(rejection.reason, detail).encode()))

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from fedmsg_relay import config as global_config
 from fedmsg_relay.daemon.settings import DEFAULT_PATH, Signatures, Trust
 from fedmsg_relay.errors import ConfigError
-from fedmsg_relay.trust.policy import Policy, policy
+from fedmsg_relay.trust.policy import Policy, policy, probe_topic
 
 
 class Checks(NamedTuple):
@@ -40,7 +40,7 @@ def checks(config: Mapping[str, Any], trust: Trust, path: Path | None = None) ->
         ConfigError: no file is named for the CA, a URL is named, or the policy cannot be used.
     """
     if trust.signatures is Signatures.OFF:
-        return Checks()
+        return Checks(policy=Policy({}, probe=probe_topic(config)))
     ca = _file(config, path, ("trust.ca", trust.ca), "ca_cert_location")
     if not ca:
         raise ConfigError(

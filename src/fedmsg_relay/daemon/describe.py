@@ -124,6 +124,7 @@ def describe(relay: Relay) -> Status:
             "turned_away": sum(group.turned_away for group in connected.values()),
             "cut": sum(group.cut for group in connected.values()),
         },
+        "sources": relay.sources.describe(),
     }
 
 

@@ -104,9 +104,8 @@ class Pipeline:
         self._report(everything=True)
 
     def _receive_and_admit(self, turn: Turn) -> None:
-        max_size = self.settings.limits.max_message_size
-        self._admission.fill(turn, max_size)
-        self.releases.step(turn, max_size)
+        self._admission.fill(turn, self.settings)
+        self.releases.step(turn, self.settings.limits.max_message_size)
 
     def _journal(self, turn: Turn) -> None:
         journaled = self._guard.append(turn.entries, turn.rejected, turn.size, turn.known, turn.released)

@@ -63,6 +63,7 @@ class Relay:
         forwarding: the stage of a relay that is chained.
         health: checks the bound endpoints, once all are.
         screening: of signatures.
+        sources: the IP addresses that messages come from.
 
     Raises:
         RelayError: outbound cannot be bound, or another relay works in the state directory; it says which and why.
@@ -113,6 +114,7 @@ class Relay:
         self._stage: Stage = self.forwarding or PublishingStage(identity, self.guard, self.outbound, self.hold)
         self.screening = Screening(checks)
         admission = Admission(self.inbound, self.submits, self.guard, self._stage, self.screening)
+        self.sources = admission.sources
         self.pipeline = Pipeline(admission, self.submits, self.guard, self._stage, settings)
 
     def run(self) -> None:

@@ -204,7 +204,8 @@ class Releases:
             release.kept[CUT] += 1
             return
         try:
-            look = self._admission.look(topic, body, max_size)
+            outside = not self._admission.sources.may_be_released(rejected.source)
+            look = self._admission.look(topic, body, max_size, outside)
         except MemoryError:
             log.error("not enough memory to check a message of %d bytes: it stays in the quarantine", len(body))
             release.kept[rejected.reason] += 1

@@ -111,6 +111,16 @@ class Screening:
         self._judge.policy = checks.policy
         self._look(self._judge)
 
+    @property
+    def is_on(self) -> bool:
+        """Whether signatures are looked at."""
+        return self._judge is not None
+
+    @property
+    def probe(self) -> bytes:
+        """Topic of the relay's own probe, which may come unsigned and from everywhere: it says nothing."""
+        return self._checks.policy.probe.encode()
+
     def update(self) -> None:
         """Look at the files, if that is due, and log what has changed about them."""
         if self._judge is not None and time.monotonic() >= self._next_look:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
+from fedmsg_relay.daemon.sources import SourcesStatus
 from fedmsg_relay.daemon.tally import DistrustStatus, SignerStatus
 from fedmsg_relay.network.health import DoorStatus
 from fedmsg_relay.runtime.log import LogStatus
@@ -39,6 +40,7 @@ class Status(TypedDict):
     laggards: list[LaggardStatus]
     peers: PeersStatus
     connections: ConnectionsStatus
+    sources: SourcesStatus
 
 
 class RelayStatus(TypedDict):
