@@ -21,6 +21,9 @@ from wire import Bus, numbered
 REASONS = {
     *("frame-count", "topic-not-utf8", "body-not-utf8", "body-not-json", "too-deep", "too-large"),
     *("bad-request", "bad-version", "batch-too-large"),
+    *("unsigned", "crypto-unknown", "signature-malformed", "certificate-malformed", "certificate-untrusted"),
+    *("certificate-expired", "certificate-revoked", "signature-invalid", "topic-mismatch", "not-permitted"),
+    *("no-policy", "source-not-allowed", "trust-unusable"),
 }
 PERFDATA = re.compile(r"([^= ]+|'[^']+')=[-0-9.]+(s|ms|us|[KMGT]?B|c|%)?(;[^; ]*){0,4}")
 

@@ -1,7 +1,9 @@
 """Admission: reads what came at inbound and submit, and decides message by message what goes into the journal.
 
-A message that is well-formed becomes an entry of the turn. A message that is not goes into the quarantine, or has its
-batch refused. A submitted message that the journal has already is a duplicate. (A message from inbound never is one.)
+A message is looked at in this order: is it well-formed, may its signature be trusted and its signer send this topic
+(:mod:`fedmsg_relay.daemon.screening`), does the journal have it already? A message that fails goes into the quarantine,
+or has its batch refused. A submitted message that the journal has already is a duplicate. A message from inbound is one
+only where signatures are enforced and its signer is proven: then it is a replay.
 """
 
 from __future__ import annotations
@@ -11,32 +13,51 @@ from typing import NamedTuple
 from fedmsg_relay import message, submit, tcp
 from fedmsg_relay.body import find_msg_id
 from fedmsg_relay.daemon.backlog import RETRY_AFTER, Backlog, Batch
+from fedmsg_relay.daemon.screening import Ruling, Screening, origin
 from fedmsg_relay.daemon.stage import Stage
 from fedmsg_relay.daemon.turn import DueReceipt, ReturnPath, Turn
 from fedmsg_relay.journal.guard import JournalGuard
 from fedmsg_relay.journal.records import Entry, Rejected
 from fedmsg_relay.journal.window import NAMESAKES, fingerprint
 from fedmsg_relay.message import Reason
-from fedmsg_relay.network.peer import Peer
 from fedmsg_relay.network.receiver import Receiver
 from fedmsg_relay.network.zmtp import Message, Oversize
 from fedmsg_relay.runtime import limits
 from fedmsg_relay.runtime.drops import DropLog
 from fedmsg_relay.runtime.log import log
+from fedmsg_relay.trust import reasons as trust
 
 FAULT_RETRY_AFTER = 2.0
-"""Seconds after which a submitter shall try again when the journal cannot be written."""
+"""Seconds after which a submitter shall try again when the journal cannot be written, or CA or CRL cannot be used."""
+
+AT_SUBMIT = "/submit"
+"""Behind the IP address of a message in the quarantine that was refused: its submitter knows that it was not taken."""
 
 _OVERLOADED = submit.Busy(RETRY_AFTER).encode()
 
 
+class Look(NamedTuple):
+    """What was found when a message was looked at.
+
+    Attributes:
+        reason: why it is not taken, or None.
+        msg_id: of its envelope, where it has one.
+        ruling: about its signature, where that was looked at.
+    """
+
+    reason: Reason | trust.Reason | None
+    msg_id: str | None = None
+    ruling: Ruling | None = None
+
+
 class Rejection(NamedTuple):
-    """A message that is not taken: why, from which IP address, and what is kept of it."""
+    """A message that is not taken: why, from which IP address, what is kept of it, and what is known of its signer."""
 
     reason: str
     source: str
     topic: bytes
     body: bytes
+    ruling: Ruling | None = None
 
 
 class Admission:
@@ -47,13 +68,17 @@ class Admission:
         submits: where submitters are connected.
         guard: of the journal; its dedup window tells duplicates.
         stage: after the journal; it answers inquiries of chained relays.
+        screening: of signatures.
     """
 
-    def __init__(self, inbound: Receiver, submits: Receiver, guard: JournalGuard, stage: Stage) -> None:
+    def __init__(
+        self, inbound: Receiver, submits: Receiver, guard: JournalGuard, stage: Stage, screening: Screening
+    ) -> None:
         self._inbound = inbound
         self._submits = submits
         self._guard = guard
         self._stage = stage
+        self._screening = screening
         self._drops = DropLog()
         self._renamed = DropLog("took %d %s whose %s another message has (last from %s)")
         self._backlog = Backlog()
@@ -75,6 +100,7 @@ class Admission:
             turn: takes them.
             max_size: maximum bytes of a message, topic and body together.
         """
+        self._screening.update()
         self._take_published(turn, max_size)
         turn.from_inbound = len(turn.entries)
         self._take_submitted(turn, max_size)
@@ -88,11 +114,28 @@ class Admission:
         self._drops.report(everything)
         self._renamed.report(everything)
         self._backlog.report(everything)
+        self._screening.report(everything)
+
+    def look(self, topic: bytes, body: bytes, max_size: int) -> Look:
+        """Look at a message, wherever it is from.
+
+        Args:
+            topic: the first frame.
+            body: the second frame.
+            max_size: maximum bytes of both.
+
+        Raises:
+            MemoryError: there is not enough memory to look at it.
+        """
+        reason, msg_id = message.examine(topic, body, max_size, find_msg_id)
+        if reason is not None or (ruling := self._screening.rule(topic, body)) is None:
+            return Look(reason, msg_id)
+        return Look(ruling.reason, msg_id, ruling)
 
     # Inbound.
 
     def _take_published(self, turn: Turn, max_size: int) -> None:
-        examine, add = message.examine, turn.add
+        look, add = self.look, turn.add
         for peer, messages in self._inbound.receive(max_size, 2, limits.cut_bytes(max_size)):
             turn.counts.received += len(messages)
             for frames in messages:
@@ -101,16 +144,20 @@ class Admission:
                     continue
                 topic, body = frames
                 try:
-                    reason, msg_id = examine(topic, body, max_size, find_msg_id)
+                    reason, msg_id, ruling = look(topic, body, max_size)
                 except MemoryError:  # a message that cannot be checked reaches no listener
                     log.error("not enough memory to check a message of %d bytes: it is dropped", len(body))
-                    reason, msg_id = Reason.TOO_LARGE, None
+                    reason, msg_id, ruling = Look(Reason.TOO_LARGE)
                 turn.size += len(topic) + len(body)
-                if reason is None:
+                if ruling is not None:
+                    self._screening.note(ruling, tcp.host_of(peer.address))
+                if reason is not None:
+                    turn.counts.quarantined += 1
+                    self._reject(turn, Rejection(reason, tcp.host_of(peer.address), topic, body, ruling))
+                elif ruling is None or not ruling.comes_once:
                     add(Entry(topic, body, msg_id))
                 else:
-                    turn.counts.quarantined += 1
-                    self._reject(turn, Rejection(reason, tcp.host_of(peer.address), topic, body))
+                    self.add_once(Entry(topic, body, msg_id), turn, peer.address)
 
     def _quarantine_unreadable(self, turn: Turn, found: Message, source: str) -> None:
         """Quarantine a message that does not have two frames, or is too large to be kept."""
@@ -120,6 +167,19 @@ class Admission:
             self._reject(turn, Rejection(reason, source, found.first, found.others), found.size)
         else:
             self._reject(turn, Rejection(Reason.FRAME_COUNT, source, found[0], b"".join(found[1:])))
+
+    def add_once(self, entry: Entry, turn: Turn, address: str) -> None:
+        """Take a message that counts as a duplicate where it is in the dedup window, or in this turn, already.
+
+        Args:
+            entry: the message, from inbound or the quarantine.
+            turn: takes it.
+            address: where it is from.
+        """
+        if self._find_duplicate(entry, address, turn) is None:
+            self._add(entry, turn)
+        else:
+            turn.counts.duplicates += 1
 
     # Submit.
 
@@ -135,7 +195,6 @@ class Admission:
             except MemoryError:
                 turn.forget_from(before)
                 log.error("not enough memory to check a batch of %d bytes: submit answers busy", batch.size)
-                turn.counts.received -= len(batch.messages)
                 turn.answers.append((batch.reply_to, submit.Busy(FAULT_RETRY_AFTER).encode()))
 
     def _fill_backlog(self, turn: Turn, max_size: int) -> None:
@@ -170,25 +229,45 @@ class Admission:
 
     def _admit(self, batch: Batch, turn: Turn, max_size: int) -> None:
         """Admit a submitted batch as a whole or not at all."""
-        turn.counts.received += len(batch.messages)
+        address = batch.reply_to.peer.address
         entries: list[Entry] = []
+        rulings: list[Ruling] = []
         for topic, body in batch.messages:
             turn.size += len(topic) + len(body)
-            reason, msg_id = message.examine(topic, body, max_size, find_msg_id)
+            reason, msg_id, ruling = self.look(topic, body, max_size)
+            if reason is trust.Reason.TRUST_UNUSABLE:
+                # The relay is at fault, so nothing is refused.
+                turn.answers.append((batch.reply_to, submit.Busy(FAULT_RETRY_AFTER).encode()))
+                return
+            if ruling is not None:
+                rulings.append(ruling)
             if reason is not None:
-                turn.counts.refused += len(batch.messages)
-                self._reject(turn, Rejection(reason, tcp.host_of(batch.reply_to.peer.address), topic, body))
-                turn.dropped[reason] += len(batch.messages) - 1
-                detail = f"message {len(entries) + 1} of {len(batch.messages)}; none of them was taken"
-                turn.answers.append((batch.reply_to, submit.Refused(reason, detail).encode()))
+                self._refuse(batch, turn, Rejection(reason, tcp.host_of(address), topic, body, ruling), len(entries))
                 return
             entries.append(Entry(topic, body, msg_id))
+        turn.counts.received += len(batch.messages)
+        for ruling in rulings:
+            self._screening.note(ruling, tcp.host_of(address))
         previous = len(turn.entries)
-        seqs = [self._find_duplicate(entry, batch.reply_to.peer, turn) or self._add(entry, turn) for entry in entries]
+        seqs = [self._find_duplicate(entry, address, turn) or self._add(entry, turn) for entry in entries]
         duplicates = len(entries) - (len(turn.entries) - previous)
         turn.receipts.append(DueReceipt(batch.reply_to, min(seqs), max(seqs), len(seqs), duplicates))
 
-    def _find_duplicate(self, entry: Entry, peer: Peer, turn: Turn) -> int | None:
+    def _refuse(self, batch: Batch, turn: Turn, rejection: Rejection, number: int) -> None:
+        """Refuse a batch for one of its messages."""
+        if rejection.ruling is not None:
+            self._screening.note(rejection.ruling, rejection.source)
+            rejection = rejection._replace(source=f"{rejection.source}{AT_SUBMIT}")
+        turn.counts.received += len(batch.messages)
+        turn.counts.refused += len(batch.messages)
+        self._reject(turn, rejection)
+        turn.dropped[rejection.reason] += len(batch.messages) - 1
+        detail = f"message {number + 1} of {len(batch.messages)}; none of them was taken"
+        if rejection.ruling is not None and rejection.ruling.signer is not None:
+            detail = f"{'signed by' if rejection.ruling.is_proven else 'claims'} {rejection.ruling.signer}; {detail}"
+        turn.answers.append((batch.reply_to, submit.Refused(rejection.reason, detail).encode()))
+
+    def _find_duplicate(self, entry: Entry, address: str, turn: Turn) -> int | None:
         """Find the ``seq`` of the same message, if it is in the dedup window or in this turn already."""
         if entry.msg_id is None:
             return None
@@ -198,14 +277,14 @@ class Admission:
                 return seq
         if namesakes:
             turn.renamed += 1
-            self._renamed.note("msg_id", tcp.host_of(peer.address))
+            self._renamed.note("msg_id", tcp.host_of(address))
         return None
 
     def _add(self, entry: Entry, turn: Turn) -> int:
         return turn.add(entry, fingerprint(entry.topic, entry.body))
 
     def _reject(self, turn: Turn, rejection: Rejection, size: int | None = None) -> None:
-        reason, source, topic, body = rejection
+        reason, source, topic, body, ruling = rejection
         turn.dropped[reason] += 1
         turn.rejected.append(Rejected(str(reason), source, topic, body, size or len(topic) + len(body)))
-        self._drops.note(str(reason), source)
+        self._drops.note(str(reason), source if ruling is None else origin(source, ruling))

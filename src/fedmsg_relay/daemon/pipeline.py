@@ -41,7 +41,7 @@ class Pipeline:
     """Takes messages from inbound and submit to the journal, to the next stage, and to their receipts.
 
     Args:
-        inbound: where publishers are connected.
+        admission: takes messages from inbound and submit.
         submits: where submitters are connected.
         guard: of the journal.
         stage: after the journal.
@@ -54,7 +54,7 @@ class Pipeline:
     """
 
     def __init__(
-        self, inbound: Receiver, submits: Receiver, guard: JournalGuard, stage: Stage, settings: Settings
+        self, admission: Admission, submits: Receiver, guard: JournalGuard, stage: Stage, settings: Settings
     ) -> None:
         self.settings = settings
         self.accounting = Accounting()
@@ -62,7 +62,7 @@ class Pipeline:
         self._submits = submits
         self._guard = guard
         self._stage = stage
-        self._admission = Admission(inbound, submits, guard, stage)
+        self._admission = admission
         self._unanswered = DropLog("%d %s %s (last to %s)", "answer")
         self._count(Turn(guard.last))
 

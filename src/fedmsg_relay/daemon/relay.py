@@ -14,10 +14,13 @@ import zmq
 from fedmsg_relay import __version__
 from fedmsg_relay.chain.upstream import Link
 from fedmsg_relay.daemon import addresses, drain
+from fedmsg_relay.daemon.admission import Admission
+from fedmsg_relay.daemon.checks import Checks
 from fedmsg_relay.daemon.forwarding import ForwardingStage
 from fedmsg_relay.daemon.hold import Hold, ListenerNote
 from fedmsg_relay.daemon.pipeline import Pipeline
 from fedmsg_relay.daemon.publishing import PublishingStage
+from fedmsg_relay.daemon.screening import Screening
 from fedmsg_relay.daemon.settings import RELOADED, Settings
 from fedmsg_relay.daemon.signals import Signals
 from fedmsg_relay.daemon.stage import Stage
@@ -48,7 +51,8 @@ class Relay:
         plans: what to bind.
         upstream: submit and outbound of each relay that this one is chained to.
         settings: the daemon's own settings.
-        reload: reads the settings anew, for SIGHUP; may raise ConfigError.
+        checks: what is done about signatures.
+        reload: reads both anew, for SIGHUP; may raise ConfigError.
 
     Attributes:
         turned: when the loop last came round, by ``time.monotonic``.
@@ -56,6 +60,7 @@ class Relay:
         named: the same, and the addresses that a wildcard takes in as well: the status tells which peers use each.
         forwarding: the stage of a relay that is chained.
         health: checks the bound endpoints, once all are.
+        screening: of signatures.
 
     Raises:
         RelayError: outbound cannot be bound, or another relay works in the state directory; it says which and why.
@@ -66,7 +71,8 @@ class Relay:
         plans: addresses.Plans,
         upstream: Sequence[tuple[str, str]],
         settings: Settings,
-        reload: Callable[[], Settings],
+        checks: Checks,
+        reload: Callable[[], tuple[Settings, Checks]],
     ) -> None:
         self.notifier = Notifier()
         self.started = time.time()
@@ -103,7 +109,9 @@ class Relay:
         if links:
             self.forwarding = ForwardingStage(identity, self.guard, self.outbound, self.hold, links)
         self._stage: Stage = self.forwarding or PublishingStage(identity, self.guard, self.outbound, self.hold)
-        self.pipeline = Pipeline(self.inbound, self.submits, self.guard, self._stage, settings)
+        self.screening = Screening(checks)
+        admission = Admission(self.inbound, self.submits, self.guard, self._stage, self.screening)
+        self.pipeline = Pipeline(admission, self.submits, self.guard, self._stage, settings)
 
     def run(self) -> None:
         """Relay until SIGTERM or SIGINT, also one that came during the start.
@@ -189,10 +197,10 @@ class Relay:
                 self._take_new_settings()
 
     def _take_new_settings(self) -> None:
-        """Change limits and retention at once; addresses need a restart, and invalid settings change nothing."""
+        """Change limits, retention and trust at once; addresses need a restart, and what is invalid changes nothing."""
         self.notifier.reloading()
         try:
-            new = self._reload()
+            new, checks = self._reload()
         except ConfigError as error:
             log.error("not reloaded, the settings stay as they were: %s", error)
         else:
@@ -201,12 +209,14 @@ class Relay:
             restart = f" ({' and '.join(fixed)} changed: needs a restart)" if fixed else ""
             self._settings = self.pipeline.settings = new
             log.info(
-                "reloaded max_message_size=%d keep_days=%g keep_bytes=%d%s",
+                "reloaded max_message_size=%d keep_days=%g keep_bytes=%d signatures=%s%s",
                 new.limits.max_message_size,
                 new.journal.keep_days,
                 new.journal.keep_bytes,
+                new.trust.signatures,
                 restart,
             )
+            self.screening.use(checks)
         self.notifier.tell(READY="1")
 
     # Drain.
