@@ -220,7 +220,7 @@ def judge(
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--publish", action="append", required=True, metavar="HOST[:PORT]", help="a publisher there")
+    parser.add_argument("--publish", action="append", default=[], metavar="HOST[:PORT]", help="a publisher there")
     parser.add_argument(
         "--listen", action="append", required=True, metavar="HOST[:PORT]", help="a listener; the first hears all"
     )
