@@ -111,6 +111,9 @@ def test_a_revoked_certificate_is_refused(files: Files) -> None:
 def test_what_has_expired_is_refused(files: Files) -> None:
     (crl,) = faults(files, days=31)
     assert crl.startswith("/srv/keys/crl.pem expired on ")
+    later = NOW + timedelta(days=31)
+    assert file_faults(files, NAMES, "/srv/keys", later, revocation=False) == []
+    assert file_faults(files, ["old-pkgs01"], "/srv/keys", later, revocation=False)
     found = faults(files, days=101)
     assert [sentence.split(" on ")[0] for sentence in found] == [
         "/srv/keys/crl.pem expired",

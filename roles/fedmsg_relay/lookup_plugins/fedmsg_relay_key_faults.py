@@ -29,6 +29,7 @@ options:
   cert_host: {description: The host in the names of its certificates., type: str, required: true}
   directory: {description: The directory; empty if the role brings no files., type: str, required: true}
   sign: {description: Whether scripts on the host sign., type: bool, required: true}
+  revocation: {description: Whether the relays use the CRL., type: bool, default: true}
 author: [the authors of fedmsg-relay]
 """
 
@@ -84,7 +85,7 @@ class LookupModule(LookupBase):
         names = [f"{cert['service']}-{option('cert_host')}" for cert in certs] if not found else []
         if directory and not found:
             files = {name: self._read(directory, name) for name in [CA, CRL, *_pair_files(names)]}
-            found = file_faults(files, names, directory, datetime.now(UTC))
+            found = file_faults(files, names, directory, datetime.now(UTC), revocation=option("revocation"))
         return [[f"{host}: {sentence}" for sentence in found]]
 
     def _read(self, directory: str, name: str) -> bytes | str:
@@ -128,7 +129,9 @@ def list_faults(certs: Sequence[Mapping[str, Any]], *, sign: bool) -> list[str]:
     return faults
 
 
-def file_faults(files: Files, names: Sequence[str], directory: str, now: datetime) -> list[str]:
+def file_faults(
+    files: Files, names: Sequence[str], directory: str, now: datetime, *, revocation: bool = True
+) -> list[str]:
     """Judge the files for a host.
 
     Args:
@@ -136,6 +139,7 @@ def file_faults(files: Files, names: Sequence[str], directory: str, now: datetim
         names: of the pairs.
         directory: where the files are, for the sentences.
         now: the time.
+        revocation: whether the relays use the CRL. Else it may have expired.
 
     Returns:
         A sentence for each fault.
@@ -146,7 +150,7 @@ def file_faults(files: Files, names: Sequence[str], directory: str, now: datetim
     try:
         ca = _ca(_content(files, CA), now)
         path = f"{directory}/{CRL}"
-        anchor = Anchor(ca, _crl(_content(files, CRL), ca, now))
+        anchor = Anchor(ca, _crl(_content(files, CRL), ca, now if revocation else None))
     except FaultError as fault:
         faults.append(f"{path} {fault}")
     for name in names:
@@ -186,7 +190,7 @@ def _ca(content: bytes, now: datetime) -> x509.Certificate:
     return ca
 
 
-def _crl(content: bytes, ca: x509.Certificate, now: datetime) -> frozenset[int]:
+def _crl(content: bytes, ca: x509.Certificate, now: datetime | None) -> frozenset[int]:
     try:
         crl = x509.load_pem_x509_crl(content)
         of_the_ca = crl.issuer == ca.subject and crl.is_signature_valid(_ca_key(ca))
@@ -196,8 +200,11 @@ def _crl(content: bytes, ca: x509.Certificate, now: datetime) -> frozenset[int]:
     if not of_the_ca:
         raise FaultError(f"is not a CRL of the CA in {CA}: put that CA's CRL there.")
     end = _utc(crl, "next_update")
-    if end is not None and now >= end:
-        raise FaultError(f"expired on {_day(end)}, so every message would be invalid: have the CA write a new one.")
+    if end is not None and now is not None and now >= end:
+        raise FaultError(
+            f"expired on {_day(end)}, so no message would be valid: have the CA write a new one, or go on without "
+            "revocation for now, with an empty trust.crl in fedmsg_relay_settings of the relays."
+        )
     return revoked
 
 
