@@ -14,6 +14,7 @@ from random import Random
 
 import pytest
 
+from fedmsg_relay.commands import integrity
 from fedmsg_relay.commands import journal as journal_cli
 from fedmsg_relay.errors import ConfigError, RelayError
 from fedmsg_relay.journal.guard import JournalGuard
@@ -56,7 +57,7 @@ def start(path: Path) -> Found | None:
 def check(path: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
     options = argparse.Namespace(journal=path, json=True)
     try:
-        code = journal_cli._with_journal(journal_cli._check, options)
+        code = journal_cli._with_journal(integrity.check, options)
     except RelayError as error:
         return [str(error)]
     said = json.loads(capsys.readouterr().out)

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
-from harness import Host, wait_until
-from pki import SCM, SHELL, TOPIC, Pki, forged, settings, unsigned
+from harness import Host, Ran
+from pki import SCM, SHELL, TOPIC, Pki, counted, forged, start, unsigned
 from submitted import last_seq
-from wire import Bus, StartBus, accepted
-
-
-@pytest.fixture
-def pki(tmp_path: Path) -> Pki:
-    return Pki(tmp_path / "pki")
+from wire import Bus, Message, StartBus, accepted
 
 
 @pytest.fixture
@@ -26,23 +20,6 @@ def enforcing(host: Host, pki: Pki, start_bus: StartBus) -> Bus:
 @pytest.fixture
 def warning(host: Host, pki: Pki, start_bus: StartBus) -> Bus:
     return start(host, pki, start_bus, "warn")
-
-
-def start(host: Host, pki: Pki, start_bus: StartBus, signatures: str, **config: object) -> Bus:
-    host.configure_submit()
-    pki.configure(host, **config)
-    settings(host, signatures)
-    return start_bus()
-
-
-def counted(bus: Bus, **expected: int) -> None:
-    """The counters are these soon; what a listener hears is counted only after it is out."""
-
-    def found() -> bool:
-        messages = bus.relay.messages()
-        return {name: messages[name] for name in expected} == expected
-
-    wait_until(found, f"the counters are {expected}")
 
 
 def quarantined(bus: Bus) -> list[tuple[str, str]]:
@@ -137,3 +114,57 @@ def test_nothing_is_a_duplicate_at_inbound_where_nothing_is_enforced(warning: Bu
     warning.publisher.send(*pki.sign(0))
     warning.publisher.send(*pki.sign(0))
     warning.listener.expect([pki.sign(0), pki.sign(0)])
+
+
+# Who signed, as the commands tell it.
+
+
+def journal(bus: Bus, *words: str) -> Ran:
+    return bus.host.run("fedmsg-relay", "--settings", bus.host.settings_file, "journal", *words)
+
+
+def seq_of(bus: Bus, message: Message) -> str:
+    bus.publisher.send(*message)
+    bus.listener.wait_for(message)
+    return str(last_seq(bus))
+
+
+def test_the_commands_tell_who_signed(warning: Bus, pki: Pki) -> None:
+    good, bad, none = pki.sign(0), forged(pki.sign(1, SCM)), unsigned(pki.sign(2))
+    for message, claim, said in (
+        (good, [f"claims {SHELL}"], f"signed by {SHELL} (valid)\n"),
+        (bad, [f"claims {SCM}"], f"claims {SCM} (signature-invalid)\n"),
+        (none, [], ""),
+    ):
+        seq = seq_of(warning, message)
+        line = journal(warning, "ls", "--after", str(int(seq) - 1)).stdout.rstrip("\n")
+        assert [" ".join(line.split()[5:])] == (claim or [""])
+        shown = journal(warning, "show", seq)
+        assert (shown.code, shown.stdout.encode(), shown.stderr) == (0, message[1] + b"\n", said)
+        as_json = json.loads(journal(warning, "show", seq, "--json").stdout)
+        assert as_json["body"].encode() == message[1]
+        assert as_json.get("signer") == (claim[0].split()[1] if claim else None)
+        assert as_json.get("verdict", "") == (said.rpartition("(")[2].rstrip(")\n"))
+
+
+def test_show_verifies_by_the_files_of_now(warning: Bus, pki: Pki) -> None:
+    seq = seq_of(warning, pki.sign(0))
+    pki.configure(warning.host, routing_policy={TOPIC: [SCM]})
+    assert journal(warning, "show", seq).stderr == f"signed by {SHELL} (not-permitted)\n"
+    pki.revoke(SHELL)
+    assert journal(warning, "show", seq).stderr == f"claims {SHELL} (certificate-revoked)\n"
+    pki.crl.unlink()
+    said = f"claims {SHELL} (not verified: {pki.crl}: No such file or directory)\n"
+    assert journal(warning, "show", seq).stderr == said
+    pki.configure(warning.host, ca_cert_location="https://example.org/ca.crt")
+    assert "not verified: global config: ca_cert_location: 'https" in journal(warning, "show", seq).stderr
+
+
+def test_the_quarantine_tells_whom_a_message_claims(enforcing: Bus, pki: Pki) -> None:
+    enforcing.publisher.send(*forged(pki.sign(0)))
+    enforcing.publisher.send(*pki.sign(1))
+    enforcing.listener.expect([pki.sign(1)])
+    line = journal(enforcing, "quarantine").stdout.split()
+    assert line[1:3] == ["signature-invalid", "127.0.0.1"]
+    assert line[5:7] == ["claims", SHELL]
+    assert json.loads(journal(enforcing, "quarantine", "--json").stdout)["signer"] == SHELL

@@ -14,10 +14,11 @@ import pytest
 from fedmsg_relay import body, errors, message, publisher, spool, submit
 from fedmsg_relay.chain import upstream
 from fedmsg_relay.commands import aside, deliver
-from fedmsg_relay.daemon import accounting, admission, forwarding, hold, publishing, settings
+from fedmsg_relay.daemon import accounting, admission, forwarding, hold, publishing, screening, settings
 from fedmsg_relay.journal import position, quarantine, retention, room, window
 from fedmsg_relay.network import health, outbound
 from fedmsg_relay.runtime import limits, log
+from fedmsg_relay.trust import authority, reasons
 from wire import Bus, accepted
 
 ROOT = Path(__file__).parents[2]
@@ -61,11 +62,14 @@ def first_column(text: str) -> list[str]:
 def test_the_reasons_to_drop_a_message() -> None:
     documented = first_column(section(page("docs/protocol.md"), "## What is dropped, and why"))
     assert documented == [reason.value for reason in message.Reason]
+    documented = first_column(section(page("docs/protocol.md"), "## Signatures"))
+    assert documented == [reason.value for reason in reasons.Reason]
 
 
 def test_the_reasons_to_refuse_a_batch() -> None:
     documented = first_column(section(page("docs/submit.md"), "## Reply"))
-    assert documented == list(submit.CODES)
+    refusing = [reason.value for reason in reasons.Reason if reason is not reasons.Reason.TRUST_UNUSABLE]
+    assert documented == [*submit.CODES, *refusing]
 
 
 def test_the_counters() -> None:
@@ -167,6 +171,8 @@ def test_the_limits_of_journal_and_spool() -> None:
     assert f"| `journal.keep_bytes` | `{defaults.keep_bytes}` |" in keys
     kept = f"newest {quarantine.ROWS:,} of what was dropped, up to {quarantine.FRAME_BYTES // 1024} KiB"
     assert kept in told
+    assert f"each kind {quarantine.ROWS:,} messages in a tenth of `keep_bytes`" in told
+    assert f"(at most {quarantine.MOST_WHOLE_BYTES >> 20} MiB)" in told
     assert (quarantine.SHARE, quarantine.MOST_BYTES >> 20) == (10, 16), "a tenth of `keep_bytes` (at most 16 MiB)"
     assert "a tenth of `keep_bytes` (at most 16 MiB)" in told
     assert "a tenth of it (at most 16 MiB) for the quarantine" in keys
@@ -183,6 +189,11 @@ def test_the_limits_of_journal_and_spool() -> None:
     assert f"takes a message within {publisher.SPOOL_AFTER:g} s" in told
     for name in ("docs/journal.md", "docs/settings.md", "docs/commands.md"):
         assert f"`{spool.DIRECTORY}" in page(name)
+
+
+def test_the_times_of_trust() -> None:
+    assert f"within {authority.LOOK_SECONDS + screening.LOOK_SECONDS:g} s" in prose("docs/protocol.md")
+    assert f"{authority.WARN_SECONDS / 86400:g} days before" in prose("docs/commands.md")
 
 
 def test_what_may_come_out_twice_of_a_chained_relay() -> None:
@@ -220,6 +231,7 @@ def test_the_example_in_submit_md_gets_its_receipt_or_gives_up(submit_bus: Bus) 
         ("### journal tail", ["fedmsg-relay", "journal", "tail"]),
         ("### journal export", ["fedmsg-relay", "journal", "export"]),
         ("### journal quarantine", ["fedmsg-relay", "journal", "quarantine"]),
+        ("### journal release", ["fedmsg-relay", "journal", "release"]),
         ("### journal check", ["fedmsg-relay", "journal", "check"]),
         ("### spool ls", ["fedmsg-relay", "spool", "ls"]),
         ("### spool deliver", ["fedmsg-relay", "spool", "deliver"]),

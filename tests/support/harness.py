@@ -393,4 +393,5 @@ def assert_balanced(messages: Mapping[str, int], dropped: bool = False) -> None:
     taken = m["journaled"] + m["quarantined"] + m["refused"] + m["duplicates"] + m["unjournaled"]
     assert m["received"] == taken, messages
     published = m["published"] - m["unjournaled"] if dropped else m["published"]
-    assert m["journaled"] + m["carried"] == published + m["waiting"] + m["damaged"], messages
+    ended = published + m["waiting"] + m["damaged"] + m["refused_upstream"]
+    assert m["journaled"] + m["carried"] == ended, messages

@@ -10,9 +10,9 @@ from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 
-from certificates import DAY, NOW, Pair, TestCa
-from harness import Host
-from wire import Message
+from certificates import DAY, NOW, Pair, TestCa, rsa_key
+from harness import Host, wait_until
+from wire import Bus, Message, StartBus
 
 HOST = os.uname().nodename.partition(".")[0]
 SHELL, SCM = "shell-app01.example.org", "scm-app01.example.org"
@@ -24,10 +24,10 @@ MARKS = "org.example.test.mark"
 class Pki:
     """The directory of keys and certificates of a site."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, key: int = 0) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
-        self.certificate_authority = TestCa(start=NOW - 100 * DAY, end=NOW + 1000 * DAY)
+        self.certificate_authority = TestCa(key=rsa_key(key), start=NOW - 100 * DAY, end=NOW + 1000 * DAY)
         self.revoked: list[int] = []
         self.ca, self.crl = directory / "ca.crt", directory / "crl.pem"
         self.signers = {name: self.issue(name, number) for number, name in enumerate((SHELL, SCM))}
@@ -91,3 +91,21 @@ def unsigned(message: Message) -> Message:
 def forged(message: Message) -> Message:
     """The same, changed after it was signed."""
     return message[0], message[1].replace(b'"n":', b'"forged":1,"n":')
+
+
+def start(host: Host, pki: Pki, start_bus: StartBus, signatures: str, **config: object) -> Bus:
+    """Start a bus whose scripts sign, and whose relay does this about signatures."""
+    host.configure_submit()
+    pki.configure(host, **config)
+    settings(host, signatures)
+    return start_bus()
+
+
+def counted(bus: Bus, **expected: int) -> None:
+    """The counters are these soon; what a listener hears is counted only after it is out."""
+
+    def found() -> bool:
+        messages = bus.relay.messages()
+        return {name: messages[name] for name in expected} == expected
+
+    wait_until(found, f"the counters are {expected}")

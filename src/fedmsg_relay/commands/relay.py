@@ -50,7 +50,7 @@ def _run() -> int:
 
 def _serve(options: argparse.Namespace) -> int:
     """Run the relay."""
-    from fedmsg_relay.daemon import addresses, describe, settings  # noqa: PLC0415 -- the other commands need less
+    from fedmsg_relay.daemon import addresses, control, describe, settings  # noqa: PLC0415 -- the other commands need less
     from fedmsg_relay.daemon.checks import checks  # noqa: PLC0415
     from fedmsg_relay.daemon.relay import Relay, name_process  # noqa: PLC0415
     from fedmsg_relay.runtime import log  # noqa: PLC0415 -- the other commands need less
@@ -74,7 +74,7 @@ def _serve(options: argparse.Namespace) -> int:
     _raise_file_limit()
     try:
         relay = Relay(plans, links, chosen, checked, reload)
-        with closing(relay), closing(describe.serve(relay)):
+        with closing(relay), closing(describe.serve(relay)), closing(control.serve(relay.pipeline.releases)):
             relay.run()
     except errors.RelayError as error:
         log.log.error("%s", error)

@@ -13,12 +13,13 @@ from typing import NamedTuple
 from fedmsg_relay import message, submit, tcp
 from fedmsg_relay.body import find_msg_id
 from fedmsg_relay.daemon.backlog import RETRY_AFTER, Backlog, Batch
+from fedmsg_relay.daemon.duplicates import Duplicates
 from fedmsg_relay.daemon.screening import Ruling, Screening, origin
 from fedmsg_relay.daemon.stage import Stage
 from fedmsg_relay.daemon.turn import DueReceipt, ReturnPath, Turn
 from fedmsg_relay.journal.guard import JournalGuard
+from fedmsg_relay.journal.quarantine import AT_SUBMIT
 from fedmsg_relay.journal.records import Entry, Rejected
-from fedmsg_relay.journal.window import NAMESAKES, fingerprint
 from fedmsg_relay.message import Reason
 from fedmsg_relay.network.receiver import Receiver
 from fedmsg_relay.network.zmtp import Message, Oversize
@@ -29,9 +30,6 @@ from fedmsg_relay.trust import reasons as trust
 
 FAULT_RETRY_AFTER = 2.0
 """Seconds after which a submitter shall try again when the journal cannot be written, or CA or CRL cannot be used."""
-
-AT_SUBMIT = "/submit"
-"""Behind the IP address of a message in the quarantine that was refused: its submitter knows that it was not taken."""
 
 _OVERLOADED = submit.Busy(RETRY_AFTER).encode()
 
@@ -76,11 +74,10 @@ class Admission:
     ) -> None:
         self._inbound = inbound
         self._submits = submits
-        self._guard = guard
         self._stage = stage
         self._screening = screening
         self._drops = DropLog()
-        self._renamed = DropLog("took %d %s whose %s another message has (last from %s)")
+        self._duplicates = Duplicates(guard)
         self._backlog = Backlog()
 
     @property
@@ -112,7 +109,7 @@ class Admission:
             everything: also log what is not due yet, for the end.
         """
         self._drops.report(everything)
-        self._renamed.report(everything)
+        self._duplicates.report(everything)
         self._backlog.report(everything)
         self._screening.report(everything)
 
@@ -135,7 +132,7 @@ class Admission:
     # Inbound.
 
     def _take_published(self, turn: Turn, max_size: int) -> None:
-        look, add = self.look, turn.add
+        look, take = self.look, self.take
         for peer, messages in self._inbound.receive(max_size, 2, limits.cut_bytes(max_size)):
             turn.counts.received += len(messages)
             for frames in messages:
@@ -149,15 +146,11 @@ class Admission:
                     log.error("not enough memory to check a message of %d bytes: it is dropped", len(body))
                     reason, msg_id, ruling = Look(Reason.TOO_LARGE)
                 turn.size += len(topic) + len(body)
-                if ruling is not None:
-                    self._screening.note(ruling, tcp.host_of(peer.address))
-                if reason is not None:
+                if reason is None:
+                    take(Entry(topic, body, msg_id), ruling, peer.address, turn)
+                else:
                     turn.counts.quarantined += 1
                     self._reject(turn, Rejection(reason, tcp.host_of(peer.address), topic, body, ruling))
-                elif ruling is None or not ruling.comes_once:
-                    add(Entry(topic, body, msg_id))
-                else:
-                    self.add_once(Entry(topic, body, msg_id), turn, peer.address)
 
     def _quarantine_unreadable(self, turn: Turn, found: Message, source: str) -> None:
         """Quarantine a message that does not have two frames, or is too large to be kept."""
@@ -168,18 +161,24 @@ class Admission:
         else:
             self._reject(turn, Rejection(Reason.FRAME_COUNT, source, found[0], b"".join(found[1:])))
 
-    def add_once(self, entry: Entry, turn: Turn, address: str) -> None:
-        """Take a message that counts as a duplicate where it is in the dedup window, or in this turn, already.
+    def take(self, entry: Entry, ruling: Ruling | None, address: str, turn: Turn) -> bool:
+        """Take a message from inbound, now or after it was in the quarantine, that passed the look at it.
 
         Args:
-            entry: the message, from inbound or the quarantine.
-            turn: takes it.
+            entry: the message.
+            ruling: about its signature, where that was looked at.
             address: where it is from.
+            turn: takes it.
+
+        Returns:
+            Whether it was taken; if not, it is a duplicate.
         """
-        if self._find_duplicate(entry, address, turn) is None:
-            self._add(entry, turn)
-        else:
-            turn.counts.duplicates += 1
+        if ruling is not None:
+            self._screening.note(ruling, tcp.host_of(address))
+            if ruling.comes_once:
+                return self._duplicates.take_published(entry, address, turn)
+        turn.add(entry)
+        return True
 
     # Submit.
 
@@ -249,14 +248,13 @@ class Admission:
         for ruling in rulings:
             self._screening.note(ruling, tcp.host_of(address))
         previous = len(turn.entries)
-        seqs = [self._find_duplicate(entry, address, turn) or self._add(entry, turn) for entry in entries]
+        seqs = [self._duplicates.take(entry, address, turn) for entry in entries]
         duplicates = len(entries) - (len(turn.entries) - previous)
         turn.receipts.append(DueReceipt(batch.reply_to, min(seqs), max(seqs), len(seqs), duplicates))
 
     def _refuse(self, batch: Batch, turn: Turn, rejection: Rejection, number: int) -> None:
         """Refuse a batch for one of its messages."""
         if rejection.ruling is not None:
-            self._screening.note(rejection.ruling, rejection.source)
             rejection = rejection._replace(source=f"{rejection.source}{AT_SUBMIT}")
         turn.counts.received += len(batch.messages)
         turn.counts.refused += len(batch.messages)
@@ -267,24 +265,12 @@ class Admission:
             detail = f"{'signed by' if rejection.ruling.is_proven else 'claims'} {rejection.ruling.signer}; {detail}"
         turn.answers.append((batch.reply_to, submit.Refused(rejection.reason, detail).encode()))
 
-    def _find_duplicate(self, entry: Entry, address: str, turn: Turn) -> int | None:
-        """Find the ``seq`` of the same message, if it is in the dedup window or in this turn already."""
-        if entry.msg_id is None:
-            return None
-        namesakes = (*self._guard.window.find(entry.msg_id), *turn.known.get(entry.msg_id, ()))[-NAMESAKES:]
-        for seq, seen in reversed(namesakes):
-            if turn.holds(seq, entry) if seq > turn.base else self._guard.holds(seq, seen, entry):
-                return seq
-        if namesakes:
-            turn.renamed += 1
-            self._renamed.note("msg_id", tcp.host_of(address))
-        return None
-
-    def _add(self, entry: Entry, turn: Turn) -> int:
-        return turn.add(entry, fingerprint(entry.topic, entry.body))
-
     def _reject(self, turn: Turn, rejection: Rejection, size: int | None = None) -> None:
         reason, source, topic, body, ruling = rejection
         turn.dropped[reason] += 1
         turn.rejected.append(Rejected(str(reason), source, topic, body, size or len(topic) + len(body)))
-        self._drops.note(str(reason), source if ruling is None else origin(source, ruling))
+        if ruling is not None:
+            source = source.removesuffix(AT_SUBMIT)
+            self._screening.note(ruling, source)
+            source = origin(source, ruling)
+        self._drops.note(str(reason), source)

@@ -80,6 +80,7 @@ def describe(relay: Relay) -> Status:
             "published": totals.published,
             "waiting": totals.waiting,
             "damaged": totals.damaged,
+            "refused_upstream": totals.refused_upstream,
             "dropped": totals.quarantined + totals.refused,
             "balanced": totals.balanced,
         },

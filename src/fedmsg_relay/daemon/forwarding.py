@@ -9,7 +9,8 @@ Invariants:
 1. A message is handed over when the upstream has given its receipt, so the upstream has it on disk.
 2. One batch is in flight at a time, always to a relay that is joined (:mod:`fedmsg_relay.chain.upstream`). Without a
    receipt the same messages are submitted again, and the upstream's dedup window knows them.
-3. A message is noted as published when it has come out here as well. A message that the upstream has and that is not
+3. The upstream judges each message by itself. One that it refuses is counted and logged, and is in the journal only.
+4. A message is noted as published when it has come out here as well. A message that the upstream has and that is not
    heard (:mod:`fedmsg_relay.chain.echo`) is published here. So where a link is cut or a relay is killed, own messages
    may come out here twice, but they do come out.
 """
@@ -32,6 +33,7 @@ from fedmsg_relay.journal.guard import JournalGuard
 from fedmsg_relay.journal.records import Entry
 from fedmsg_relay.network.outbound import Outbound
 from fedmsg_relay.runtime import limits
+from fedmsg_relay.runtime.drops import DropLog
 from fedmsg_relay.runtime.log import log
 
 FORWARD_MESSAGES = 1000
@@ -79,7 +81,8 @@ class ForwardingStage:
         self._outbound = outbound
         self._hold = hold
         self._in_flight: _InFlight | None = None
-        self._one_by_one = 0
+        self._batch_messages = limits.PASSING_MESSAGES
+        self._refused = DropLog("upstream refused %d %s: %s (last: %s)")
         self._not_before = 0.0
         self._unjournaled: deque[Entry] = deque()
         self._echo = Echo()
@@ -144,6 +147,7 @@ class ForwardingStage:
                 self._take_answer(link, answer, turn)
         more = self._publish_heard()
         self._submit_next(turn)
+        self._refused.report()
         return more
 
     def hand_over_unjournaled(self, turn: Turn) -> bool:
@@ -171,6 +175,7 @@ class ForwardingStage:
             self._publish_missed()
         cursor = self._guard.cursor
         cursor.take_back(self._echo.complete_up_to(cursor.handed_over))
+        self._refused.report(everything=True)
         if self._unjournaled:
             log.error("%d messages could neither be journaled nor forwarded: lost", len(self._unjournaled))
         for link in self.links:
@@ -247,22 +252,22 @@ class ForwardingStage:
             self._not_before = time.monotonic() + min(answer.retry_after, LONGEST_RETRY_SECONDS)
         elif isinstance(answer, submit.Accepted) and answer.fits(messages):
             self._echo.take_receipt(sent.batch)
-            self._finish(sent, turn, messages, sent.damaged)
+            self._finish(sent, turn, messages)
         elif isinstance(answer, submit.Accepted):
             link.reset("it gave the receipt of another batch")
         elif messages > 1:
-            self._one_by_one = messages  # one of them is at fault
+            self._batch_messages = messages // 2  # until the one that is at fault is alone
         else:
-            which = "that could not be journaled" if sent.upto is None else f"seq {sent.upto}"
-            log.error("upstream refuses message %s: %s", which, answer.code)
+            self._refused.note(answer.code, "no seq" if sent.upto is None else f"seq {sent.upto}")
             self._echo.give_up(sent.batch)
-            self._finish(sent, turn, 0, sent.damaged + 1)
+            self._finish(sent, turn)
 
-    def _finish(self, sent: _InFlight, turn: Turn, published: int, damaged: int) -> None:
+    def _finish(self, sent: _InFlight, turn: Turn, published: int = 0) -> None:
         """End with a batch that the upstream has, or will never have."""
-        self._one_by_one = max(0, self._one_by_one - 1)
+        self._batch_messages = min(2 * self._batch_messages, limits.PASSING_MESSAGES)
         if sent.upto is not None:
-            self._count(sent.upto, turn, published, damaged)
+            turn.counts.refused_upstream += len(sent.batch.messages) - published
+            self._count(sent.upto, turn, published, sent.damaged)
             return
         for _ in sent.batch.messages:
             self._unjournaled.popleft()
@@ -276,8 +281,3 @@ class ForwardingStage:
     def _full(self) -> bool:
         """Whether a kill could bring out so many messages twice that no more may be submitted."""
         return self._echo.full or self._guard.cursor.handed_over - self._mark.upto >= limits.ECHO_MESSAGES
-
-    @property
-    def _batch_messages(self) -> int:
-        """Maximum number of messages in the next batch."""
-        return 1 if self._one_by_one else limits.PASSING_MESSAGES

@@ -3,7 +3,8 @@
     receive and admit -> journal -> hand over -> count -> answer -> note published -> report -> trim
 
 =================  =====================================================================================
-receive and admit  read what peers sent, and decide what is taken (:mod:`fedmsg_relay.daemon.admission`)
+receive and admit  read what peers sent, and decide what is taken (:mod:`fedmsg_relay.daemon.admission`); look again
+                   at messages of the quarantine (:mod:`fedmsg_relay.daemon.release`)
 journal            write the turn's messages to disk, in one transaction
 hand over          publish at outbound, or submit to the upstream (:mod:`fedmsg_relay.daemon.stage`)
 count              add the turn to the counters, which must add up
@@ -28,6 +29,7 @@ from __future__ import annotations
 from fedmsg_relay import submit, tcp
 from fedmsg_relay.daemon.accounting import Accounting, Counts
 from fedmsg_relay.daemon.admission import FAULT_RETRY_AFTER, Admission
+from fedmsg_relay.daemon.release import Releases
 from fedmsg_relay.daemon.settings import Settings
 from fedmsg_relay.daemon.stage import Stage
 from fedmsg_relay.daemon.turn import Turn
@@ -35,6 +37,7 @@ from fedmsg_relay.journal.guard import JournalGuard
 from fedmsg_relay.network.receiver import Receiver
 from fedmsg_relay.runtime.drops import DropLog
 from fedmsg_relay.runtime.log import log
+from fedmsg_relay.trust import reasons as trust
 
 
 class Pipeline:
@@ -50,7 +53,8 @@ class Pipeline:
     Attributes:
         settings: the daemon's own settings.
         accounting: the counters.
-        reused_names: number of submitted messages that had the ``msg_id`` of another message.
+        reused_names: number of messages that had the ``msg_id`` of another message.
+        releases: of messages of the quarantine.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class Pipeline:
         self._guard = guard
         self._stage = stage
         self._admission = admission
+        self.releases = Releases(admission, guard)
         self._unanswered = DropLog("%d %s %s (last to %s)", "answer")
         self._count(Turn(guard.last))
 
@@ -92,17 +97,21 @@ class Pipeline:
         self._note_published()
         self._report()
         more_to_trim = self._trim()
-        return more_to_hand_over or more_to_trim or self._admission.pending
+        return more_to_hand_over or more_to_trim or self._admission.pending or self.releases.pending
 
     def close(self) -> None:
         """Log what is still to be logged."""
         self._report(everything=True)
 
     def _receive_and_admit(self, turn: Turn) -> None:
-        self._admission.fill(turn, self.settings.limits.max_message_size)
+        max_size = self.settings.limits.max_message_size
+        self._admission.fill(turn, max_size)
+        self.releases.step(turn, max_size)
 
     def _journal(self, turn: Turn) -> None:
-        if not self._guard.append(turn.entries, turn.rejected, turn.size, turn.known):
+        journaled = self._guard.append(turn.entries, turn.rejected, turn.size, turn.known, turn.released)
+        self.releases.settle(turn, journaled)
+        if not journaled:
             self._go_on_unjournaled(turn)
             return
         turn.counts.journaled += len(turn.entries)
@@ -110,7 +119,13 @@ class Pipeline:
         turn.counts.duplicates += sum(receipt.duplicates for receipt in turn.receipts)
 
     def _go_on_unjournaled(self, turn: Turn) -> None:
-        """Take back what was submitted: its submitters try again. Messages from inbound have no other chance."""
+        """Take back what was submitted: its submitters try again. Messages from inbound have no other chance.
+
+        Messages that were to be released stay in the quarantine. Those that were to wait there are lost.
+        """
+        waited = sum(rejected.reason == trust.Reason.TRUST_UNUSABLE for rejected in turn.rejected)
+        if waited:
+            log.error("%d messages that should wait for CA or CRL could not be kept: lost", waited)
         for receipt in turn.receipts:
             turn.answers.append((receipt.to, submit.Busy(FAULT_RETRY_AFTER).encode()))
             turn.counts.received -= receipt.messages

@@ -227,6 +227,7 @@ class Relay:
             self.health.close()  # no new connection is let in from here on, and this would make some
         self.notifier.tell(STOPPING="1", STATUS="draining")
         self._listener_note.write()
+        self.pipeline.releases.stop()
         drain.take_in_rest(self.inbound, self.submits, self._turn, self.notifier.sign_of_life)
         self._finish_stage()
         if abandoned := self.inbound.abandon(drain.ABANDON_SECONDS):
@@ -250,7 +251,7 @@ class Relay:
         totals = self.pipeline.accounting.totals()
         log.info(
             "stop received=%d published=%d dropped=%d journaled=%d quarantined=%d refused=%d duplicates=%d "
-            "unjournaled=%d carried=%d waiting=%d damaged=%d (%s)",
+            "unjournaled=%d carried=%d waiting=%d damaged=%d refused_upstream=%d (%s)",
             totals.received,
             totals.published + totals.unjournaled,
             totals.quarantined + totals.refused,
@@ -262,6 +263,7 @@ class Relay:
             totals.carried,
             totals.waiting,
             totals.damaged,
+            totals.refused_upstream,
             self._stop,
         )
 

@@ -106,7 +106,7 @@ class Screening:
             self.condition = Condition(Signatures.OFF)
             return
         if self._judge is None or (checks.ca, checks.crl) != (previous.ca, previous.crl):
-            self._judge = _judge(checks)
+            self._judge = judge_of(checks)
             self._seen = None
         self._judge.policy = checks.policy
         self._look(self._judge)
@@ -188,7 +188,7 @@ def condition(checks: Checks, judge: Judge | None = None) -> Condition:
         return Condition(checks.signatures)
     from fedmsg_relay.trust.authority import Unusable  # noqa: PLC0415 -- not while signatures are off
 
-    authority = (judge or _judge(checks)).authority
+    authority = (judge or judge_of(checks)).authority
     loaded, current = authority.loaded(), authority.current()
     windows = {} if isinstance(loaded, Unusable) else {window.path: window for window in loaded.windows}
     soon = {window.path for window in authority.ends()}
@@ -219,7 +219,12 @@ def _told(file: FileState | None) -> str:
     return "none" if file is None else f"{printable(file.path)} ({until(file.end)})"
 
 
-def _judge(checks: Checks) -> Judge:
+def judge_of(checks: Checks) -> Judge:
+    """Make the judge of some checks.
+
+    Args:
+        checks: what is done about signatures; not ``off``.
+    """
     from fedmsg_relay.trust.authority import Authority  # noqa: PLC0415 -- not while signatures are off
     from fedmsg_relay.trust.verdict import Judge  # noqa: PLC0415
 

@@ -73,6 +73,7 @@ class MessagesStatus(TypedDict):
     published: int
     waiting: int
     damaged: int
+    refused_upstream: int
     dropped: int
     balanced: bool
 

@@ -21,10 +21,13 @@ from fedmsg_relay.journal.upkeep import Upkeep
 from fedmsg_relay.journal.waiting import Waiting, read_waiting
 from fedmsg_relay.journal.window import Sighting, Window, fingerprint
 from fedmsg_relay.runtime import limits
+from fedmsg_relay.runtime.drops import Allowance
 from fedmsg_relay.runtime.log import log
 
 RETRY_SECONDS = 1.0
 """Time between two tries with a journal that could not be opened or written."""
+
+REMOVED = " messages that waited for CA or CRL were removed from the quarantine, which is full"
 
 DAMAGED = " messages of the journal are damaged, they are not published"
 
@@ -58,7 +61,8 @@ class JournalGuard:
         self._last = 0
         self._corrupt = False
         self._failed_bytes = 0
-        self._damaged = 0
+        self._damaged = self._removed = 0
+        self._lines = Allowance()
         self._next_try = self._next_mark = 0.0
         self._open()
 
@@ -93,6 +97,7 @@ class JournalGuard:
         rejected: Sequence[Rejected],
         size: int,
         known: Mapping[str, tuple[Sighting, ...]],
+        released: Sequence[int] = (),
     ) -> bool:
         """Put messages on disk: all of them or none.
 
@@ -101,22 +106,34 @@ class JournalGuard:
             rejected: messages for the quarantine.
             size: bytes of all of them.
             known: where the entries will be, by their ``msg_id``: for the dedup window.
+            released: ids of messages that leave the quarantine.
 
         Returns:
             Whether all of them are on disk.
         """
         if self.journal is None:
             return False
-        if entries or rejected:
+        if entries or rejected or released:
             try:
-                self.journal.append(entries, rejected, size)
+                self.journal.append(entries, rejected, size, released)
             except JournalError as error:
                 self._failed_bytes = size
                 self._failed(error)
                 return False
             self._works_again()
             self.window.add(known)
+            self._tell_of_removed(self.journal.quarantine.removed_waiting)
         return True
+
+    def read_quarantined(self, number: int) -> Rejected | None:
+        """Do what :meth:`.Quarantine.read` does; None also where the journal cannot be read, which is then a fault."""
+        if self.journal is None:
+            return None
+        try:
+            return self.journal.read_quarantined(number)
+        except JournalError as error:
+            self._failed(error)
+            return None
 
     def holds(self, seq: int, seen: int | None, entry: Entry) -> bool:
         """Tell whether a message in the dedup window is the same as another one, byte for byte.
@@ -283,6 +300,13 @@ class JournalGuard:
         log.error("%s", error)
         if isinstance(error, JournalCorruptError):
             self._failed(error)
+
+    def _tell_of_removed(self, removed: int) -> None:
+        if removed > self._removed:
+            self._removed = removed
+            self._notice(REMOVED, f"{removed}{REMOVED}")
+            if self._lines.take():
+                log.error("%d%s", removed, REMOVED)
 
     def _notice(self, about: str, notice: str) -> None:
         """Let an operator know; a later notice about the same replaces the previous one."""

@@ -33,7 +33,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fedmsg_relay.errors import JournalError
-from fedmsg_relay.journal import position, quarantine, retention, salvage, window
+from fedmsg_relay.journal import position, retention, salvage, window
 from fedmsg_relay.journal.cursor import Cursor
 from fedmsg_relay.journal.database import Database
 from fedmsg_relay.journal.quarantine import Quarantine
@@ -55,6 +55,7 @@ class Journal:
     Attributes:
         last: ``seq`` of the last message.
         cursor: what of it is handed over and published.
+        quarantine: the messages that were not taken.
         faults: notes that could not be trusted when it was opened, and what follows from that.
 
     Raises:
@@ -70,7 +71,7 @@ class Journal:
         try:
             with self._database.named_errors():
                 self._room = Room(path, self._db)
-                self._quarantine = Quarantine(self._db)
+                self.quarantine = Quarantine(self._db)
                 self._find()
         except BaseException:
             self._db.close()
@@ -100,13 +101,20 @@ class Journal:
 
     # Writing.
 
-    def append(self, entries: Sequence[Entry], rejected: Sequence[Rejected] = (), size: int = 0) -> None:
+    def append(
+        self,
+        entries: Sequence[Entry],
+        rejected: Sequence[Rejected] = (),
+        size: int = 0,
+        released: Sequence[int] = (),
+    ) -> None:
         """Journal messages: they are on disk when this returns, or none of them is.
 
         Args:
             entries: messages; they get the next ``seq`` in their order.
             rejected: messages for the quarantine.
             size: bytes of all of them.
+            released: ids of messages that leave the quarantine.
 
         Raises:
             JournalError: they could not be written; none of them was.
@@ -124,13 +132,15 @@ class Journal:
                 if rows:
                     self._db.executemany("INSERT INTO message VALUES (?, ?, ?, ?, ?, ?)", rows)
                     position.note_batch(self._db, self.published, seq + len(rows))
+                if released:
+                    self.quarantine.release(released)
                 if rejected:
-                    self._quarantine.add(now, rejected)
+                    self.quarantine.add(now, rejected)
         except JournalError:
             self._room.write_back()
-            if rejected:
+            if rejected or released:
                 with self._database.named_errors():
-                    self._quarantine.count()
+                    self.quarantine.count()
             raise
         self.last += len(rows)
 
@@ -255,6 +265,15 @@ class Journal:
         with self._database.named_errors(reading=True):
             return window.is_same(self._db, seq, entry)
 
+    def read_quarantined(self, number: int) -> Rejected | None:
+        """Read a message of the quarantine, see :meth:`.Quarantine.read`.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        with self._database.named_errors(reading=True):
+            return self.quarantine.read(number)
+
     def recent(self, messages: int) -> Iterator[tuple[str, Sighting]]:
         """Get the newest messages by their ``msg_id``, oldest first, to rebuild the dedup window.
 
@@ -307,17 +326,17 @@ class Journal:
             return self._trim(keep_seconds, keep_bytes)
 
     def _trim(self, keep_seconds: float, keep_bytes: int) -> int:
-        if self._quarantine.surplus(keep_bytes):
+        if self.quarantine.surplus(keep_bytes):
             with self._database.transaction():
-                return self._quarantine.trim()
+                return self.quarantine.trim()
         limit = min(self.published, self.last - 1)
         oldest = self._database.number("SELECT coalesce(min(seq), 0) FROM message")
         if oldest > self.last:
             position.refuse_beyond(self._db, self.last)
         if 0 < oldest <= limit:
             used = self.size()
-            messages = used - self._quarantine.size
-            surplus = max(messages - (keep_bytes - quarantine.share(keep_bytes)), self._room.lacking(used))
+            messages = used - self.quarantine.size
+            surplus = max(messages - (keep_bytes - self.quarantine.reserved(keep_bytes)), self._room.lacking(used))
             if upto := retention.choose(self._db, limit, surplus, keep_seconds, self._room.short):
                 with self._database.transaction():
                     return retention.remove(self._db, upto, self.last)
