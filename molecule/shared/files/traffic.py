@@ -31,8 +31,8 @@ import json, sys, fedmsg_relay
 fedmsg_relay.publish(topic="traffic.fence", modname="verify", msg={"said": json.loads(sys.argv[1])})
 """
 TAILED = re.compile(r"^\[[^]]*\]\[fedmsg\.commands    INFO\] ", flags=re.MULTILINE)
-WARNED = re.compile(r"^\[[^]]*\]\[fedmsg\.crypto\.utils WARNING\] .*\n?", flags=re.MULTILINE)
-"""What stock says of a message whose topic has no policy."""
+WARNED = re.compile(r"^\[[^]]*\]\[fedmsg\.crypto\S* WARNING\] .*\n?", flags=re.MULTILINE)
+"""What stock says of a message without a signature, or whose topic has no policy."""
 
 Publish = Callable[[int | None], object]
 """Publish this number, or None: what only shows that somebody hears."""
