@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import Host, Relay
+from harness import Host
 from pki import Pki
+from relays import Relay
 from sites import Site
 from submitted import last_seq
 from wire import Bus, Sockets, StartBus, Submitter, join

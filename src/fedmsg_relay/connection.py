@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from fedmsg_relay.errors import ConfigError, NoRelayError, RelayError
+from fedmsg_relay.errors import ConfigError, NoRelayError, RelayError, tenths
 from fedmsg_relay.forks import is_forked, setting_up
 from fedmsg_relay.names import Candidates
 
@@ -104,9 +104,9 @@ class InboundConnection:
                 self._socket.send_multipart(message)
             number = 0  # a fault is now one of all messages
             if self._forked:
-                self._hand_over(messages, deadline, timeout)
+                self._wait_until_written(messages, deadline, timeout)
         except zmq.Again:
-            fault = NoRelayError(f"the relay at {self.address} took nothing for {timeout:.3g} s; not sent")
+            fault = NoRelayError(f"the relay at {self.address} took nothing for {tenths(timeout)} s; not sent")
             return Sent(number, self.address, fault=fault)
         except RelayError as error:
             return Sent(number, self.address, fault=error)
@@ -114,7 +114,7 @@ class InboundConnection:
         return Sent(len(messages), self.address)
 
     def close(self, timeout: float) -> None:
-        """Hand over the messages that are still queued, and close.
+        """Send the messages that are still queued, and close.
 
         Args:
             timeout: seconds that may take.
@@ -148,13 +148,13 @@ class InboundConnection:
         )
         if self._socket is None:
             found = ", ".join(self._addresses)
-            why = f"no relay answered within {timeout:.3g} s at {found} ({self._where})"
+            why = f"no relay answered within {tenths(timeout)} s at {found} ({self._where})"
             raise NoRelayError(f"{why}{unresolved}; not sent")
         if self._forked:
             with contextlib.suppress(OSError):
                 self._written = kernel.Written(self._socket.get_monitor_socket(self._monitored))
 
-    def _hand_over(self, messages: Sequence[Message], deadline: float, timeout: float) -> None:
+    def _wait_until_written(self, messages: Sequence[Message], deadline: float, timeout: float) -> None:
         """Wait until the kernel has the messages: a forked child may end at any moment without Python's knowing."""
         assert self._socket is not None  # noqa: S101 -- for the type checker: they have just been sent over it
         if self._written is None:  # only closing the connection tells whether they were sent
@@ -165,7 +165,7 @@ class InboundConnection:
         elif not self._written.wait([frame for message in messages for frame in message], deadline):
             self._close(self._socket)
             self._socket = None
-            why = f"the relay at {self.address} did not take everything within {timeout:.3g} s"
+            why = f"the relay at {self.address} did not take everything within {tenths(timeout)} s"
             raise NoRelayError(f"{why}; it may have the message all the same")
 
     def _has_ended(self) -> bool:

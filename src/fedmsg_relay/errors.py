@@ -41,7 +41,7 @@ class NotWellFormedError(RelayError, ValueError):
 
 
 class NoRelayError(RelayError, OSError):
-    """No relay took the message: the message was not sent, or the connection broke before it was handed over."""
+    """No relay took the message: the message was not sent, or the connection broke before the relay had it."""
 
     exit_code = EX_UNAVAILABLE
 
@@ -122,6 +122,15 @@ def say(line: str) -> None:
         print(printable(line), file=sys.stderr)
     except OSError:
         _discard(sys.stderr)
+
+
+def tenths(seconds: float) -> str:
+    """Write a time limit for an error, rounded up to a tenth: the code may have used a little of the time before.
+
+    Args:
+        seconds: the limit, or what is left of it.
+    """
+    return f"{-(-max(0.0, seconds) * 10 // 1) / 10:.10g}"
 
 
 def printable(text: str, keep: str = "") -> str:

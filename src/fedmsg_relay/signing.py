@@ -176,7 +176,7 @@ def _read_key(path: str, *, thorough: bool = False) -> tuple[rsa.RSAPrivateKey, 
     if not found:
         raise ConfigError(f"cannot sign: {path} holds no private key in PEM")
     if found[0] == "ENCRYPTED PRIVATE KEY" or b"Proc-Type: 4,ENCRYPTED" in data:
-        raise ConfigError(f"cannot sign: the key {path} is encrypted, and nobody is there to give a passphrase")
+        raise ConfigError(f"cannot sign: the key {path} is encrypted; use a key without a passphrase")
     if found[0] not in RSA:
         raise ConfigError(f"cannot sign: the key {path} is not an RSA key")
     try:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import zmq
 
 from fedmsg_relay.connection import Kind, Message, Sent, first_ready
-from fedmsg_relay.errors import NoRelayError, NotWellFormedError, RefusedError, RelayError
+from fedmsg_relay.errors import NoRelayError, NotWellFormedError, RefusedError, RelayError, tenths
 from fedmsg_relay.submit import CODES, Accepted, Busy, Refusal, Refused, Reply, batches, read_reply, write_request
 
 ANSWER_SECONDS = 5.0
@@ -98,7 +98,7 @@ class SubmitConnection:
                 # The next relay first, this one again after it.
                 preferred = [a for a in preferred if a != self.address] + [self.address]
                 self._disconnect()
-        why = f"{why} within {timeout:.3g} s at {', '.join(self._addresses)} ({self._where}){self._unresolved}"
+        why = f"{why} within {tenths(timeout)} s at {', '.join(self._addresses)} ({self._where}){self._unresolved}"
         raise NoRelayError(f"{why}; not acknowledged")
 
     def _connect(self, preferred: Sequence[str], deadline: float) -> bool:

@@ -13,8 +13,9 @@ from datetime import datetime
 import pytest
 
 from fedmsg_relay.errors import EX_IOERR
-from harness import PATIENCE, SILENT_RESOLVER, Host, Relay, wait_until
+from harness import PATIENCE, SILENT_RESOLVER, Host, wait_until
 from ports import occupied
+from relays import Relay
 from spooled import waiting
 from wire import Bus, numbered
 

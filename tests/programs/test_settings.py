@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from harness import Host, Relay
+from harness import Host
+from relays import Relay
 from wire import Bus, StartBus
 
 REFUSED = {

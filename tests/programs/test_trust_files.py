@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -13,8 +14,9 @@ import pytest
 
 from certificates import DAY, NOW
 from clock import HOUR, Clock
-from harness import Host, Ran, Relay, wait_until
+from harness import Host, Ran, wait_until
 from pki import MARKS, SCM, SHELL, TOPIC, Pki, counted, settings, start, unsigned
+from relays import Relay
 from spooled import deliver, log, waiting
 from wire import Bus, Message, StartBus, Submitter
 
@@ -357,3 +359,19 @@ def test_the_memory_of_an_idle_relay_that_checks(
     with capsys.disabled():
         print(f"\nidle, enforcing: {used:.1f} MB, goal 45 MB")
     assert used < 60
+
+
+def test_a_config_that_takes_long_to_read_anew_holds_nothing_up(enforcing: Bus, pki: Pki) -> None:
+    bus, gate = enforcing, enforcing.host.directory / "gate"
+    waits = f"import pathlib, time\nwhile not pathlib.Path({str(gate)!r}).exists():\n    time.sleep(0.02)\n"
+    text = (bus.host.directory / "fedmsg.d" / "sign.py").read_text()
+    bus.host.write("fedmsg.d/sign.py", waits + text)
+    bus.relay.systemd.forget()
+    bus.relay.running.send_signal(signal.SIGHUP)
+    wait_until(lambda: "RELOADING=1" in bus.relay.systemd.listen(), "it has begun")
+    bus.publisher.send(*pki.sign(0))
+    bus.listener.expect([pki.sign(0)])
+    assert "READY=1" not in bus.relay.systemd.listen()
+    gate.touch()
+    bus.relay.systemd.wait_for("READY=1")
+    bus.relay.wait_for_log("reloaded", "signatures=enforce")

@@ -158,7 +158,7 @@ def test_the_dedup_window_and_the_hold_at_start(name: str) -> None:
 def test_the_times_of_health_and_the_room_of_the_log() -> None:
     told = prose("docs/commands.md")
     assert f"Every {health.INTERVAL_SECONDS:g} s the relay connects" in told
-    assert f"nobody is greeted for {health.FAULT_SECONDS:g} s" in told
+    assert f"no new connection is answered for {health.FAULT_SECONDS:g} s" in told
     assert f"after {health.FATAL_SECONDS:g} s systemd's watchdog" in told
     assert f"Lines wait, up to {log.ROOM_BYTES >> 20} MiB" in prose("docs/sop.md")
 
@@ -169,7 +169,7 @@ def test_the_limits_of_journal_and_spool() -> None:
     assert f" keep_days = {defaults.keep_days} keep_bytes = {defaults.keep_bytes} " in told
     assert f"| `journal.keep_days` | `{defaults.keep_days}` |" in keys
     assert f"| `journal.keep_bytes` | `{defaults.keep_bytes}` |" in keys
-    kept = f"newest {quarantine.ROWS:,} of what was dropped, up to {quarantine.FRAME_BYTES // 1024} KiB"
+    kept = f"newest {quarantine.ROWS:,} dropped messages, and up to {quarantine.FRAME_BYTES // 1024} KiB"
     assert kept in told
     assert f"each kind {quarantine.ROWS:,} messages in a tenth of `keep_bytes`" in told
     assert f"(at most {quarantine.MOST_WHOLE_BYTES >> 20} MiB)" in told

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedmsg_relay.daemon.accounting import Accounting, Counts
-from harness import assert_balanced
+from relays import assert_balanced
 
 TERMS = [field.name for field in fields(Counts)]
 

@@ -37,7 +37,7 @@ class Kind:
 
     Attributes:
         role: of our end, in ZMTP.
-        max_bytes: maximum size of a message; a larger one is skipped.
+        max_bytes: maximum size of a message, at first; a larger one is skipped.
         hold_bytes: maximum bytes of messages that were read and not taken. Beyond it nothing is read, and TCP holds the
             other relay back.
         greeting: messages that are sent before any other.
@@ -60,6 +60,7 @@ class Outgoing:
         up: whether messages can be sent.
         up_since: when that began, by ``time.monotonic``.
         fault: why it has ended; empty while it has not. Messages that had come may still be taken then.
+        max_bytes: maximum size of a message; may be changed.
         oversized: number of messages that were skipped as they are too large.
     """
 
@@ -67,6 +68,7 @@ class Outgoing:
         self.up = False
         self.up_since = 0.0
         self.fault = ""
+        self.max_bytes = kind.max_bytes
         self.oversized = 0
         self._kind = kind
         self._began = self._moved = time.monotonic()
@@ -87,9 +89,9 @@ class Outgoing:
         return self._socket if self._connected and not self.fault and self._wants_more else None
 
     @property
-    def unsettled(self) -> bool:
-        """Whether it has to be updated soon, also when nothing has come."""
-        return bool(self.fault or self._unsent or self._fresh)
+    def idle(self) -> bool:
+        """Whether it has nothing to do until something comes."""
+        return not (self.fault or self._unsent or self._fresh)
 
     @property
     def waits_for(self) -> str:
@@ -138,7 +140,7 @@ class Outgoing:
             yield frames
 
     @property
-    def holds(self) -> bool:
+    def has_more(self) -> bool:
         """Whether messages have come that were not taken yet."""
         return bool(self._messages)
 
@@ -256,8 +258,8 @@ class Outgoing:
             for frames in self._kind.greeting:
                 self._handshake.output += zmtp.encode(frames, self._handshake.version)
             data, self._handshake.rest = self._handshake.rest, b""
-        largest = self._kind.max_bytes
-        for message in self._splitter.feed(data, largest, limits.LINK_FRAMES, limits.cut_bytes(largest)):
+        cut_bytes = limits.cut_bytes(self.max_bytes)
+        for message in self._splitter.feed(data, self.max_bytes, limits.LINK_FRAMES, cut_bytes):
             if isinstance(message, zmtp.Oversize):
                 self.oversized += 1
             else:

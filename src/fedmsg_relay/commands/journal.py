@@ -209,8 +209,9 @@ def _warn_of_damage(record: Record) -> int:
 
 
 def _quarantine(db: sqlite3.Connection, options: argparse.Namespace) -> int:
-    query = "SELECT time, reason, source, topic, body, size FROM quarantine ORDER BY id DESC LIMIT ?"
-    for stamp, *rest in reversed(db.execute(query, (options.lines,)).fetchall()):
+    newest = "SELECT id FROM quarantine ORDER BY id DESC LIMIT ?"
+    query = f"SELECT time, reason, source, topic, body, size FROM quarantine WHERE id IN ({newest}) ORDER BY id"  # noqa: S608
+    for stamp, *rest in db.execute(query, (options.lines,)):
         rejected = Rejected(*rest)
         topic = rejected.topic.decode(errors="backslashreplace")
         if options.json:

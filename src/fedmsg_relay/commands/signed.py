@@ -10,8 +10,6 @@ import json
 from functools import lru_cache
 from typing import NamedTuple
 
-import msgspec
-
 from fedmsg_relay.commands.arguments import read_config
 from fedmsg_relay.errors import ConfigError
 from fedmsg_relay.message import fault
@@ -58,7 +56,9 @@ def opinion(topic: bytes, body: bytes, options: argparse.Namespace) -> Opinion:
     signer = claimed_signer(body)
     if signer is None:
         return Opinion(None)
-    from fedmsg_relay.daemon import checks, screening, settings  # noqa: PLC0415 -- only for a message that has a signer
+    import msgspec  # noqa: PLC0415 -- only for a message that has a signer
+
+    from fedmsg_relay.daemon import checks, screening, settings  # noqa: PLC0415
 
     try:
         chosen = settings.load(options.settings)

@@ -149,7 +149,7 @@ def _trust(trust: TrustStatus | None) -> list[str]:
         lines.append("crl          none, revoked certificates are accepted")
     lines += [f"signed by    {one['name']}: {one['messages']} messages" for one in trust["signers"]]
     for reason, found in trust["distrusted"].items():
-        claims = "" if found["signer"] is None else f", names {found['signer']}"
+        claims = "" if found["signer"] is None else f", claims {found['signer']}"
         lines.append(f"distrusted   {found['messages']} {reason} (last from {found['source']}{claims})")
     return lines
 

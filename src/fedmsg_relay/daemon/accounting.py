@@ -28,8 +28,8 @@ class Counts:
         duplicates: were in the journal already.
         unjournaled: were published without being in the journal.
         carried: waited in the journal at the start.
-        published: were handed over from the journal.
-        waiting: are in the journal and not handed over yet.
+        published: were sent from the journal.
+        waiting: are in the journal and not sent yet.
         damaged: are damaged or missing in the journal, and so not published.
         refused_upstream: are in the journal, and the upstream refused them.
     """

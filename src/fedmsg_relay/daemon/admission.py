@@ -81,14 +81,14 @@ class Admission:
         self._backlog = Backlog()
 
     @property
-    def overloaded(self) -> int:
+    def turned_back(self) -> int:
         """Number of submitted batches whose submitters were told to try again, as too many batches wait."""
         return self._backlog.turned_back
 
     @property
-    def pending(self) -> bool:
+    def has_more(self) -> bool:
         """Whether something has come that no turn has taken yet."""
-        return bool(self._backlog) or self._inbound.pending or self._submits.pending
+        return bool(self._backlog) or self._inbound.has_more or self._submits.has_more
 
     def fill(self, turn: Turn, max_size: int) -> None:
         """Receive and admit one turn's share of messages.
@@ -173,11 +173,12 @@ class Admission:
         Returns:
             Whether it was taken; if not, it is a duplicate.
         """
+        if ruling is None or not ruling.comes_once:
+            turn.add(entry)
+        elif not self._duplicates.take_published(entry, address, turn):
+            return False
         if ruling is not None:
             self._screening.note(ruling, tcp.host_of(address))
-            if ruling.comes_once:
-                return self._duplicates.take_published(entry, address, turn)
-        turn.add(entry)
         return True
 
     # Submit.
@@ -185,9 +186,10 @@ class Admission:
     def _take_submitted(self, turn: Turn, max_size: int) -> None:
         self._fill_backlog(turn, max_size)
         # Submit has a share of its own: it is answered however much comes at inbound.
-        full, heavy = turn.counts.received + limits.TURN_MESSAGES, turn.size + limits.TURN_BYTES
-        while self._backlog and turn.counts.received < full and turn.size < heavy:
+        left, heavy = limits.TURN_MESSAGES, turn.size + limits.TURN_BYTES
+        while self._backlog and left > 0 and turn.size < heavy:
             batch = self._backlog.take()
+            left -= len(batch.messages)
             before = len(turn.entries)
             try:
                 self._admit(batch, turn, max_size)
@@ -254,7 +256,7 @@ class Admission:
 
     def _refuse(self, batch: Batch, turn: Turn, rejection: Rejection, number: int) -> None:
         """Refuse a batch for one of its messages."""
-        if rejection.ruling is not None:
+        if isinstance(rejection.reason, trust.Reason):
             rejection = rejection._replace(source=f"{rejection.source}{AT_SUBMIT}")
         turn.counts.received += len(batch.messages)
         turn.counts.refused += len(batch.messages)
@@ -269,8 +271,8 @@ class Admission:
         reason, source, topic, body, ruling = rejection
         turn.dropped[reason] += 1
         turn.rejected.append(Rejected(str(reason), source, topic, body, size or len(topic) + len(body)))
+        source = source.removesuffix(AT_SUBMIT)
         if ruling is not None:
-            source = source.removesuffix(AT_SUBMIT)
             self._screening.note(ruling, source)
             source = origin(source, ruling)
         self._drops.note(str(reason), source)

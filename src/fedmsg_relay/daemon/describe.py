@@ -84,7 +84,7 @@ def describe(relay: Relay) -> Status:
             "dropped": totals.quarantined + totals.refused,
             "balanced": totals.balanced,
         },
-        "overloaded": pipeline.overloaded,
+        "overloaded": pipeline.turned_back,
         "reused_names": pipeline.reused_names,
         "dropped": {code: dropped[code] for code in (*Reason, *submit.Refusal, *trust.Reason)},
         "journal": {

@@ -65,7 +65,7 @@ class Duplicates:
             return None
         namesakes = (*self._guard.window.find(entry.msg_id), *turn.known.get(entry.msg_id, ()))[-NAMESAKES:]
         for seq, seen in reversed(namesakes):
-            if turn.holds(seq, entry) if seq > turn.base else self._guard.holds(seq, seen, entry):
+            if turn.is_same(seq, entry) if seq > turn.base else self._guard.is_same(seq, seen, entry):
                 return seq
         if namesakes:
             turn.renamed += 1

@@ -6,7 +6,7 @@ in the journal.
 
 Invariants:
 
-1. A message is handed over when the upstream has given its receipt, so the upstream has it on disk.
+1. A message is sent when the upstream has given its receipt, so the upstream has it on disk.
 2. One batch is in flight at a time, always to a relay that is joined (:mod:`fedmsg_relay.chain.upstream`). Without a
    receipt the same messages are submitted again, and the upstream's dedup window knows them.
 3. The upstream judges each message by itself. One that it refuses is counted and logged, and is in the journal only.
@@ -25,7 +25,8 @@ from itertools import islice
 
 from fedmsg_relay import submit
 from fedmsg_relay.chain.echo import Echo, ForwardedBatch, Message
-from fedmsg_relay.chain.upstream import Answer, Link, State
+from fedmsg_relay.chain.state import State
+from fedmsg_relay.chain.upstream import Answer, Link
 from fedmsg_relay.daemon.hold import Hold
 from fedmsg_relay.daemon.publishing import PublishedMark
 from fedmsg_relay.daemon.turn import Turn
@@ -104,11 +105,11 @@ class ForwardingStage:
         return self.using is not None
 
     @property
-    def settled(self) -> bool:
-        """Whether nothing is left to do as time passes."""
+    def idle(self) -> bool:
+        """Whether it has nothing to do until something comes."""
         waits = (self._guard.waiting or self._unjournaled) and self.using and not self._in_flight  # for retry_after
-        unwritten = self._mark.pending
-        return not (self._hold.on or waits or unwritten or any(link.unsettled for link in self.links))
+        unwritten = self._mark.unwritten
+        return not (self._hold.on or waits or unwritten) and all(link.idle for link in self.links)
 
     @property
     def waking(self) -> set[socket.socket]:
@@ -116,7 +117,7 @@ class ForwardingStage:
         return {found for link in self.links for found in link.waking(forwarding=not self._hold.on)}
 
     @property
-    def finished(self) -> bool:
+    def ready_to_stop(self) -> bool:
         """Whether a stop has nothing more to wait for."""
         heard = not self._echo.awaited or time.monotonic() - self._echo.stirred > LAST_ECHO_SECONDS
         return self.using is None or (not self._guard.waiting and not self._unjournaled and heard)
@@ -133,7 +134,7 @@ class ForwardingStage:
         chain = list(dict.fromkeys([self._identity, *known]))
         return submit.Introduction(chain, using is not None, self._outbound.mirrored_by(subscription)).encode()
 
-    def hand_over(self, turn: Turn) -> bool:
+    def send(self, turn: Turn) -> bool:
         """Publish what was heard, and submit the next messages in the journal's order.
 
         Args:
@@ -150,7 +151,7 @@ class ForwardingStage:
         self._refused.report()
         return more
 
-    def hand_over_unjournaled(self, turn: Turn) -> bool:
+    def send_unjournaled(self, turn: Turn) -> bool:
         """Do the same for a turn that could not be journaled; its entries are kept in memory until they are submitted.
 
         Args:
@@ -162,22 +163,22 @@ class ForwardingStage:
         room = limits.UNJOURNALED_MESSAGES - len(self._unjournaled)
         self._unjournaled.extend(turn.entries[:room])
         if (lost := len(turn.entries) - room) > 0:
-            log.error("%d messages could not be journaled, forwarded or kept in memory: lost", lost)
-        return self.hand_over(turn)
+            log.error("lost %d messages: they could not be journaled, forwarded or kept in memory", lost)
+        return self.send(turn)
 
     def note_published(self) -> None:
         """Note in the journal which messages have come out, upstream and here, even if the relay is killed now."""
-        self._mark.note(self._echo.complete_up_to(self._guard.cursor.handed_over))
+        self._mark.note(self._echo.complete_up_to(self._guard.cursor.sent))
 
     def close(self) -> None:
         """Publish what the upstream has and is not heard any more, and close the links."""
         if self.using is not None and self._hold.over:
             self._publish_missed()
         cursor = self._guard.cursor
-        cursor.take_back(self._echo.complete_up_to(cursor.handed_over))
+        cursor.note_unsent(self._echo.complete_up_to(cursor.sent))
         self._refused.report(everything=True)
         if self._unjournaled:
-            log.error("%d messages could neither be journaled nor forwarded: lost", len(self._unjournaled))
+            log.error("lost %d messages: they could neither be journaled nor forwarded", len(self._unjournaled))
         for link in self.links:
             link.close()
 
@@ -237,7 +238,7 @@ class ForwardingStage:
 
     def _submit(self, link: Link, messages: list[Message], upto: int | None = None, damaged: int = 0) -> None:
         if link.submit(messages):
-            batch = ForwardedBatch(messages, self._guard.cursor.handed_over)
+            batch = ForwardedBatch(messages, self._guard.cursor.sent)
             self._echo.expect(batch)
             self._in_flight = _InFlight(link, batch, upto, damaged)
 
@@ -275,9 +276,9 @@ class ForwardingStage:
     def _count(self, upto: int, turn: Turn, published: int, damaged: int) -> None:
         turn.counts.published += published
         turn.counts.damaged += damaged
-        self._guard.cursor.hand_over(upto)
+        self._guard.cursor.note_sent(upto)
 
     @property
     def _full(self) -> bool:
         """Whether a kill could bring out so many messages twice that no more may be submitted."""
-        return self._echo.full or self._guard.cursor.handed_over - self._mark.upto >= limits.ECHO_MESSAGES
+        return self._echo.full or self._guard.cursor.sent - self._mark.upto >= limits.ECHO_MESSAGES

@@ -1,12 +1,12 @@
 """The pipeline: every message, from inbound or submit, goes through these stages, a turn's worth at a time:
 
-    receive and admit -> journal -> hand over -> count -> answer -> note published -> report -> trim
+    receive and admit -> journal -> send -> count -> answer -> note published -> report -> trim
 
 =================  =====================================================================================
 receive and admit  read what peers sent, and decide what is taken (:mod:`fedmsg_relay.daemon.admission`); look again
                    at messages of the quarantine (:mod:`fedmsg_relay.daemon.release`)
 journal            write the turn's messages to disk, in one transaction
-hand over          publish at outbound, or submit to the upstream (:mod:`fedmsg_relay.daemon.stage`)
+send               publish at outbound, or submit to the upstream (:mod:`fedmsg_relay.daemon.stage`)
 count              add the turn to the counters, which must add up
 answer             send receipts, and all other replies, to submitters
 note published     note in the journal how far messages are out for good
@@ -72,14 +72,14 @@ class Pipeline:
         self._count(Turn(guard.last))
 
     @property
-    def overloaded(self) -> int:
+    def turned_back(self) -> int:
         """Number of submitted batches whose submitters were told to try again, as too many batches wait."""
-        return self._admission.overloaded
+        return self._admission.turned_back
 
     @property
-    def settled(self) -> bool:
-        """Whether nothing is left to do as time passes."""
-        return self._stage.settled and not self._admission.pending
+    def idle(self) -> bool:
+        """Whether it has nothing to do until something comes."""
+        return self._stage.idle and not self._admission.has_more
 
     def turn(self) -> bool:
         """Take one turn's messages through all stages, without waiting.
@@ -91,13 +91,13 @@ class Pipeline:
         turn = Turn(self._guard.last)
         self._receive_and_admit(turn)
         self._journal(turn)
-        more_to_hand_over = self._hand_over(turn)
+        more_to_send = self._send(turn)
         self._count(turn)
         self._answer(turn)
         self._note_published()
         self._report()
         more_to_trim = self._trim()
-        return more_to_hand_over or more_to_trim or self._admission.pending or self.releases.pending
+        return more_to_send or more_to_trim or self._admission.has_more or self.releases.pending
 
     def close(self) -> None:
         """Log what is still to be logged."""
@@ -133,8 +133,8 @@ class Pipeline:
         del turn.entries[turn.from_inbound :]
         turn.counts.unjournaled += len(turn.entries)
 
-    def _hand_over(self, turn: Turn) -> bool:
-        return self._stage.hand_over_unjournaled(turn) if turn.counts.unjournaled else self._stage.hand_over(turn)
+    def _send(self, turn: Turn) -> bool:
+        return self._stage.send_unjournaled(turn) if turn.counts.unjournaled else self._stage.send(turn)
 
     def _count(self, turn: Turn) -> None:
         turn.counts.carried += self._guard.take_carried()

@@ -103,7 +103,7 @@ class Turn:
         known = ((name, tuple(seen for seen in sightings if seen[0] <= last)) for name, sightings in self.known.items())
         self.known = {name: sightings for name, sightings in known if sightings}
 
-    def holds(self, seq: int, entry: Entry) -> bool:
+    def is_same(self, seq: int, entry: Entry) -> bool:
         """Tell whether a message of this turn is the same as another one, byte for byte.
 
         Args:

@@ -22,7 +22,7 @@ FRAME_BYTES = 8_192
 
 SHARE = 10
 MOST_BYTES = 16 * 1024 * 1024
-MOST_WHOLE_BYTES = 256 * 1024 * 1024
+MOST_WHOLE_BYTES = 64 * 1024 * 1024
 """Maximum size of a kind: one part in ``SHARE`` of the journal's maximum size, but no more than ``MOST_BYTES``, or
 ``MOST_WHOLE_BYTES`` of messages that are kept whole."""
 
