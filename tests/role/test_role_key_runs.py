@@ -136,15 +136,20 @@ def test_vaulted_files_come_plain_and_no_output_shows_a_key(site: Site) -> None:
         site.shows_nothing(ran)
 
 
+def squeezed(text: str) -> str:
+    """The text without white space: Ansible folds a line wherever the length of a path makes it long."""
+    return "".join(text.split())
+
+
 def test_a_run_that_fails_shows_no_key(site: Site, tmp_path: Path) -> None:
     without = site.run(vault=False)
     assert without.returncode != 0
-    assert "shell-h.crt cannot be read (" in without.stdout
-    assert f"a file in {site.source} cannot be read: " in " ".join(without.stdout.split())
+    assert squeezed("shell-h.crt cannot be read (") in squeezed(without.stdout)
+    assert squeezed(f"a file in {site.source} cannot be read: ") in squeezed(without.stdout)
     (tmp_path / "pki/scm-h.key").mkdir(parents=True)
     in_the_way = site.run(there=str(tmp_path))
     assert in_the_way.returncode != 0
-    assert "scm-h.key already exists as a directory" in in_the_way.stdout
+    assert squeezed("scm-h.key already exists as a directory") in squeezed(in_the_way.stdout)
     nowhere = site.run(there="/proc/version")
     assert nowhere.returncode != 0
     broken = site.run(ansible_python_interpreter="/bin/false")
