@@ -28,6 +28,7 @@ REFUSED = {
         "[bind]\ninbound = ['tcp://*:7001']\noutbound = ['tcp://*:7001']\n",
         ["inbound", "outbound", "7001"],
     ),
+    "an address of the web process without tcp": ("[http]\nlisten = ['*:9943']\n", ["http.listen", "tcp://*"]),
     "not TOML": ("[limits]\nmax_message_size = \n", ["line 2"]),
 }
 

@@ -77,6 +77,16 @@ class Trust(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
             ip_network(network)  # a ValueError names the network, and msgspec names the table
 
 
+class Http(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """``[http]``: the web process.
+
+    Attributes:
+        listen: addresses to listen at instead of the relay's own with port 9943.
+    """
+
+    listen: list[Address] = []
+
+
 class Upstream(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """``[upstream]``: this relay is chained to another one. If the table is empty, the global config names that one.
 
@@ -96,6 +106,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     limits: Limits = Limits()
     journal: Retention = Retention()
     trust: Trust = Trust()
+    http: Http = Http()
     upstream: Upstream | None = None
 
 
@@ -153,6 +164,7 @@ def accepted() -> dict[str, list[str]]:
         "limits": Limits,
         "journal": Retention,
         "trust": Trust,
+        "http": Http,
         "upstream": Upstream,
     }
     return {name: [key.name for key in msgspec.structs.fields(table)] for name, table in tables.items()}

@@ -1,0 +1,61 @@
+"""The web application: which path is answered by what."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from fedmsg_relay.errors import JournalError
+from fedmsg_relay.web import answers, datagrepper, limits
+from fedmsg_relay.web.query import BadRequestError
+from fedmsg_relay.web.site import Site
+
+LIVE = ("/stream",)
+"""Paths whose answers do not end."""
+
+
+def make(site: Site) -> ASGIApp:
+    """Make the application.
+
+    Args:
+        site: the journal and the relay.
+    """
+
+    @contextlib.asynccontextmanager
+    async def life(_app: Starlette) -> AsyncIterator[None]:
+        site.begin()
+        yield
+        site.end()
+
+    search = [Route(path, datagrepper.raw) for path in ("/raw", "/v2/search")]
+    lookup = [Route(path, datagrepper.by_id) for path in ("/id", "/v2/id", "/raw/id")]
+    handlers = {BadRequestError: answers.refuse, JournalError: answers.refuse, HTTPException: _http_error}
+    app = Starlette(routes=[*search, *lookup], exception_handlers=handlers, lifespan=life)
+    app.state.site = site
+    return _within_time(app)
+
+
+def _http_error(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    return answers.answer({"error": error.detail}, error.status_code, error.headers)
+
+
+def _within_time(app: ASGIApp) -> ASGIApp:
+    """End answers that take too long."""
+
+    async def bounded(scope: Scope, receive: Receive, send: Send) -> None:
+        live = scope["type"] != "http" or scope["path"] in LIVE
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(None if live else limits.ANSWER_SECONDS):
+                await app(scope, receive, send)
+
+    return bounded

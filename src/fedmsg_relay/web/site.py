@@ -1,0 +1,38 @@
+"""What all parts of the web process share."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from fedmsg_relay.runtime import threads
+from fedmsg_relay.web.condition import Watch
+from fedmsg_relay.web.names import Names
+from fedmsg_relay.web.reader import Reader
+
+
+class Site:
+    """The journal and the relay beside which the web process runs.
+
+    Args:
+        journal: path of ``journal.db``.
+
+    Attributes:
+        reader: reads the journal.
+        names: finds messages by ``msg_id``.
+        watch: asks the relay how it is.
+    """
+
+    def __init__(self, journal: Path) -> None:
+        self.reader = Reader(journal)
+        self.names = Names(journal)
+        self.watch = Watch()
+        self._ended = threading.Event()
+
+    def begin(self) -> None:
+        """Start what works beside requests."""
+        threads.start("names", lambda: self.names.keep(self._ended))
+
+    def end(self) -> None:
+        """Stop it."""
+        self._ended.set()
