@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from fedmsg_relay import body, errors, message, publisher, spool, submit
+from fedmsg_relay import body, errors, message, publisher, spool, submit, tailing
 from fedmsg_relay.chain import upstream
-from fedmsg_relay.commands import aside, deliver, web
+from fedmsg_relay.commands import aside, deliver
 from fedmsg_relay.daemon import accounting, admission, forwarding, hold, publishing, settings
 from fedmsg_relay.journal import position, quarantine, retention, room, window
 from fedmsg_relay.network import health, outbound
@@ -211,7 +211,13 @@ def test_the_limits_of_the_web_process() -> None:
         f"{web_limits.ANSWER_SECONDS:g} s; a client that reads nothing for {web_limits.UNREAD_SECONDS:g} s is cut",
         f"{web_limits.CHUNK_BYTES >> 20} MiB of messages, or one message if that is larger; "
         f"{web_limits.LARGE_ANSWERS} such",
-        f"port {web.PORT}",
+        f"port {tailing.PORT}",
+        f"at most {web_limits.LINES:,} messages",
+        f"or {web_limits.SCANNED_ROWS:,} that were looked at",
+        f"Every {web_limits.KEEP_ALIVE_SECONDS:g} s without a message",
+        f"| live streams | {web_limits.STREAMS};",
+        f"among its last {tailing.REMEMBERED:,}",
+        f"may differ by {tailing.OVERLAP_SECONDS:g} s",
     ):
         assert words in told
 
@@ -238,6 +244,7 @@ def test_the_example_in_submit_md_gets_its_receipt_or_gives_up(submit_bus: Bus) 
         ("### probe", ["fedmsg-relay", "probe"]),
         ("### endpoints", ["fedmsg-relay", "endpoints"]),
         ("### web", ["fedmsg-relay", "web"]),
+        ("### tail", ["fedmsg-relay", "tail"]),
         ("### journal ls", ["fedmsg-relay", "journal", "ls"]),
         ("### journal show", ["fedmsg-relay", "journal", "show"]),
         ("### journal tail", ["fedmsg-relay", "journal", "tail"]),

@@ -10,9 +10,6 @@ from fedmsg_relay.commands.arguments import OK, add_config, add_settings, read_c
 from fedmsg_relay.errors import ConfigError, RelayError
 from fedmsg_relay.runtime import paths
 
-PORT = 9943
-"""Where it listens if relay.toml does not say it."""
-
 
 def add_command(commands: Any) -> None:
     """Declare the command.
@@ -47,6 +44,8 @@ def _web(options: argparse.Namespace) -> int:
 
 def _beside(inbound: Any) -> Sequence[str]:
     """Where to listen: the addresses of the relay's inbound, with the web's port."""
+    from fedmsg_relay.tailing import PORT  # noqa: PLC0415 -- the other commands need no HTTP
+
     found = [address.rpartition(":")[0] for address in inbound.local if address.startswith("tcp://")]
     if not found:
         raise ConfigError("inbound has no address of TCP: http.listen of relay.toml has to say where the web listens")

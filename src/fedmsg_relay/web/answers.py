@@ -50,6 +50,15 @@ def stream(parts: AsyncIterator[bytes], media_type: str, headers: Mapping[str, s
     return StreamingResponse(_pieces(parts), 200, {**_HEADERS, **(headers or {})}, media_type)
 
 
+def events(parts: AsyncIterator[bytes]) -> Response:
+    """Answer with server-sent events, each sent at once.
+
+    Args:
+        parts: the events.
+    """
+    return StreamingResponse(parts, 200, _HEADERS, "text/event-stream")
+
+
 def refuse(_request: Request, error: Exception) -> Response:
     """Answer a request that cannot be answered."""
     if isinstance(error, BadRequestError):

@@ -196,6 +196,10 @@ class History:
             room -= sizes[seq]
         return portions
 
+    def oldest(self) -> int | None:
+        """Get the time of the first message, in Unix microseconds."""
+        return self._one("SELECT min(time) FROM (SELECT time FROM message ORDER BY seq LIMIT 1)")
+
     def published(self) -> int:
         """Get ``seq`` of the last message that was published."""
         return schema.find_position(self._db).published

@@ -20,17 +20,23 @@ from fedmsg_relay.web.site import Site
 
 
 class _Server(uvicorn.Server):
-    """Tells systemd when it serves."""
+    """Tells systemd when it serves, and live streams when it stops."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, site: Site) -> None:
         super().__init__(config)
         self._notifier = Notifier()
+        self._site = site
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to serve."""
         await super().startup(sockets)
         if self.started:
             self._notifier.tell(READY="1")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End live streams, which would not end by themselves, and stop."""
+        self._site.end()
+        await super().shutdown(sockets)
 
 
 def serve(addresses: Sequence[str], journal: Path) -> None:
@@ -62,8 +68,9 @@ def serve(addresses: Sequence[str], journal: Path) -> None:
 
 
 async def _serve(doors: list[socket.socket], journal: Path) -> None:
+    site = Site(journal)
     config = uvicorn.Config(
-        app.make(Site(journal)),
+        app.make(site),
         http=Connection,
         ws="none",
         lifespan="on",
@@ -76,4 +83,4 @@ async def _serve(doors: list[socket.socket], journal: Path) -> None:
         timeout_graceful_shutdown=limits.STOP_SECONDS,
         h11_max_incomplete_event_size=limits.REQUEST_BYTES,
     )
-    await _Server(config).serve(doors)
+    await _Server(config, site).serve(doors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from fedmsg_relay.runtime import threads
 from fedmsg_relay.web.condition import Watch
 from fedmsg_relay.web.names import Names
 from fedmsg_relay.web.reader import Reader
+from fedmsg_relay.web.tip import Tip
 
 
 class Site:
@@ -21,18 +23,24 @@ class Site:
         reader: reads the journal.
         names: finds messages by ``msg_id``.
         watch: asks the relay how it is.
+        tip: wakes live streams.
+        streams: number of live streams.
     """
 
     def __init__(self, journal: Path) -> None:
         self.reader = Reader(journal)
         self.names = Names(journal)
         self.watch = Watch()
+        self.tip = Tip(self.reader)
+        self.streams = 0
         self._ended = threading.Event()
 
     def begin(self) -> None:
         """Start what works beside requests."""
         threads.start("names", lambda: self.names.keep(self._ended))
+        self._task = asyncio.create_task(self.tip.keep())
 
     def end(self) -> None:
         """Stop it."""
         self._ended.set()
+        self.tip.end()
