@@ -14,6 +14,7 @@ from environment import SetupError
 UNIT = {
     "faketime": "faketime",
     "logrotate": "logrotate",
+    "promtool": "prometheus",
     "ss": "iproute2",
     "systemd-analyze": "systemd",
 }

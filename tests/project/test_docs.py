@@ -215,6 +215,7 @@ def test_the_limits_of_the_web_process() -> None:
         f"at most {web_limits.LINES:,} messages",
         f"or {web_limits.SCANNED_ROWS:,} that were looked at",
         f"Every {web_limits.KEEP_ALIVE_SECONDS:g} s without a message",
+        f"The {web_limits.LAGGARDS} that lost most",
         f"| live streams | {web_limits.STREAMS};",
         f"among its last {tailing.REMEMBERED:,}",
         f"may differ by {tailing.OVERLAP_SECONDS:g} s",

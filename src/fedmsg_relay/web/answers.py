@@ -39,6 +39,17 @@ def exact(body: bytes, status: int = 200, headers: Mapping[str, str] | None = No
     return Response(body, status, {**_HEADERS, **(headers or {})}, "application/json")
 
 
+def text(body: bytes, media_type: str = "text/plain; charset=utf-8", status: int = 200) -> Response:
+    """Answer with text.
+
+    Args:
+        body: the text.
+        media_type: of the text.
+        status: of HTTP.
+    """
+    return Response(body, status, {**_HEADERS, "Content-Type": media_type})
+
+
 def stream(parts: AsyncIterator[bytes], media_type: str, headers: Mapping[str, str] | None = None) -> Response:
     """Answer with text that is made while it is sent.
 

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fedmsg_relay.errors import JournalError
-from fedmsg_relay.web import answers, datagrepper, limits, listen
+from fedmsg_relay.web import answers, datagrepper, limits, listen, metrics, probes
 from fedmsg_relay.web.listen import OtherNumbersError
 from fedmsg_relay.web.query import BadRequestError
 from fedmsg_relay.web.site import Site
@@ -38,13 +38,18 @@ def make(site: Site) -> ASGIApp:
     search = [Route(path, datagrepper.raw) for path in ("/raw", "/v2/search")]
     lookup = [Route(path, datagrepper.by_id) for path in ("/id", "/v2/id", "/raw/id")]
     stream = [Route("/messages", listen.history), Route("/stream", listen.live)]
+    watch = [
+        Route("/metrics", metrics.metrics),
+        Route("/live", probes.live),
+        Route("/ready", probes.ready),
+    ]
     handlers = {
         BadRequestError: answers.refuse,
         JournalError: answers.refuse,
         OtherNumbersError: listen.refuse,
         HTTPException: _http_error,
     }
-    app = Starlette(routes=[*search, *lookup, *stream], exception_handlers=handlers, lifespan=life)
+    app = Starlette(routes=[*search, *lookup, *stream, *watch], exception_handlers=handlers, lifespan=life)
     app.state.site = site
     return _within_time(app)
 

@@ -196,9 +196,11 @@ class History:
             room -= sizes[seq]
         return portions
 
-    def oldest(self) -> int | None:
-        """Get the time of the first message, in Unix microseconds."""
-        return self._one("SELECT min(time) FROM (SELECT time FROM message ORDER BY seq LIMIT 1)")
+    def times(self) -> tuple[int, int] | None:
+        """Get when the first and the last message were journaled, in Unix microseconds; None if there is none."""
+        query = "SELECT time FROM message ORDER BY seq {} LIMIT 1"
+        found = [self._db.execute(query.format(order)).fetchone() for order in ("ASC", "DESC")]
+        return (found[0][0], found[1][0]) if all(found) else None
 
     def published(self) -> int:
         """Get ``seq`` of the last message that was published."""

@@ -81,5 +81,8 @@ KEEP_ALIVE_SECONDS = 15.0
 
 # Status.
 
+LAGGARDS = 100
+"""Listeners that do not keep up, those that have lost most, in the metrics."""
+
 STATUS_SECONDS = 2.0
 """Time for which one answer of the relay's status serves all clients."""

@@ -34,9 +34,9 @@ _EVENTS = 1000
 class OtherNumbersError(Exception):
     """The numbers that the client has are not those of this journal."""
 
-    def __init__(self, oldest: int | None) -> None:
+    def __init__(self, times: tuple[int, int] | None) -> None:
         super().__init__("this journal has no such message: its numbers are others, or it is gone")
-        self.oldest = oldest
+        self.oldest = times[0] if times else None
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ async def _find(site: Site, place: Place) -> Place:
         return place
     record = await site.reader.run(lambda: site.names.find(name))
     if record is None:
-        raise OtherNumbersError(await site.reader.look(lambda journal: journal.oldest()))
+        raise OtherNumbersError(await site.reader.look(lambda journal: journal.times()))
     return replace(place, after=record.seq)
 
 
@@ -178,11 +178,11 @@ def _start(journal: History, place: Place, default: int) -> int:
         return default
     ends = journal.ends()
     if place.after > (ends[1] if ends else 0):
-        raise OtherNumbersError(journal.oldest())
+        raise OtherNumbersError(journal.times())
     if place.digest:
         known = journal.read([place.after])
         if not known or digest(known[0].topic, known[0].body).hex() != place.digest:
-            raise OtherNumbersError(journal.oldest())
+            raise OtherNumbersError(journal.times())
     return place.after
 
 
