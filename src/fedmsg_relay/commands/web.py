@@ -29,16 +29,18 @@ def _web(options: argparse.Namespace) -> int:
 
     try:
         from fedmsg_relay.web.server import serve  # noqa: PLC0415 -- only this command needs the extra
+        from fedmsg_relay.web.signature import Signatures  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"the web process needs {error.name}, which is not installed: install fedmsg-relay[web]"
         ) from error
     chosen = settings.load(options.settings)
+    config = read_config(options)
     try:
-        listen = chosen.http.listen or _beside(addresses.plan(read_config(options), chosen, options.settings).inbound)
+        listen = chosen.http.listen or _beside(addresses.plan(config, chosen, options.settings).inbound)
     except addresses.NoAddressError as error:
         raise RelayError(str(error)) from error  # as for the relay: it is started again
-    serve(listen, paths.state() / "journal.db")
+    serve(listen, paths.state() / "journal.db", Signatures(config, chosen.trust))
     return OK
 
 

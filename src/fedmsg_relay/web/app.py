@@ -14,7 +14,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fedmsg_relay.errors import JournalError
-from fedmsg_relay.web import answers, datagrepper, limits, listen, metrics, probes
+from fedmsg_relay.web import answers, datagrepper, limits, listen, metrics, page, probes
 from fedmsg_relay.web.listen import OtherNumbersError
 from fedmsg_relay.web.query import BadRequestError
 from fedmsg_relay.web.site import Site
@@ -43,13 +43,20 @@ def make(site: Site) -> ASGIApp:
         Route("/live", probes.live),
         Route("/ready", probes.ready),
     ]
+    pages = [
+        Route("/", page.home),
+        Route("/now", page.now),
+        Route("/search", page.find),
+        Route("/message/{seq:int}", page.message),
+        Route("/static/{name}", page.static),
+    ]
     handlers = {
         BadRequestError: answers.refuse,
         JournalError: answers.refuse,
         OtherNumbersError: listen.refuse,
         HTTPException: _http_error,
     }
-    app = Starlette(routes=[*search, *lookup, *stream, *watch], exception_handlers=handlers, lifespan=life)
+    app = Starlette(routes=[*search, *lookup, *stream, *watch, *pages], exception_handlers=handlers, lifespan=life)
     app.state.site = site
     return _within_time(app)
 

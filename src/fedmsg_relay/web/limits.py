@@ -79,6 +79,14 @@ TIP_SECONDS = 0.05
 KEEP_ALIVE_SECONDS = 15.0
 """Interval of the sign of life in a live stream."""
 
+# The page.
+
+SHOWN_BYTES = 256 * 1024
+"""Bytes of a body that is shown in full and whose signature is checked."""
+
+SHOWN_ROWS, SHOWN_NEWEST, SHOWN_PEERS = 50, 20, 50
+"""Messages of a search, newest messages, and peers that are listed."""
+
 # Status.
 
 LAGGARDS = 100

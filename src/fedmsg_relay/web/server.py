@@ -16,6 +16,7 @@ from fedmsg_relay.network import listening
 from fedmsg_relay.runtime.systemd import Notifier
 from fedmsg_relay.web import app, limits
 from fedmsg_relay.web.connections import Connection
+from fedmsg_relay.web.signature import Signatures
 from fedmsg_relay.web.site import Site
 
 
@@ -39,12 +40,13 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def serve(addresses: Sequence[str], journal: Path) -> None:
+def serve(addresses: Sequence[str], journal: Path, signatures: Signatures) -> None:
     """Serve until a signal ends it.
 
     Args:
         addresses: where, as ``tcp://HOST:PORT``.
         journal: path of ``journal.db``.
+        signatures: checks signatures.
 
     Raises:
         RelayError: an address cannot be bound.
@@ -61,14 +63,13 @@ def serve(addresses: Sequence[str], journal: Path) -> None:
                 doors.append(listening.listen(address))
             except OSError as error:
                 raise RelayError(f"cannot listen at {address}: {error.strerror or error}") from error
-        asyncio.run(_serve(doors, journal))
+        asyncio.run(_serve(doors, Site(journal, signatures)))
     finally:
         for door, address in zip(doors, addresses, strict=False):
             listening.close(door, address)
 
 
-async def _serve(doors: list[socket.socket], journal: Path) -> None:
-    site = Site(journal)
+async def _serve(doors: list[socket.socket], site: Site) -> None:
     config = uvicorn.Config(
         app.make(site),
         http=Connection,

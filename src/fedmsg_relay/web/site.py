@@ -10,6 +10,7 @@ from fedmsg_relay.runtime import threads
 from fedmsg_relay.web.condition import Watch
 from fedmsg_relay.web.names import Names
 from fedmsg_relay.web.reader import Reader
+from fedmsg_relay.web.signature import Signatures
 from fedmsg_relay.web.tip import Tip
 
 
@@ -18,8 +19,10 @@ class Site:
 
     Args:
         journal: path of ``journal.db``.
+        signatures: checks signatures.
 
     Attributes:
+        signatures: checks signatures.
         reader: reads the journal.
         names: finds messages by ``msg_id``.
         watch: asks the relay how it is.
@@ -27,7 +30,8 @@ class Site:
         streams: number of live streams.
     """
 
-    def __init__(self, journal: Path) -> None:
+    def __init__(self, journal: Path, signatures: Signatures) -> None:
+        self.signatures = signatures
         self.reader = Reader(journal)
         self.names = Names(journal)
         self.watch = Watch()
