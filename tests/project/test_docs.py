@@ -208,6 +208,7 @@ def test_the_limits_of_the_web_process() -> None:
         f"{web_limits.REQUEST_BYTES >> 10} KiB, within {web_limits.REQUEST_SECONDS:g} s",
         f"{web_limits.READ_SECONDS:g} s, in one of {web_limits.READERS} threads, for which a request waits "
         f"{web_limits.TURN_SECONDS:g} s",
+        f"text have {web_limits.SEARCHERS} threads of their own",
         f"{web_limits.ANSWER_SECONDS:g} s; a client that reads nothing for {web_limits.UNREAD_SECONDS:g} s is cut",
         f"{web_limits.CHUNK_BYTES >> 20} MiB of messages, or one message if that is larger; "
         f"{web_limits.LARGE_ANSWERS} such",
@@ -216,6 +217,7 @@ def test_the_limits_of_the_web_process() -> None:
         f"or {web_limits.SCANNED_ROWS:,} that were looked at",
         f"Every {web_limits.KEEP_ALIVE_SECONDS:g} s without a message",
         f"The {web_limits.LAGGARDS} that lost most",
+        f"more than {web_limits.WAL_BYTES >> 20} MiB, all readers pause for {web_limits.PAUSE_SECONDS:g} s",
         f"| live streams | {web_limits.STREAMS};",
         f"among its last {tailing.REMEMBERED:,}",
         f"may differ by {tailing.OVERLAP_SECONDS:g} s",

@@ -22,7 +22,7 @@ async def raw(request: Request) -> Response:
     """Answer a search."""
     site: Site = request.app.state.site
     wanted = query.read(request.scope["query_string"])
-    found = await site.reader.look(lambda journal: search(journal, wanted))
+    found = await site.reader.look(lambda journal: search(journal, wanted), wanted.selects)
     return answers.stream(_page(site.reader, wanted, found), "application/json")
 
 

@@ -13,12 +13,13 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fedmsg_relay.errors import JournalError
 from fedmsg_relay.journal import schema
 from fedmsg_relay.journal.records import Record, read_records
 from fedmsg_relay.web import limits
+from fedmsg_relay.web.gate import Gate
 
 _STEPS = 10_000
 """Steps of SQLite between two looks at the clock."""
@@ -54,11 +55,13 @@ class History:
     """A journal, open for reading. Used by one thread.
 
     Args:
-        db: from :func:`opened`.
+        db: from :meth:`Source.opened`.
+        gate: that each statement goes through.
     """
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: sqlite3.Connection, gate: Gate) -> None:
         self._db = db
+        self._gate = gate
 
     def ends(self) -> tuple[int, int] | None:
         """Get ``seq`` of the first and the last message; None if there is none."""
@@ -80,13 +83,11 @@ class History:
         low, high = ends[0], ends[1] + 1
         while low < high:
             middle = (low + high) // 2
-            found = self._db.execute(
-                "SELECT seq, time FROM message WHERE seq >= ? ORDER BY seq LIMIT 1", (middle,)
-            ).fetchone()
-            if found is None or found[1] >= moment:
+            found = self._all("SELECT seq, time FROM message WHERE seq >= ? ORDER BY seq LIMIT 1", middle)
+            if not found or found[0][1] >= moment:
                 high = middle
             else:
-                low = found[0] + 1
+                low = found[0][0] + 1
         return low
 
     def numbers(self, first: int, last: int) -> list[range]:
@@ -125,7 +126,7 @@ class History:
         """
         columns, within = "seq, time, msg_id, topic, length(body)", "WHERE seq BETWEEN ? AND ? ORDER BY seq"
         query = f"SELECT {columns} FROM message {within} {'DESC' if descending else 'ASC'} LIMIT ?"  # noqa: S608
-        while page := [Row(*found) for found in self._db.execute(query, (first, last, _ROWS))]:
+        while page := [Row(*found) for found in self._all(query, first, last, _ROWS)]:
             yield from page
             if descending:
                 last = page[-1].seq - 1
@@ -140,19 +141,18 @@ class History:
             count: maximum number.
         """
         query = "SELECT seq, msg_id FROM message WHERE seq > ? ORDER BY seq LIMIT ?"
-        return self._db.execute(query, (after, count)).fetchall()
+        return self._all(query, after, count)
 
-    def newest_named(self, msg_id: str, count: int) -> Iterator[int]:
-        """Yield the ``seq`` of each message with a ``msg_id``, the newest first.
+    def newest_named(self, msg_id: str, count: int) -> list[int]:
+        """Get the ``seq`` of each message with a ``msg_id``, the newest first.
 
         Args:
             msg_id: the one to find.
             count: number of messages, the newest, that are looked at.
         """
         last = self._one("SELECT max(seq) FROM message") or 0
-        query = "SELECT seq FROM message WHERE msg_id = ? AND seq > ? ORDER BY seq DESC"
-        for (seq,) in self._db.execute(query, (msg_id, last - count)):
-            yield seq
+        query = "SELECT seq FROM message WHERE msg_id = ? AND seq > ? ORDER BY seq DESC LIMIT ?"
+        return [seq for (seq,) in self._all(query, msg_id, last - count, limits.NAMESAKES)]
 
     def read(self, numbers: Sequence[int]) -> list[Record]:
         """Read messages in full.
@@ -167,7 +167,9 @@ class History:
         for start in range(0, len(numbers), _AT_ONCE):
             part = numbers[start : start + _AT_ONCE]
             marks = ",".join("?" * len(part))
-            found |= {record.seq: record for record in read_records(self._db, f"WHERE seq IN ({marks})", *part)}
+            with self._gate.reading():
+                records = list(read_records(self._db, f"WHERE seq IN ({marks})", *part))
+            found |= {record.seq: record for record in records}
         return [found[seq] for seq in numbers if seq in found and found[seq].intact]
 
     def portions(self, numbers: Sequence[int], size: int) -> list[list[int]]:
@@ -185,7 +187,7 @@ class History:
             part = numbers[start : start + _AT_ONCE]
             marks = ",".join("?" * len(part))
             query = f"SELECT seq, length(topic) + length(body) FROM message WHERE seq IN ({marks})"  # noqa: S608
-            sizes |= dict(self._db.execute(query, part).fetchall())
+            sizes |= dict(self._all(query, *part))
         portions: list[list[int]] = []
         room = 0
         for seq in filter(sizes.__contains__, numbers):
@@ -199,12 +201,13 @@ class History:
     def times(self) -> tuple[int, int] | None:
         """Get when the first and the last message were journaled, in Unix microseconds; None if there is none."""
         query = "SELECT time FROM message ORDER BY seq {} LIMIT 1"
-        found = [self._db.execute(query.format(order)).fetchone() for order in ("ASC", "DESC")]
-        return (found[0][0], found[1][0]) if all(found) else None
+        first, last = (self._all(query.format(order)) for order in ("ASC", "DESC"))
+        return (first[0][0], last[0][0]) if first and last else None
 
     def published(self) -> int:
         """Get ``seq`` of the last message that was published."""
-        return schema.find_position(self._db).published
+        with self._gate.reading():
+            return schema.find_position(self._db).published
 
     def dropped(self, count: int) -> list[Dropped]:
         """Get the newest messages of the quarantine, the newest first.
@@ -213,38 +216,54 @@ class History:
             count: maximum number.
         """
         query = "SELECT time, reason, source, topic, size FROM quarantine ORDER BY id DESC LIMIT ?"
-        return [Dropped(*found) for found in self._db.execute(query, (count,))]
+        return [Dropped(*found) for found in self._all(query, count)]
 
     def _one(self, query: str, *values: object) -> int | None:
-        found: int | None = self._db.execute(query, values).fetchone()[0]
+        found: int | None = self._all(query, *values)[0][0]
         return found
 
+    def _all(self, query: str, *values: object) -> list[Any]:
+        with self._gate.reading():
+            return self._db.execute(query, values).fetchall()
 
-@contextlib.contextmanager
-def opened(path: Path) -> Iterator[History]:
-    """Open a journal for one look, which is bounded in time.
 
-    It is opened for each look, as the relay may put another file in its place at any time.
+class Source:
+    """Where the journal is.
 
     Args:
         path: of ``journal.db``.
 
-    Raises:
-        JournalError: it is not there, cannot be read, or the look takes too long.
+    Attributes:
+        path: of ``journal.db``.
+        gate: that all readers go through.
     """
-    ends = time.monotonic() + limits.READ_SECONDS
-    try:
-        db = schema.open_for_reading(path)
-    except sqlite3.Error as error:
-        raise JournalError(f"journal {path}: {error}") from error
-    try:
-        db.set_progress_handler(lambda: time.monotonic() > ends, _STEPS)
-        yield History(db)
-    except sqlite3.Error as error:
-        if time.monotonic() > ends:
-            raise JournalError(f"a look into the journal took more than {limits.READ_SECONDS:g} s") from error
-        raise JournalError(f"journal {path}: {error}") from error
-    except (ValueError, TypeError, OverflowError) as error:
-        raise JournalError(f"journal {path}: holds data that no relay has written: {error}") from error
-    finally:
-        db.close()
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.gate = Gate(path)
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[History]:
+        """Open the journal for one look, which is bounded in time.
+
+        It is opened for each look, as the relay may put another file in its place at any time.
+
+        Raises:
+            JournalError: it is not there, cannot be read, or the look takes too long.
+        """
+        ends = time.monotonic() + limits.READ_SECONDS
+        try:
+            db = schema.open_for_reading(self.path)
+        except sqlite3.Error as error:
+            raise JournalError(f"journal {self.path}: {error}") from error
+        try:
+            db.set_progress_handler(lambda: time.monotonic() > ends, _STEPS)
+            yield History(db, self.gate)
+        except sqlite3.Error as error:
+            if time.monotonic() > ends:
+                raise JournalError(f"a look into the journal took more than {limits.READ_SECONDS:g} s") from error
+            raise JournalError(f"journal {self.path}: {error}") from error
+        except (ValueError, TypeError, OverflowError) as error:
+            raise JournalError(f"journal {self.path}: holds data that no relay has written: {error}") from error
+        finally:
+            db.close()

@@ -27,8 +27,8 @@ STOP_SECONDS = 5
 
 # Reading the journal.
 
-READERS = 4
-"""Threads that read the journal at the same time."""
+READERS, SEARCHERS = 4, 2
+"""Threads that read the journal at the same time; and those that look at messages one by one, beside them."""
 
 READ_SECONDS = 5.0
 """Time for one look into the journal; then the request is refused (503)."""
@@ -56,6 +56,12 @@ CHUNK_BYTES = 1024 * 1024
 
 LARGE_ANSWERS = 4
 """Messages of more than ``CHUNK_BYTES`` in memory at the same time."""
+
+WAL_BYTES = 24 * 1024 * 1024
+"""Size of the journal's WAL beyond which all readers pause, so that the relay can begin it anew."""
+
+WAL_SECONDS, PAUSE_SECONDS = 0.5, 0.1
+"""Interval at which the WAL is looked at, and length of a pause."""
 
 # The index of msg_id.
 

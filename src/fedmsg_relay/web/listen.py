@@ -79,7 +79,7 @@ async def history(request: Request) -> Response:
     def find(journal: History) -> Part:
         return _part(journal, _start(journal, place, 0), place, place.limit)
 
-    part = await site.reader.look(find)
+    part = await site.reader.look(find, bool(place.topic))
 
     async def lines() -> AsyncIterator[bytes]:
         async for record in site.reader.records(part.numbers):
@@ -117,7 +117,7 @@ async def _events(site: Site, start: int, place: Place) -> AsyncIterator[bytes]:
         # So that a client that is cut off before the first message comes back here.
         yield await site.reader.look(partial(_place_event, seq=at))
         while not site.tip.ended:
-            part = await site.reader.look(partial(_part, after=at, place=place, count=_EVENTS))
+            part = await site.reader.look(partial(_part, after=at, place=place, count=_EVENTS), bool(place.topic))
             if part.last < at:
                 return  # another journal has taken its place: the client comes back and is told
             async for record in site.reader.records(part.numbers):

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
-from pathlib import Path
 
 from fedmsg_relay.errors import JournalError
 from fedmsg_relay.journal.records import Record
@@ -50,14 +49,14 @@ class Names:
     """Finds messages by ``msg_id``.
 
     Args:
-        path: of ``journal.db``.
+        source: the journal.
 
     Attributes:
         complete: whether the index has every message of the journal, but for new ones.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, source: history.Source) -> None:
+        self._source = source
         self._lock = threading.Lock()
         self._blocks: list[_Block] = []  # in the order of seq
         self.complete = False
@@ -70,11 +69,11 @@ class Names:
                 complete yet.
         """
         wanted = _fingerprint(msg_id)
-        with history.opened(self._path) as journal:
+        with self._source.opened() as journal:
             with self._lock:
                 self._extend(journal, limits.SCANNED_ROWS)
                 blocks = [_Block(block.first, block.prints) for block in self._blocks]
-            places: Iterator[int]
+            places: Iterable[int]
             if self.complete:
                 places = (seq for block in reversed(blocks) for seq in block.places(wanted))
             else:
@@ -96,7 +95,7 @@ class Names:
         while not ended.wait(pause):
             began = time.monotonic()
             try:
-                with history.opened(self._path) as journal, self._lock:
+                with self._source.opened() as journal, self._lock:
                     self._extend(journal, limits.NAMES_AT_ONCE)
             except JournalError:  # a look-up says why
                 pause = _REST_SECONDS

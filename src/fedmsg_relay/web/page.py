@@ -59,7 +59,7 @@ async def home(request: Request) -> Response:
         newest=newest,
         times=times,
         fault=fault,
-        disk=_disk(site.reader.path),
+        disk=_disk(site.source.path),
         now=time.time(),
         most=limits.SHOWN_PEERS,
     )
@@ -84,7 +84,7 @@ async def find(request: Request) -> Response:
         wanted["start"] = "0"
     try:
         search_for = query.read(urlencode({**wanted, "rows_per_page": limits.SHOWN_ROWS}).encode())
-        found, lines = await site.reader.look(lambda journal: _search(journal, search_for))
+        found, lines = await site.reader.look(lambda journal: _search(journal, search_for), search_for.selects)
     except (query.BadRequestError, JournalError) as error:
         code = 400 if isinstance(error, query.BadRequestError) else 503
         return _page("search.html", code, asked=asked, lines=[], fault=str(error), more="", found=None)

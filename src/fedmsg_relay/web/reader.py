@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TypeVar
 
 from fedmsg_relay.errors import JournalError
@@ -19,33 +18,36 @@ class Reader:
     """The journal, for requests.
 
     Args:
-        path: of ``journal.db``.
+        source: the journal.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, source: history.Source) -> None:
+        self._source = source
         self._threads = ThreadPoolExecutor(limits.READERS, "reader")
+        self._searching = ThreadPoolExecutor(limits.SEARCHERS, "searcher")
         self._large = asyncio.Semaphore(limits.LARGE_ANSWERS)
 
-    async def look(self, question: Callable[[history.History], T]) -> T:
+    async def look(self, question: Callable[[history.History], T], search: bool = False) -> T:
         """Look into the journal.
 
         Args:
             question: what is asked of it, in a thread.
+            search: whether it looks at messages one by one; such a question does not hold up others.
 
         Raises:
             JournalError: it cannot be read; or no thread was free in time.
         """
 
         def ask() -> T:
-            with history.opened(self.path) as journal:
+            with self._source.opened() as journal:
                 return question(journal)
 
-        return await self.run(ask)
+        return await self.run(ask, search)
 
-    async def run(self, work: Callable[[], T]) -> T:
+    async def run(self, work: Callable[[], T], search: bool = False) -> T:
         """Do other work in one of the threads; see :meth:`look`."""
-        future = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        threads = self._searching if search else self._threads
+        future = asyncio.get_running_loop().run_in_executor(threads, work)
         try:
             return await asyncio.wait_for(future, limits.TURN_SECONDS)
         except TimeoutError:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fedmsg_relay.runtime import threads
 from fedmsg_relay.web.condition import Watch
+from fedmsg_relay.web.history import Source
 from fedmsg_relay.web.names import Names
 from fedmsg_relay.web.reader import Reader
 from fedmsg_relay.web.signature import Signatures
@@ -23,7 +24,8 @@ class Site:
 
     Attributes:
         signatures: checks signatures.
-        reader: reads the journal.
+        source: the journal.
+        reader: reads it.
         names: finds messages by ``msg_id``.
         watch: asks the relay how it is.
         tip: wakes live streams.
@@ -32,8 +34,9 @@ class Site:
 
     def __init__(self, journal: Path, signatures: Signatures) -> None:
         self.signatures = signatures
-        self.reader = Reader(journal)
-        self.names = Names(journal)
+        self.source = Source(journal)
+        self.reader = Reader(self.source)
+        self.names = Names(self.source)
         self.watch = Watch()
         self.tip = Tip(self.reader)
         self.streams = 0
@@ -42,6 +45,7 @@ class Site:
     def begin(self) -> None:
         """Start what works beside requests."""
         threads.start("names", lambda: self.names.keep(self._ended))
+        threads.start("gate", lambda: self.source.gate.keep(self._ended))
         self._task = asyncio.create_task(self.tip.keep())
 
     def end(self) -> None:
