@@ -62,7 +62,8 @@ class Web:
         """An answer that is not read yet."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
-            connection.request(method, f"{path}?{urlencode(query, doseq=True)}", headers=dict(headers or {}))
+            target = f"{path}?{urlencode(query, doseq=True)}" if query else path
+            connection.request(method, target, headers=dict(headers or {}))
             yield connection.getresponse()
         finally:
             connection.close()

@@ -70,7 +70,7 @@ def events(parts: AsyncIterator[bytes]) -> Response:
     return StreamingResponse(parts, 200, _HEADERS, "text/event-stream")
 
 
-def refuse(_request: Request, error: Exception) -> Response:
+async def refuse(_request: Request, error: Exception) -> Response:
     """Answer a request that cannot be answered."""
     if isinstance(error, BadRequestError):
         return answer({"error": str(error)}, 400)

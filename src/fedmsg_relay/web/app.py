@@ -61,7 +61,7 @@ def make(site: Site) -> ASGIApp:
     return _within_time(app)
 
 
-def _http_error(_request: Request, error: Exception) -> Response:
+async def _http_error(_request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     return answers.answer({"error": error.detail}, error.status_code, error.headers)

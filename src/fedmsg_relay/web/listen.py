@@ -103,7 +103,7 @@ async def live(request: Request) -> Response:
     return answers.events(_events(site, start, place))
 
 
-def refuse(_request: Request, error: Exception) -> Response:
+async def refuse(_request: Request, error: Exception) -> Response:
     """Answer a client whose numbers are of another journal; tell it how far back this one reaches."""
     assert isinstance(error, OtherNumbersError)  # noqa: S101 -- for the type checker
     oldest = None if error.oldest is None else error.oldest / 1e6
