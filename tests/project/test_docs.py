@@ -246,6 +246,7 @@ def test_the_example_in_submit_md_gets_its_receipt_or_gives_up(submit_bus: Bus) 
         ("### status", ["fedmsg-relay", "status"]),
         ("### probe", ["fedmsg-relay", "probe"]),
         ("### endpoints", ["fedmsg-relay", "endpoints"]),
+        ("### trace", ["fedmsg-relay", "trace"]),
         ("### web", ["fedmsg-relay", "web"]),
         ("### tail", ["fedmsg-relay", "tail"]),
         ("### journal ls", ["fedmsg-relay", "journal", "ls"]),

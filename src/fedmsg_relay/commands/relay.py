@@ -8,7 +8,7 @@ import sys
 from contextlib import closing
 
 from fedmsg_relay import __version__, errors
-from fedmsg_relay.commands import config, endpoints, journal, probe, spool, status, tail, web
+from fedmsg_relay.commands import config, endpoints, journal, probe, spool, status, tail, trace, web
 from fedmsg_relay.commands.arguments import Parser, add_config, add_settings, read_config
 
 _EPILOG = """\
@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     add_config(parser, default=None)
     add_settings(parser, default=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
-    for command in (config, status, probe, journal, spool, endpoints, web, tail):
+    for command in (config, status, probe, journal, spool, endpoints, web, tail, trace):
         command.add_command(commands)
     return parser
 

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fedmsg_relay.errors import JournalError
-from fedmsg_relay.web import answers, datagrepper, limits, listen, metrics, page, probes
+from fedmsg_relay.web import answers, datagrepper, limits, listen, metrics, page, probes, trace
 from fedmsg_relay.web.listen import OtherNumbersError
 from fedmsg_relay.web.query import BadRequestError
 from fedmsg_relay.web.site import Site
@@ -42,6 +42,7 @@ def make(site: Site) -> ASGIApp:
         Route("/metrics", metrics.metrics),
         Route("/live", probes.live),
         Route("/ready", probes.ready),
+        Route("/trace", trace.trace),
     ]
     pages = [
         Route("/", page.home),

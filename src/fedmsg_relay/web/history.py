@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -209,14 +209,16 @@ class History:
         with self._gate.reading():
             return schema.find_position(self._db).published
 
-    def dropped(self, count: int) -> list[Dropped]:
-        """Get the newest messages of the quarantine, the newest first.
+    def dropped(self, texts: Collection[bytes], count: int) -> list[Dropped]:
+        """Find messages of the quarantine that have a text in their body, the newest first.
 
         Args:
+            texts: one of them is enough.
             count: maximum number.
         """
-        query = "SELECT time, reason, source, topic, size FROM quarantine ORDER BY id DESC LIMIT ?"
-        return [Dropped(*found) for found in self._all(query, count)]
+        either = " OR ".join("instr(body, ?)" for _ in texts)
+        query = f"SELECT time, reason, source, topic, size FROM quarantine WHERE {either} ORDER BY id DESC LIMIT ?"  # noqa: S608
+        return [Dropped(*found) for found in self._all(query, *texts, count)]
 
     def _one(self, query: str, *values: object) -> int | None:
         found: int | None = self._all(query, *values)[0][0]

@@ -93,6 +93,9 @@ SHOWN_BYTES = 256 * 1024
 SHOWN_ROWS, SHOWN_NEWEST, SHOWN_PEERS = 50, 20, 50
 """Messages of a search, newest messages, and peers that are listed."""
 
+SHOWN_DROPPED = 10
+"""Messages of the quarantine that a trace names."""
+
 # Status.
 
 LAGGARDS = 100

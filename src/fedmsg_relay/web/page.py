@@ -107,7 +107,11 @@ async def message(request: Request) -> Response:
         return _page("search.html", 404, asked=asked, lines=[], fault=text, more="", found=None)
     record = found[0]
     state = await site.reader.run(lambda: site.signatures.state(record.topic, record.body))
-    return _page("message.html", message=view.shown(record), signature=state)
+    try:
+        published = await site.reader.look(lambda journal: journal.published())
+    except JournalError:
+        published = None
+    return _page("message.html", message=view.shown(record), signature=state, published=published)
 
 
 async def static(request: Request) -> Response:

@@ -211,17 +211,19 @@ def read(query: bytes) -> Query:
         topics=encoded["topic"],
         categories=encoded["category"],
         # As the body has it: with escapes, or in UTF-8.
-        contains=tuple(
-            {form for text in many["contains"] for form in (json.dumps(text)[1:-1].encode(), text.encode())}
-        ),
+        contains=tuple(form for text in many["contains"] for form in forms(text)),
         not_topics=encoded["not_topic"],
         not_categories=encoded["not_category"],
         arguments=arguments,
     )
 
 
-def _encoded(text: str) -> set[bytes]:
-    """The forms that a text may have in a body: with escapes, or in UTF-8."""
+def forms(text: str) -> set[bytes]:
+    """Get the forms that a text may have in a body: with escapes, or in UTF-8.
+
+    Args:
+        text: as a person writes it.
+    """
     return {json.dumps(text)[1:-1].encode(), json.dumps(text, ensure_ascii=False)[1:-1].encode()}
 
 
