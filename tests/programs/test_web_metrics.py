@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -132,3 +134,24 @@ def test_each_metric_that_is_named_is_one(shared_bus: Bus, web: Web, path: Any) 
     types = set(re.findall(r"^# TYPE (\S+)", web.get("/metrics").body.decode(), re.MULTILINE))
     assert named
     assert named <= types | ELSEWHERE
+
+
+def test_a_relay_of_another_version_is_said(host: Host) -> None:
+    path = host.directory / "run" / "status.sock"
+    with socket.socket(socket.AF_UNIX) as door, contextlib.closing(Web(host)) as web:
+        door.bind(str(path))
+        door.listen()
+
+        def answer() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    reader, _ = door.accept()
+                    with reader:
+                        reader.sendall(b'{"relay": {"version": "9"}}')
+
+        threading.Thread(target=answer, daemon=True).start()
+        web.start()
+        assert value(web, "status_code") == 3.0
+        assert b"another version" in web.get("/ready").body
+        assert b"another version" in web.get("/").body
+        door.shutdown(socket.SHUT_RDWR)

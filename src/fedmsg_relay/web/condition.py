@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from fedmsg_relay.commands import status as status_command
 from fedmsg_relay.commands.arguments import CRITICAL, UNKNOWN
+from fedmsg_relay.daemon.status import Status
 from fedmsg_relay.errors import NoRelayError
 from fedmsg_relay.web import limits
-
-if TYPE_CHECKING:
-    from fedmsg_relay.daemon.status import Status
 
 
 @dataclass(frozen=True)
@@ -29,6 +26,9 @@ class Condition:
     status: Status | None
     code: int
     line: str
+
+
+_OTHER_VERSION = Condition(None, UNKNOWN, "UNKNOWN - the relay is of another version: its status has another form")
 
 
 class Watch:
@@ -56,5 +56,7 @@ def ask() -> Condition:
     except NoRelayError as error:
         return Condition(None, CRITICAL, f"CRITICAL - {error}")
     except (LookupError, TypeError, ValueError, AttributeError):
-        return Condition(None, UNKNOWN, "UNKNOWN - the relay is of another version: its status has another form")
+        return _OTHER_VERSION
+    if not status.keys() >= Status.__required_keys__:
+        return _OTHER_VERSION
     return Condition(status, code, line.partition(" | ")[0])
