@@ -46,6 +46,7 @@ def _run() -> int:
 def _serve(options: argparse.Namespace) -> int:
     """Run the relay."""
     from fedmsg_relay.daemon import addresses, settings  # noqa: PLC0415 -- the other commands need less
+    from fedmsg_relay.daemon.monitoring import Monitoring  # noqa: PLC0415
     from fedmsg_relay.daemon.relay import Relay, name_process  # noqa: PLC0415
     from fedmsg_relay.daemon.status import StatusServer  # noqa: PLC0415
     from fedmsg_relay.runtime import log  # noqa: PLC0415 -- the other commands need less
@@ -63,7 +64,7 @@ def _serve(options: argparse.Namespace) -> int:
     _raise_file_limit()
     try:
         relay = Relay(plans, links, chosen, lambda: settings.load(options.settings))
-        with closing(relay), closing(StatusServer(relay)):
+        with closing(relay), closing(StatusServer(relay)), closing(Monitoring(global_config, relay)):
             relay.run()
     except errors.RelayError as error:
         log.log.error("%s", error)
