@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import signal
 import socket
@@ -16,6 +17,7 @@ import pytest
 
 from fedmsg_relay.journal.records import Entry, checksum
 from fedmsg_relay.journal.store import Journal
+from fedmsg_relay.message import MAX_NESTING, fault
 from fedmsg_relay.web import limits
 from harness import PATIENCE, Host, wait_until
 from served import Web
@@ -264,3 +266,28 @@ def test_clients_that_do_not_read_cost_little_memory(host: Host) -> None:
         assert len(web.get("/id", {"id": "2026-7"}).body) > 1_000_000
         status = Path(f"/proc/{web.running.pid}/status").read_text()
         assert int(status.partition("VmHWM:")[2].split()[0]) < 400 * 1024
+
+
+def test_a_body_nested_as_deep_as_the_relay_takes_is_handed_out(host: Host) -> None:
+    nested = b"[" * (MAX_NESTING - 1) + b"]" * (MAX_NESTING - 1)
+    deep = b'{"topic":"t","msg_id":"2026-deep","timestamp":1,"msg":%s}' % nested
+    assert fault(b"t", deep) is None
+    fill(host, [(b"t", deep)])
+    with contextlib.closing(Web(host)) as web:
+        assert deep in web.start().get("/raw").body
+        assert web.get("/message/1").code == web.get("/messages").code == 200
+
+
+def test_an_answer_amid_which_the_journal_breaks_is_cut_and_not_ended(host: Host) -> None:
+    body = b'{"topic":"t","msg_id":"2026-%d","timestamp":1,"msg":"%s"}'
+    fill(host, [(b"t", body % (number, b"x" * 1_000_000)) for number in range(100)])
+    with contextlib.closing(Web(host)) as web:
+        with web.start().asked("/messages") as answer:
+            answer.read(100)
+            for file in host.journal_file.parent.iterdir():
+                file.unlink()
+            host.journal_file.write_bytes(b"not a journal" * 10_000)
+            with pytest.raises(http.client.IncompleteRead):
+                answer.read()
+        assert "Traceback" not in web.running.stderr()
+        assert "an answer is cut: journal" in web.running.stderr()

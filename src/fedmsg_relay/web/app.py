@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 
 from starlette.applications import Starlette
@@ -18,6 +19,8 @@ from fedmsg_relay.web import answers, datagrepper, limits, listen, metrics, page
 from fedmsg_relay.web.listen import OtherNumbersError
 from fedmsg_relay.web.query import BadRequestError
 from fedmsg_relay.web.site import Site
+
+_log = logging.getLogger("fedmsg-web")
 
 LIVE = ("/stream",)
 """Paths whose answers do not end."""
@@ -69,12 +72,26 @@ async def _http_error(_request: Request, error: Exception) -> Response:
 
 
 def _within_time(app: ASGIApp) -> ASGIApp:
-    """End answers that take too long."""
+    """Cut answers that take too long, and those amid which the journal could not be read any more."""
 
     async def bounded(scope: Scope, receive: Receive, send: Send) -> None:
         live = scope["type"] != "http" or scope["path"] in LIVE
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(None if live else limits.ANSWER_SECONDS):
                 await app(scope, receive, send)
+        except TimeoutError:
+            _log.error("an answer took more than %g s and is cut", limits.ANSWER_SECONDS)
+        except Exception as error:
+            if not (fault := _journal_error(error)):
+                raise
+            _log.error("an answer is cut: %s", fault)
 
     return bounded
+
+
+def _journal_error(error: BaseException | None) -> JournalError | None:
+    """Find a fault of the journal among what an exception comes from."""
+    if error is None or isinstance(error, JournalError):
+        return error
+    inner = error.exceptions if isinstance(error, BaseExceptionGroup) else (error.__cause__ or error.__context__,)
+    return next(filter(None, map(_journal_error, inner)), None)

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from fedmsg_relay.commands.arguments import CRITICAL
 from fedmsg_relay.errors import JournalError
+from fedmsg_relay.runtime import threads
 from fedmsg_relay.web import answers
 
 if TYPE_CHECKING:
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
 
 async def live(_request: Request) -> Response:
-    """The web process runs."""
+    """The web process runs, with all its threads."""
+    if dead := threads.dead():
+        return answers.text(f"a thread has died: {dead}\n".encode(), status=503)
     return answers.text(b"OK\n")
 
 

@@ -219,12 +219,13 @@ def read(query: bytes) -> Query:
 
 
 def forms(text: str) -> set[bytes]:
-    """Get the forms that a text may have in a body: with escapes, or in UTF-8.
+    """Get the forms that a text may have in a body: as it is, or in a string with escapes.
 
     Args:
         text: as a person writes it.
     """
-    return {json.dumps(text)[1:-1].encode(), json.dumps(text, ensure_ascii=False)[1:-1].encode()}
+    strings = json.dumps(text), json.dumps(text, ensure_ascii=False)
+    return {text.encode(), *(string[1:-1].encode() for string in strings)}
 
 
 def _window(found: Mapping[str, list[str]]) -> tuple[float | None, float | None, float | None]:

@@ -56,6 +56,8 @@ def serve(addresses: Sequence[str], journal: Path, signatures: Signatures) -> No
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)  # uvicorn ends at it, and then gives it back
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    # What clients do wrong is not for the log: anybody could fill it.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     doors: list[socket.socket] = []
     try:
         for address in addresses:

@@ -2,6 +2,7 @@
 // What comes live. A message's text is only ever set as text, never as markup.
 
 const SHOWN = 50;
+const AGAIN = 5000;
 
 function row(message) {
   const line = document.createElement("tr");
@@ -34,6 +35,7 @@ function follow() {
   let source = null;
   let waiting = [];
   let due = false;
+  let again = 0;
 
   function show() {
     due = false;
@@ -45,11 +47,16 @@ function follow() {
 
   function connect(place) {
     if (source) source.close();
+    clearTimeout(again);
     waiting = [];
     connection.textContent = "connecting";
     source = new EventSource("/stream?topic=" + encodeURIComponent(prefix.value) + place);
     source.onopen = () => { connection.textContent = "connected"; };
-    source.onerror = () => { connection.textContent = "not connected, trying again"; };
+    source.onerror = () => {
+      connection.textContent = "not connected, trying again";
+      // After an answer that is an error the browser gives up by itself.
+      if (source.readyState === EventSource.CLOSED) again = setTimeout(connect, AGAIN, "");
+    };
     source.onmessage = (event) => {
       const message = JSON.parse(event.data);
       waiting.push({ seq: message.seq, time: message.time, topic: message.topic, size: new Blob([message.body]).size });
@@ -73,6 +80,7 @@ function follow() {
     pause.setAttribute("aria-pressed", String(paused));
     if (!paused) return connect("");
     source.close();
+    clearTimeout(again);
     connection.textContent = "paused";
   });
   // On from the newest message that the page came with.
