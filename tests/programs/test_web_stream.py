@@ -134,31 +134,43 @@ def submit(submitter: Submitter, messages: list[Message]) -> None:
             pass
 
 
-def test_tail_goes_on_at_the_new_relay_after_a_move(site: Callable[[], Site], sockets: Sockets) -> None:
+def test_tail_goes_through_three_restarts_and_a_move_while_messages_flow(
+    site: Callable[[], Site], sockets: Sockets
+) -> None:
     old, new = site(), site()
-    with contextlib.closing(Web(old.host)) as old_web, contextlib.closing(Web(new.host)) as new_web:
+    with (
+        contextlib.closing(Web(old.host)) as old_web,
+        contextlib.closing(Web(new.host)) as new_web,
+        ThreadPoolExecutor(1) as beside,
+    ):
+        web_settings = old.host.settings_file.read_text()
         old.relay.start()
         configure(old.host, old_web)
         old_web.start()
-        sent = numbered(3000)
-        submitter = sockets.submitter(old.host.submit)
-        submitter.ask(*sent[:1000])
-        options = ("--after", "0", "--topic", "org.example.test.numbered", "--json")
+        sent = numbered(20_000)
+        options = ("--since", "1", "--topic", "org.example.test.numbered", "--json")
         tail = old.host.start("fedmsg-relay", "tail", *options)
-        wait_until(lambda: len(lines(tail)) >= 1000, "history of the old relay")
+
+        def flows(until: int) -> None:
+            wait_until(lambda: len(lines(tail)) >= until, f"{until} messages")
+
+        to_old = beside.submit(submit, sockets.submitter(old.host.submit), sent[:12_000])
+        flows(1000)
+        old.restart()
+        flows(4000)
         old.relay.stop()
-        old_settings = old.host.settings_file.read_text()
-        chained(old, new)
-        old.host.settings_file.write_text(old.host.settings_file.read_text() + old_settings)
+        chained(old, new)  # the second start; from now on the old relay hands over
+        old.host.settings_file.write_text(old.host.settings_file.read_text() + web_settings)
         new_web.start()
-        submitter.ask(*sent[1000:2000])
-        wait_until(lambda: len(lines(tail)) >= 2000, "what the old relay hands over")
-        new_submitter = sockets.submitter(new.host.submit)
-        new_submitter.ask(*sent[2000:2500])
-        configure(old.host, new_web)
+        to_old.result(PATIENCE)
+        flows(12_000)
+        to_new = beside.submit(submit, sockets.submitter(new.host.submit), sent[12_000:])
+        configure(old.host, new_web)  # as the role does, when the new relay is proven
         old_web.running.kill()
-        new_submitter.ask(*sent[2500:])
-        wait_until(lambda: len(lines(tail)) >= 3000, "what came to the new relay")
+        flows(14_000)
+        new.restart()
+        to_new.result(PATIENCE)
+        flows(20_000)
         compare(bodies(tail), [body for _, body in sent])
 
 
