@@ -213,3 +213,18 @@ def test_a_relay_that_is_down_is_said(host: Host, browser: Browser) -> None:
         assert "journal" in text(browser, ".fault")
         browser.open("about:blank")
         browser.faults.clear()  # the stream answers 503 without a journal, and the browser notes it
+
+
+def test_what_cannot_be_found_is_said_on_the_page(shared_bus: Bus, web: Web) -> None:
+    publish(shared_bus, *numbered(1))
+    wait_until(lambda: web.get("/search", {"id": "2026-none"}).code == 404, "the index is complete")
+    for path, code, said in (
+        ("/search?id=2026-none", 404, "no message with this msg_id"),
+        ("/search?start=abc", 400, "start must be Unix seconds or ISO 8601"),
+        (f"/search?topic={'x' * 20_000}", 400, "more than 16384 bytes"),
+        (f"/message/{'9' * 40}", 404, "The journal has no message"),
+        ("/message/0", 404, "The journal has no message 0"),
+    ):
+        answer = web.get(path)
+        assert (answer.code, said in answer.body.decode()) == (code, True), path
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"

@@ -18,6 +18,8 @@ examples:
   fedmsg-relay status              is it well, who is connected, what was dropped?
   fedmsg-relay probe               does a message that goes in come out?
   fedmsg-relay endpoints --check   does this host reach the relay?
+  fedmsg-relay tail                every message as it comes
+  fedmsg-relay trace MSG_ID        where is this message?
   eval "$(fedmsg-relay endpoints --shell)"; echo "$RELAY_INBOUND"
 
 Where the relay is stands in the global fedmsg config (/etc/fedmsg.d/*.py and the other usual places); how this daemon
