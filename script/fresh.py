@@ -34,6 +34,8 @@ TESTS = (
     "tests/programs/test_log.py",
     "tests/programs/test_slow_listeners.py::test_a_laggard_that_leaves_is_forgotten",
     "tests/programs/test_stock.py",
+    "tests/programs/test_web_metrics.py",
+    "tests/programs/test_web_page.py",
 )
 """Tests that between them call all that script/test unit installs: a test holds them against it."""
 USER = "visitor"

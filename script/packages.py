@@ -12,8 +12,10 @@ from environment import SetupError
 
 # The package of each command that is called and is not in Debian's minimum. A test holds them against the files.
 UNIT = {
+    "chromium": "chromium",
     "faketime": "faketime",
     "logrotate": "logrotate",
+    "promtool": "prometheus",
     "ss": "iproute2",
     "systemd-analyze": "systemd",
 }

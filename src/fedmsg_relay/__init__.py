@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from fedmsg_relay.client import init as init
     from fedmsg_relay.client import publish as publish
     from fedmsg_relay.publisher import Receipt as Receipt
+    from fedmsg_relay.tailing import Message as Message
+    from fedmsg_relay.tailing import tail as tail
 
-__all__ = ["Receipt", "__version__", "config", "destroy", "init", "publish"]
+__all__ = ["Message", "Receipt", "__version__", "config", "destroy", "init", "publish", "tail"]
 
 
 def __getattr__(name: str) -> Any:
@@ -29,4 +31,5 @@ def __getattr__(name: str) -> Any:
 
         if name == "config":
             return import_module("fedmsg_relay.config")
-        return getattr(import_module("fedmsg_relay.client"), name)
+        module = "fedmsg_relay.tailing" if name in {"Message", "tail"} else "fedmsg_relay.client"
+        return getattr(import_module(module), name)

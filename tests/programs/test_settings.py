@@ -38,6 +38,7 @@ REFUSED = {
         ["trust.submit_from: 'app01.example.org' is not a network (accepted: '192.0.2.0/24', "],
     ),
     "a negative rate": ("[limits]\nsubmit_rate = -1\n", ["limits.submit_rate"]),
+    "an address of the web process without tcp": ("[http]\nlisten = ['*:9943']\n", ["http.listen", "tcp://*"]),
     "not TOML": ("[limits]\nmax_message_size = \n", ["line 2"]),
 }
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fedmsg_relay import body, errors, message, publisher, spool, submit
+from fedmsg_relay import body, errors, message, publisher, spool, submit, tailing
 from fedmsg_relay.chain import upstream
 from fedmsg_relay.commands import aside, deliver
 from fedmsg_relay.daemon import accounting, admission, forwarding, hold, publishing, rate, screening, settings
@@ -19,6 +19,8 @@ from fedmsg_relay.journal import position, quarantine, retention, room, window
 from fedmsg_relay.network import counts, health, outbound
 from fedmsg_relay.runtime import limits, log
 from fedmsg_relay.trust import authority, reasons
+from fedmsg_relay.web import limits as web_limits
+from fedmsg_relay.web import query
 from wire import Bus, accepted
 
 ROOT = Path(__file__).parents[2]
@@ -222,6 +224,35 @@ def test_what_may_come_out_twice_of_a_chained_relay() -> None:
     assert f"within {upstream.ANSWER_SECONDS:g} s" in told
 
 
+def test_the_limits_of_the_web_process() -> None:
+    told = prose("docs/web.md")
+    for words in (
+        f"at most {web_limits.PAGE_ROWS} |",
+        f"at most {web_limits.SCANNED_ROWS:,} of them, {web_limits.SCANNED_BYTES >> 20} MiB of bodies and "
+        f"{web_limits.SCAN_SECONDS:g} s",
+        f"With `end` alone it is {query.WINDOW_SECONDS:g}",
+        f"from 1; {query.ROWS_PER_PAGE} rows",
+        f"{web_limits.CONNECTIONS}, of which {web_limits.ADDRESS_CONNECTIONS} of one IP address",
+        f"{web_limits.REQUEST_BYTES >> 10} KiB, within {web_limits.REQUEST_SECONDS:g} s",
+        f"{web_limits.READ_SECONDS:g} s, in one of {web_limits.READERS} threads, for which a request waits "
+        f"{web_limits.TURN_SECONDS:g} s",
+        f"text have {web_limits.SEARCHERS} threads of their own",
+        f"{web_limits.ANSWER_SECONDS:g} s; a client that reads nothing for {web_limits.UNREAD_SECONDS:g} s is cut",
+        f"{web_limits.CHUNK_BYTES >> 20} MiB of messages, or one message if that is larger; "
+        f"{web_limits.LARGE_ANSWERS} such",
+        f"port {tailing.PORT}",
+        f"at most {web_limits.LINES:,} messages",
+        f"or {web_limits.SCANNED_ROWS:,} that were looked at",
+        f"Every {web_limits.KEEP_ALIVE_SECONDS:g} s without a message",
+        f"The {web_limits.LAGGARDS} that lost most",
+        f"more than {web_limits.WAL_BYTES >> 20} MiB, all readers pause for {web_limits.PAUSE_SECONDS:g} s",
+        f"| live streams | {web_limits.STREAMS};",
+        f"among its last {tailing.REMEMBERED:,}",
+        f"may differ by {tailing.OVERLAP_SECONDS:g} s",
+    ):
+        assert words in told
+
+
 def test_the_example_in_submit_md_gets_its_receipt_or_gives_up(submit_bus: Bus) -> None:
     example = re.search(r"```python\n(.+?)```", page("docs/submit.md"), re.DOTALL)
     assert example
@@ -243,6 +274,9 @@ def test_the_example_in_submit_md_gets_its_receipt_or_gives_up(submit_bus: Bus) 
         ("### status", ["fedmsg-relay", "status"]),
         ("### probe", ["fedmsg-relay", "probe"]),
         ("### endpoints", ["fedmsg-relay", "endpoints"]),
+        ("### trace", ["fedmsg-relay", "trace"]),
+        ("### web", ["fedmsg-relay", "web"]),
+        ("### tail", ["fedmsg-relay", "tail"]),
         ("### journal ls", ["fedmsg-relay", "journal", "ls"]),
         ("### journal show", ["fedmsg-relay", "journal", "show"]),
         ("### journal tail", ["fedmsg-relay", "journal", "tail"]),

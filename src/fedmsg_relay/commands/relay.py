@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from fedmsg_relay import __version__, errors
-from fedmsg_relay.commands import config, endpoints, journal, probe, spool, status
+from fedmsg_relay.commands import config, endpoints, journal, probe, spool, status, tail, trace, web
 from fedmsg_relay.commands.arguments import Parser, add_config, add_settings, read_config
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ examples:
   fedmsg-relay status              is it well, who is connected, what was dropped?
   fedmsg-relay probe               does a message that goes in come out?
   fedmsg-relay endpoints --check   does this host reach the relay?
+  fedmsg-relay tail                every message as it comes
+  fedmsg-relay trace MSG_ID        where is this message?
   eval "$(fedmsg-relay endpoints --shell)"; echo "$RELAY_INBOUND"
 
 Where the relay is stands in the global fedmsg config (/etc/fedmsg.d/*.py and the other usual places); how this daemon
@@ -52,6 +54,7 @@ def _serve(options: argparse.Namespace) -> int:
     """Run the relay."""
     from fedmsg_relay.daemon import addresses, control, describe, settings  # noqa: PLC0415 -- the other commands need less
     from fedmsg_relay.daemon.checks import checks  # noqa: PLC0415
+    from fedmsg_relay.daemon.monitoring import Monitoring  # noqa: PLC0415
     from fedmsg_relay.daemon.relay import Relay, name_process  # noqa: PLC0415
     from fedmsg_relay.runtime import log  # noqa: PLC0415 -- the other commands need less
 
@@ -74,7 +77,12 @@ def _serve(options: argparse.Namespace) -> int:
     _raise_file_limit()
     try:
         relay = Relay(plans, links, chosen, checked, reload)
-        with closing(relay), closing(describe.serve(relay)), closing(control.serve(relay.pipeline.releases)):
+        with (
+            closing(relay),
+            closing(describe.serve(relay)),
+            closing(control.serve(relay.pipeline.releases)),
+            closing(Monitoring(global_config, relay)),
+        ):
             relay.run()
     except errors.RelayError as error:
         log.log.error("%s", error)
@@ -105,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     add_config(parser, default=None)
     add_settings(parser, default=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
-    for command in (config, status, probe, journal, spool, endpoints):
+    for command in (config, status, probe, journal, spool, endpoints, web, tail, trace):
         command.add_command(commands)
     return parser
 

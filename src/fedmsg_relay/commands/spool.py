@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from fedmsg_relay import config as global_config
@@ -30,6 +32,12 @@ def add_command(commands: Any) -> None:
         metavar="SECONDS",
         help="maximum time in seconds to go on trying while no relay answers (default: 60)",
     )
+    delivery.add_argument(
+        "--textfile",
+        type=Path,
+        metavar="FILE",
+        help="at the end write here how many messages wait, for the textfile collector of Prometheus' node exporter",
+    )
     for action in (listing, delivery):
         add_config(action)
         action.add_argument("--spool", metavar="DIR", help="instead of relay_spool of the config, or the usual place")
@@ -52,9 +60,24 @@ def _deliver(options: argparse.Namespace) -> int:
     from fedmsg_relay.commands import deliver  # noqa: PLC0415 -- the other commands need less
 
     config = read_config(options)
-    done = deliver.deliver(config, _path(options, config), options.patience)
+    path = _path(options, config)
+    try:
+        done = deliver.deliver(config, path, options.patience)
+    except errors.RelayError:
+        with suppress(errors.RelayError):
+            _tell(options.textfile, path)
+        raise
+    _tell(options.textfile, path)
     print(json.dumps(done._asdict()) if options.json else f"delivered {done.delivered}, refused {done.refused}")
     return errors.EX_DATAERR if done.refused else errors.EX_OK
+
+
+def _tell(file: Path | None, path: str) -> None:
+    """Write how many messages wait, if there is a file for it."""
+    from fedmsg_relay.commands import textfile  # noqa: PLC0415 -- the other commands need less
+
+    if file:
+        textfile.write(file, path)
 
 
 def _path(options: argparse.Namespace, config: global_config.Config) -> str:

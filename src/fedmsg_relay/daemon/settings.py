@@ -83,6 +83,16 @@ class Trust(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
                 raise ValueError(f"trust.{key}: {error}") from None
 
 
+class Http(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """``[http]``: the web process.
+
+    Attributes:
+        listen: addresses to listen at instead of the relay's own with port 9943.
+    """
+
+    listen: list[Address] = []
+
+
 class Upstream(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """``[upstream]``: this relay is chained to another one. If the table is empty, the global config names that one.
 
@@ -102,6 +112,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     limits: Limits = Limits()
     journal: Retention = Retention()
     trust: Trust = Trust()
+    http: Http = Http()
     upstream: Upstream | None = None
 
 
@@ -159,6 +170,7 @@ def accepted() -> dict[str, list[str]]:
         "limits": Limits,
         "journal": Retention,
         "trust": Trust,
+        "http": Http,
         "upstream": Upstream,
     }
     return {name: [key.name for key in msgspec.structs.fields(table)] for name, table in tables.items()}

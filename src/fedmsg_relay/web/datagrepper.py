@@ -1,0 +1,61 @@
+"""``/raw`` and ``/id``: history for stock consumers, as datagrepper answers them.
+
+Every message is its body, byte for byte: nothing is added to it and nothing is encoded again, so signatures hold.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from fedmsg_relay.web import answers, query
+from fedmsg_relay.web.messages import is_envelope
+from fedmsg_relay.web.reader import Reader
+from fedmsg_relay.web.search import Found, search
+from fedmsg_relay.web.site import Site
+
+
+async def raw(request: Request) -> Response:
+    """Answer a search."""
+    site: Site = request.app.state.site
+    wanted = query.read(request.scope["query_string"])
+    found = await site.reader.look(lambda journal: search(journal, wanted), wanted.selects)
+    return answers.stream(_page(site.reader, wanted, found), "application/json")
+
+
+async def by_id(request: Request) -> Response:
+    """Answer with the message that has a ``msg_id``."""
+    site: Site = request.app.state.site
+    parameters = query.parameters(request.scope["query_string"], ["id"])
+    msg_id = query.single(parameters, "id")
+    if not msg_id:
+        raise query.BadRequestError("id is missing: the msg_id of a message")
+    record = await site.reader.run(lambda: site.names.find(msg_id))
+    if record is None:
+        return answers.answer({"error": "not_found"}, 404)
+    return answers.exact(record.body)
+
+
+async def _page(reader: Reader, wanted: query.Query, found: Found) -> AsyncIterator[bytes]:
+    """Write the answer to a search. What is no envelope would break a stock consumer, and is left out."""
+    yield b'{"raw_messages": ['
+    count = 0
+    async for record in reader.records(found.numbers):
+        if is_envelope(record.body):
+            yield b", " if count else b""
+            yield record.body
+            count += 1
+    rest = {
+        "count": count,
+        "total": found.total,
+        "pages": found.pages(wanted.rows),
+        "arguments": wanted.arguments,
+    }
+    if found.resume is not None:
+        # The search was not finished: the same with one more parameter goes on with it.
+        rest["complete"] = False
+        rest["continue"] = {"before" if wanted.descending else "after": found.resume}
+    yield b"], " + json.dumps(rest).encode()[1:] + b"\n"

@@ -1,0 +1,71 @@
+"""``/trace``: what this relay knows of one message: its journal, its quarantine, and where it goes from here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from fedmsg_relay.errors import printable
+from fedmsg_relay.web import answers, limits, query, view
+
+if TYPE_CHECKING:
+    from fedmsg_relay.journal.records import Record
+    from fedmsg_relay.web.history import History
+    from fedmsg_relay.web.site import Site
+
+
+async def trace(request: Request) -> Response:
+    """Answer where the message with a ``msg_id`` is."""
+    site: Site = request.app.state.site
+    parameters = query.parameters(request.scope["query_string"], ["id"])
+    msg_id = query.single(parameters, "id")
+    if not msg_id:
+        raise query.BadRequestError("id is missing: the msg_id of a message")
+    record = await site.reader.run(lambda: site.names.find(msg_id))
+    found: dict[str, Any] = {
+        "journal": await journaled(site, record) if record else None,
+        "quarantine": await site.reader.look(lambda journal: _quarantined(journal, msg_id), search=True),
+    }
+    condition = await site.watch.look()
+    upstream = condition.status["upstream"] if condition.status else None
+    links = zip(upstream["submit"], upstream["states"], strict=True) if upstream else ()
+    found["upstream"] = [{"submit": submit, "state": state} for submit, state in links]
+    found["relay"] = condition.line
+    return answers.answer(found)
+
+
+async def journaled(site: Site, record: Record) -> dict[str, Any]:
+    """Tell what the journal knows of a message.
+
+    Args:
+        site: of the web process.
+        record: the message.
+
+    Raises:
+        JournalError: the journal cannot be read.
+    """
+    published = await site.reader.look(lambda journal: journal.published())
+    signature = await site.reader.run(lambda: site.signatures.state(record.topic, record.body))
+    return {
+        "seq": record.seq,
+        "time": record.time / 1e6,
+        "topic": record.topic.decode(errors="backslashreplace"),
+        "bytes": len(record.body),
+        "published": record.seq <= published,
+        "signature": signature.text,
+    }
+
+
+def _quarantined(journal: History, msg_id: str) -> list[dict[str, Any]]:
+    """Find a name in what was dropped: such a message may have no envelope, so its text is searched."""
+    return [
+        {
+            "time": one.time / 1e6,
+            "reason": printable(one.reason),
+            "source": printable(one.source),
+            "topic": view.clean(one.topic),
+        }
+        for one in journal.dropped(query.forms(msg_id), limits.SHOWN_DROPPED)
+    ]
