@@ -11,7 +11,7 @@ from pathlib import Path
 import environment
 
 import stock
-from benchmarks import cold, latency, loss, machine, memory, plots, receipts, report, throughput
+from benchmarks import cold, latency, loss, machine, memory, plots, receipts, report, throughput, trust
 from benchmarks.contenders import STATE
 from benchmarks.plan import BenchError, Plan
 
@@ -22,6 +22,7 @@ CASES = {
     "receipts": receipts.run,
     "memory": memory.run,
     "loss": loss.run,
+    "trust": trust.run,
 }
 EPILOG = """\
 cases:
@@ -31,6 +32,7 @@ cases:
   receipts    submit: 1 to 200 clients, batches of 1 and 100
   memory      idle, over a million messages, with a frozen listener; the journal's growth
   loss        what a restart and a kill cost
+  trust       signing in a cold script; checking signatures in the relay
 
 All of it takes about a quarter of an hour on two cores; other work on the machine spoils it.
 The peers are set up in .venv/, .venv-stock/ and .cache/.
@@ -45,6 +47,9 @@ def options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="how often each is measured (default: 3)")
     parser.add_argument("--quick", action="store_true", help="tiny numbers: only to see that it works")
     parser.add_argument("--long", action="store_true", help="the journal over ten million messages, not one")
+    parser.add_argument(
+        "--before", type=Path, metavar="DIR", help="an older checkout with its .venv, measured beside this one by trust"
+    )
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="where the results go (default: .cache/bench/results.json)"
     )
@@ -64,7 +69,7 @@ def main(arguments: list[str]) -> int:
     try:
         if stock.VENV == environment.STOCK_VENV:
             environment.make_stock_venv()
-        plan = Plan(1 if chosen.quick else chosen.rounds, chosen.quick, chosen.long)
+        plan = Plan(1 if chosen.quick else chosen.rounds, chosen.quick, chosen.long, chosen.before)
         results: report.Results = {
             "run": {**machine.describe(), "rounds": str(plan.rounds)},
             "notes": plan.notes,

@@ -37,7 +37,7 @@ exit 1
 
 @dataclass
 class Script:
-    """A command that hands over one message and ends, started again and again.
+    """A command that sends one message and ends, started again and again.
 
     Attributes:
         keeps: what is certain when it has ended with 0.

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import stock
 from benchmarks.plan import BenchError, Plan
-from harness import Host, Process, Relay, wait_until
+from harness import Host, Process, wait_until
+from relays import Relay
 
 TICK = os.sysconf("SC_CLK_TCK")
 MEMORY_DISK = Path("/dev/shm")  # noqa: S108 -- the point is that it is memory

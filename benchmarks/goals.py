@@ -9,6 +9,7 @@ from benchmarks.cold import OURS_LOGGER, SPOOL, STOCK_LOGGER, ZMQ
 from benchmarks.contenders import OURS, PROXY, STOCK
 from benchmarks.plan import Row
 from benchmarks.tables import finder, ratio
+from benchmarks.trust import BEFORE, ENFORCE, OFF, SIGNED, SIGNED_LOGGER, STOCK_SIGNED_LOGGER, UNSIGNED, VALIDATE
 
 Goal = list[str]
 """What, the bound, what was measured (over all sizes and publishers: least to most), and whether it was reached."""
@@ -62,6 +63,26 @@ def memory(rows: Sequence[Row]) -> Iterator[Goal]:
     yield most("memory with a frozen listener, MB that the second half adds, at most", FLAT / 1e6, [grown])
 
 
+def trust(rows: Sequence[Row]) -> Iterator[Goal]:
+    def found(**wanted: object) -> Row:
+        return finder(rows)(**wanted) or {}
+
+    ours, stocks = found(script=SIGNED_LOGGER), found(script=STOCK_SIGNED_LOGGER)
+    yield most("cold signed fedmsg-logger, least, times stock's, at most", 1 / 8, [_least(ours, stocks, "seconds")])
+    yield most("the same in CPU, at most", 0.3, [_least(ours, stocks, "cpu")])
+    enforce, off, stock = (min(found(relay=name, of=SIGNED)["cpu_us"]) for name in (ENFORCE, OFF, VALIDATE))
+    yield most("CPU of a check, times stock's validate, at most", 1 / 6, [(enforce - off) / stock])
+    if before := found(relay=BEFORE, of=UNSIGNED):
+        without = found(relay=OFF, of=UNSIGNED)
+        yield most("CPU without checks, least, times before, at most", 1.05, [_least(without, before, "cpu_us")])
+    yield most("memory idle with checks, MB, at most", 45.0, [found(memory_of=ENFORCE)["idle"] / 1e6])
+
+
+def _least(mine: Row, theirs: Row, value: str) -> float | None:
+    """Ratio of the least of each: what disturbs a run makes it slower, never faster."""
+    return min(mine[value]) / min(theirs[value]) if min(theirs[value]) else None
+
+
 def least(what: str, bound: float, values: Sequence[float | None]) -> Goal:
     return _judge(what, bound, values, lambda value: value >= bound)
 
@@ -83,6 +104,7 @@ GOALS: dict[str, Callable[[Sequence[Row]], Iterator[Goal]]] = {
     "cold": cold,
     "receipts": receipts,
     "memory": memory,
+    "trust": trust,
 }
 """Those of each case."""
 

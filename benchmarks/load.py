@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection
 
 from benchmarks.plan import BenchError
 from benchmarks.work import Work
-from wire import RawPeer, frame
+from raw import RawPeer, frame
 
 HELLO = b"org.fedoraproject.prod.bench.hello"
 SILENCE = 8.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 Row = dict[str, Any]
@@ -25,11 +26,13 @@ class Plan:
         rounds: how often everything is measured.
         quick: on tiny numbers, to see that it works.
         long: also what takes many minutes.
+        before: an older checkout, with its ``.venv``, to measure beside this one.
     """
 
     rounds: int = 3
     quick: bool = False
     long: bool = False
+    before: Path | None = None
     notes: list[str] = field(default_factory=list)
     """What was not measured, and why."""
     _started: float = field(default_factory=time.monotonic)

@@ -13,7 +13,7 @@ from benchmarks.load import CHUNK, SILENCE, Listener, Peer, decode, in_a_process
 from benchmarks.plan import BenchError, Plan, Row
 from benchmarks.throughput import warm
 from benchmarks.work import TOPIC, Work, judge
-from wire import frame
+from raw import frame
 
 CONTENDERS = (OURS, OURS_TMPFS)
 CLIENTS = (1, 10, 50, 200)

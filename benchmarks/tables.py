@@ -188,6 +188,41 @@ def loss(rows: Sequence[Row]) -> str:
     return table(["", "", "messages", "times", *names], lines)
 
 
+def trust(rows: Sequence[Row]) -> str:
+    scripts = [
+        [
+            row["script"],
+            *(f"{1000 * min(row[name]):.1f} / {1000 * median(row[name]):.1f}" for name in ("seconds", "cpu")),
+            str(row["lost"]),
+        ]
+        for row in rows
+        if "script" in row
+    ]
+    relays = [
+        [
+            row["relay"],
+            row["of"],
+            spread(row["rate"]) if "rate" in row else "",
+            spread(row["cpu_us"], ".1f"),
+            fate(row["verdicts"]) if "verdicts" in row else "",
+        ]
+        for row in rows
+        if "relay" in row
+    ]
+    memory = [
+        [row["memory_of"], *(f"{row[name] / 1e6:.0f}" for name in ("idle", "after"))]
+        for row in rows
+        if "memory_of" in row
+    ]
+    return "\n\n".join(
+        [
+            table(["one message", "ms, least / median", "ms CPU, least / median", "lost"], scripts),
+            table(["", "messages", "messages/s", "us CPU a message", "came out"], relays),
+            table(["", "MB idle", "MB after"], memory),
+        ]
+    )
+
+
 CASES: dict[str, Callable[[Sequence[Row]], str]] = {
     "throughput": throughput,
     "latency": latency,
@@ -195,4 +230,5 @@ CASES: dict[str, Callable[[Sequence[Row]], str]] = {
     "receipts": receipts,
     "memory": memory,
     "loss": loss,
+    "trust": trust,
 }

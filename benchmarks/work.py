@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from wire import frame
+from raw import frame
 
 TOPIC = b"org.fedoraproject.prod.git.receive"
 _runs = itertools.count(int(time.time()) << 8)

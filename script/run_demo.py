@@ -7,17 +7,22 @@ files stay as they are. Relay and listener run as they do in the tests, which ne
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import zmq
+
+from fedmsg_relay import errors
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "support"))
@@ -27,6 +32,9 @@ from wire import Publisher, Sockets  # noqa: E402 -- likewise
 
 EXAMPLES = ROOT / "examples"
 STEP_SECONDS = 10
+LONGEST_LINE = 160
+"""Characters of a line that are shown: a signed message has its certificate in it."""
+SIGNER = "shell-demo.example.org"
 HELLO = "demo.hello"
 
 # Each of these would come out changed from a relay that decodes and encodes the body again.
@@ -93,7 +101,8 @@ class Shown:
 
 
 def show(who: str, line: str) -> None:
-    say(f"   {who:8} | " + line.rstrip("\n"))
+    line = line.rstrip("\n")
+    say(f"   {who:8} | " + (line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}..."))
 
 
 def say(text: str) -> None:
@@ -115,12 +124,13 @@ def variables() -> dict[str, str]:
     }
 
 
-def run(host: Host, *command: str | Path) -> str:
+def run(host: Host, *command: str | Path, also: int = 0) -> str:
+    """Run a program to its end and return its output; it has to end with 0, or with another code that is expected."""
     look_at_signals()
     program = shutil.which("git") if command[0] == "git" else command[0]
     done = host.run(program or "git", *command[1:], env=variables(), timeout=STEP_SECONDS)
     output = done.stdout + done.stderr
-    if done.code != 0:
+    if done.code not in {0, also}:
         raise DemoError(f"{shlex.join(map(str, command))}: exit {done.code}: {output.strip()}")
     return output
 
@@ -159,6 +169,51 @@ def publish_raw(publisher: Publisher, listener: Shown) -> None:
         listener.wait_for(f"demo.bytes {body.decode()}\n")
 
 
+def ca(host: Host, verb: str, *names: str) -> None:
+    """Do what script/ca does, in a directory of the demo."""
+    run(host, "python", ROOT / "script" / "run_ca.py", verb, host.directory / "pki", *names)
+
+
+def enforce_signatures(host: Host, relay: Process) -> None:
+    """Make a CA and a key for this host, let scripts sign, and let the running relay refuse what is not signed."""
+    ca(host, "init")
+    ca(host, "issue", SIGNER)
+    pki, name = str(host.directory / "pki"), f"shell.{socket.gethostname().partition('.')[0]}"
+    config = {"sign_messages": True, "ssldir": pki, "certnames": {name: SIGNER}}
+    config |= {"ca_cert_location": f"{pki}/ca.crt", "crl_location": f"{pki}/crl.pem"}
+    host.write("home/.fedmsg.d/trust.py", f"config = {config!r}\n")
+    host.settings_file.write_text('[trust]\nsignatures = "enforce"\n')
+    relay.send_signal(signal.SIGHUP)
+
+
+def newest(host: Host) -> dict[str, Any]:
+    """What the journal tells of its newest message."""
+    last = json.loads(run(host, "fedmsg-relay", "journal", "tail", "-n", "1", "--json"))
+    found: dict[str, Any] = json.loads(run(host, "fedmsg-relay", "journal", "show", "--json", str(last["seq"])))
+    return found
+
+
+def forge(host: Host, sockets: Sockets) -> str:
+    """Change the newest message of the journal, submit it, and return the relay's answer."""
+    last = newest(host)
+    forged = last["topic"].encode(), last["body"].replace("genuine", "forged").encode()
+    answer = sockets.submitter(host.submit).ask(forged)
+    if answer.get("reason") != "signature-invalid":
+        raise DemoError(f"the relay answers a forged message with {answer}")
+    return json.dumps(answer)
+
+
+def publish_until_refused(host: Host) -> str:
+    """Publish until the relay refuses it, and return what fedmsg-logger said then."""
+    deadline = time.monotonic() + STEP_SECONDS
+    command = ("fedmsg-logger", "--modname=demo", "--topic=signed", "--message=revoked?")
+    while not (said := run(host, *command, also=errors.EX_NOPERM)):
+        if time.monotonic() > deadline:
+            raise DemoError(f"the relay still takes messages with a revoked certificate after {STEP_SECONDS} s")
+        time.sleep(0.1)
+    return said
+
+
 @contextlib.contextmanager
 def ended(host: Host, sockets: Sockets) -> Iterator[None]:
     """Whatever happens, nothing is left running and no file stays."""
@@ -174,7 +229,8 @@ def demo(host: Host, sockets: Sockets) -> None:
     (host.directory / "fedmsg.d").rename(host.directory / "home" / ".fedmsg.d")  # for programs in other directories
 
     say(f"1. A relay: inbound {host.inbound}, submit {host.submit}, outbound {host.outbound}")
-    relay = host.start("fedmsg-relay", env=variables())
+    host.settings_file.touch()
+    relay = host.start("fedmsg-relay", "--settings", host.settings_file, env=variables())
     log = Shown("relay", relay, lambda: host.log_file.read_text() if host.log_file.exists() else "")
     log.wait_for("bound inbound")  # the journal is open, and all is bound
 
@@ -203,10 +259,29 @@ def demo(host: Host, sockets: Sockets) -> None:
     listener.wait_for(".demo.receipt {")
     show("journal", run(host, "fedmsg-relay", "journal", "show", receipt.split()[1]))
 
-    say("7. What the relay says of itself: fedmsg-relay status")
-    show("status", run(host, "fedmsg-relay", "status").splitlines()[0])
+    say("7. Signed: script/ca makes a key for this host, and the relay refuses what is not signed")
+    enforce_signatures(host, relay)
+    log.wait_for("signatures enforce: read ca=")
+    run(host, "fedmsg-logger", "--modname=demo", "--topic=signed", "--message=genuine")
+    listener.wait_for('.demo.signed {"certificate":"')
+    told = newest(host)
+    show("journal", f"seq {told['seq']}, signed by {told['signer']}: {told['verdict']}")
 
-    say("8. The end: stopping the listener and the relay")
+    say("8. Forged: the same message with another text in it")
+    show("answer", forge(host, sockets))
+    log.show_new()
+
+    say("9. Revoked: script/ca puts the key's certificate on the CRL, and the relay sees it within a second or two")
+    ca(host, "revoke", SIGNER)
+    show("logger", publish_until_refused(host))
+    log.show_new()
+
+    say("10. What the relay says of itself: fedmsg-relay status")
+    for line in run(host, "fedmsg-relay", "status").splitlines():
+        if line.startswith(("OK", "signed by", "dropped")):
+            show("status", line)
+
+    say("11. The end: stopping the listener and the relay")
     process.stop()
     if code := relay.stop():
         raise DemoError(f"the relay exited {code} when it was stopped")

@@ -8,10 +8,13 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 
-from harness import Host, Relay
+from harness import Host
+from pki import Pki
+from relays import Relay
 from sites import Site
 from submitted import last_seq
 from wire import Bus, Sockets, StartBus, Submitter, join
@@ -154,6 +157,11 @@ def shared_bus(module_bus: Bus) -> Bus:
     """One bus for all tests of a module that leave the relay as they found it."""
     join(module_bus.publisher, module_bus.listener)
     return module_bus
+
+
+@pytest.fixture
+def pki(tmp_path: Path) -> Pki:
+    return Pki(tmp_path / "pki")
 
 
 @pytest.fixture

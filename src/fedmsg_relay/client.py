@@ -82,7 +82,7 @@ def publish(
 
 
 def destroy() -> None:
-    """Hand over the messages that are queued, and undo :func:`init`.
+    """Send the messages that are still queued, and undo :func:`init`.
 
     Raises:
         NoRelayError: the relay left before it had everything.
@@ -99,7 +99,7 @@ def destroy() -> None:
 
 @atexit.register
 def _destroy_at_exit() -> None:
-    """Hand over everything when a script just ends; a failure can only be printed."""
+    """Send everything when a script just ends; a failure can only be printed."""
     try:
         destroy()
     except NoRelayError as error:

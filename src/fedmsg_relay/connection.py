@@ -104,7 +104,7 @@ class InboundConnection:
                 self._socket.send_multipart(message)
             number = 0  # a fault is now one of all messages
             if self._forked:
-                self._hand_over(messages, deadline, timeout)
+                self._wait_until_written(messages, deadline, timeout)
         except zmq.Again:
             fault = NoRelayError(f"the relay at {self.address} took nothing for {tenths(timeout)} s; not sent")
             return Sent(number, self.address, fault=fault)
@@ -114,7 +114,7 @@ class InboundConnection:
         return Sent(len(messages), self.address)
 
     def close(self, timeout: float) -> None:
-        """Hand over the messages that are still queued, and close.
+        """Send the messages that are still queued, and close.
 
         Args:
             timeout: seconds that may take.
@@ -154,7 +154,7 @@ class InboundConnection:
             with contextlib.suppress(OSError):
                 self._written = kernel.Written(self._socket.get_monitor_socket(self._monitored))
 
-    def _hand_over(self, messages: Sequence[Message], deadline: float, timeout: float) -> None:
+    def _wait_until_written(self, messages: Sequence[Message], deadline: float, timeout: float) -> None:
         """Wait until the kernel has the messages: a forked child may end at any moment without Python's knowing."""
         assert self._socket is not None  # noqa: S101 -- for the type checker: they have just been sent over it
         if self._written is None:  # only closing the connection tells whether they were sent

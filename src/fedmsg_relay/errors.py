@@ -41,7 +41,7 @@ class NotWellFormedError(RelayError, ValueError):
 
 
 class NoRelayError(RelayError, OSError):
-    """No relay took the message: the message was not sent, or the connection broke before it was handed over."""
+    """No relay took the message: the message was not sent, or the connection broke before the relay had it."""
 
     exit_code = EX_UNAVAILABLE
 

@@ -41,7 +41,7 @@ def main() -> NoReturn:
     gc.disable()  # a process this short makes no garbage worth looking for
     code = errors.run("fedmsg-logger", _run)
     sys.stderr.flush()
-    # Everything is handed over and flushed; taking the interpreter down in order costs more than sending did.
+    # Everything is sent and flushed; taking the interpreter down in order costs more than sending did.
     os._exit(code)
 
 
@@ -89,7 +89,7 @@ def _run() -> int:
 
 
 def _close_after_fault(publisher: Any) -> None:
-    """Hand over what was published before the fault; the fault is reported."""
+    """Send what was published before the fault; the fault is reported."""
     try:
         publisher.close()
     except errors.NoRelayError as error:
@@ -218,8 +218,8 @@ def _parser() -> argparse.ArgumentParser:
         "--message", dest="logger_message", metavar="TEXT", help="the message to send, instead of stdin"
     )
     message.add_argument("--json-input", action="store_true", help="the input is one JSON value")
-    message.add_argument("--topic", help="the last part of its topic (default: log)")
-    message.add_argument("--modname", help="the part before it (default: logger)")
+    message.add_argument("--topic", help="the last part of the topic (default: log)")
+    message.add_argument("--modname", help="the part of the topic before the last one (default: logger)")
     message.add_argument(
         "--cert-prefix",
         metavar="PREFIX",
@@ -233,7 +233,7 @@ def _parser() -> argparse.ArgumentParser:
         "--timeout",
         type=seconds,
         metavar="SECONDS",
-        help="maximum time for what is sent at once (default: 10; with a spool 2)",
+        help="maximum time in seconds for messages that are sent together (default: 10; with a spool 2)",
     )
     common.add_argument("--config-filename", metavar="FILE", help="read this config file instead of the usual places")
     common.add_argument("--print-config", action="store_true", help="print the merged config and exit")

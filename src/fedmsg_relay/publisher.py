@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fedmsg_relay.submitter import SubmitConnection
 
 DEFAULT_TIMEOUT = 10.0
-"""Maximum time of a publish, from looking for the relay to handing over the message."""
+"""Maximum time of a publish, from looking for the relay to sending the message."""
 
 SPOOL_AFTER = 2.0
 """Time after which a message goes to the spool, if there is one: the script goes on, the message waits."""
@@ -42,7 +42,7 @@ class Receipt(NamedTuple):
         msg_id: of the message; empty if a hook took it away.
         topic: as it was sent.
         address: of the relay that took it; empty if it was spooled. Over inbound it means that a relay was subscribed
-            and that the message was handed to its connection. The relay has not confirmed it.
+            and that the message was given to its connection. The relay has not confirmed it.
         seq: over submit, the number that the message has in the relay's journal, on disk. Of a batch, the last one's.
         spooled: the file that holds it, if no relay took it.
     """
@@ -138,7 +138,7 @@ class Publisher:
         ], sent.fault
 
     def close(self) -> None:
-        """Hand over what is queued, bounded by the timeout; see :meth:`InboundConnection.close`.
+        """Send what is still queued, bounded by the timeout; see :meth:`InboundConnection.close`.
 
         Raises:
             NoRelayError: the relay left before it had everything, or other threads went on sending.
@@ -166,7 +166,7 @@ class Publisher:
         """Give messages to a relay, and those that it does not take to the spool; return the files of these, too."""
         if not self._spool:
             return self._send(messages, timeout), []
-        if self._others_wait():
+        if self._earlier_are_spooled():
             # What a script sends now must not overtake what it sent when no relay was there.
             self._may_have_moved = True
             return Sent(0), spool.add(self._spool, messages)
@@ -188,7 +188,7 @@ class Publisher:
         try:
             if self._may_have_moved:
                 self._may_have_moved = False  # before looking: another thread may spool meanwhile
-                self._look_again(deadline)
+                self._follow_relay(deadline)
             sent = self._connection.send(messages, deadline - time.monotonic())
             if isinstance(sent.fault, NoRelayError):
                 self._may_have_moved = True
@@ -196,7 +196,7 @@ class Publisher:
         finally:
             self._lock.release()
 
-    def _look_again(self, deadline: float) -> None:
+    def _follow_relay(self, deadline: float) -> None:
         """Go where the global config says today that the relay is: there the spool is delivered to as well.
 
         Messages that were spooled while the old relay was gone must not be overtaken through it, once it is back.
@@ -220,7 +220,7 @@ class Publisher:
         except NoRelayError as error:
             say(f"fedmsg_relay: {error}")
 
-    def _others_wait(self) -> bool:
+    def _earlier_are_spooled(self) -> bool:
         try:
             return spool.others_before(self._spool)
         except OSError as error:

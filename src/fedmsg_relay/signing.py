@@ -176,20 +176,26 @@ def _read_key(path: str, *, thorough: bool = False) -> tuple[rsa.RSAPrivateKey, 
     if not found:
         raise ConfigError(f"cannot sign: {path} holds no private key in PEM")
     if found[0] == "ENCRYPTED PRIVATE KEY" or b"Proc-Type: 4,ENCRYPTED" in data:
-        raise ConfigError(f"cannot sign: the key {path} is encrypted, and nobody is there to give a passphrase")
+        raise ConfigError(f"cannot sign: the key {path} is encrypted; use a key without a passphrase")
     if found[0] not in RSA:
         raise ConfigError(f"cannot sign: the key {path} is not an RSA key")
     try:
         numbers = _numbers(pem.first(data, found[0]), found[0])
         n, e, d, p, q, dmp1, dmq1, iqmp = numbers
         private = rsa.RSAPrivateNumbers(p, q, d, dmp1, dmq1, iqmp, rsa.RSAPublicNumbers(e, n))
-        # The check costs more than all the rest, and a wrong number shows as a signature that is not valid.
-        key = private.private_key(unsafe_skip_rsa_key_validation=not thorough)
-        return key, n.to_bytes(-(-n.bit_length() // 8), "big")
+        return _private_key(private, thorough=thorough), n.to_bytes(-(-n.bit_length() // 8), "big")
     except _NotRsaError:
         raise ConfigError(f"cannot sign: the key {path} is not an RSA key") from None
     except (ValueError, TypeError, OverflowError):  # which may show numbers of the key
         raise ConfigError(f"cannot sign: the key {path} is damaged") from None
+
+
+def _private_key(numbers: rsa.RSAPrivateNumbers, *, thorough: bool) -> rsa.RSAPrivateKey:
+    # The check costs more than all the rest, and a wrong number shows as a signature that is not valid.
+    try:
+        return numbers.private_key(unsafe_skip_rsa_key_validation=not thorough)
+    except TypeError:  # before cryptography 39: Debian 12's own Python has 38, which always checks
+        return numbers.private_key()
 
 
 class _NotRsaError(ValueError):

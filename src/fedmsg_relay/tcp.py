@@ -185,6 +185,18 @@ def host_of(address: str) -> str:
     return address.rpartition(":")[0].strip("[]") or address
 
 
+def ip_of(address: str) -> str:
+    """Get the IP address of an address.
+
+    Args:
+        address: from :func:`format_address`.
+
+    Returns:
+        The IP address, without port and brackets; empty for ipc.
+    """
+    return "" if address == "local" or address.startswith("@") else host_of(address)
+
+
 def unix_name(address: str) -> str:
     """Get what a Unix socket is bound or connected to.
 

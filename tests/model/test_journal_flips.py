@@ -14,10 +14,12 @@ from random import Random
 
 import pytest
 
+from fedmsg_relay.commands import integrity
 from fedmsg_relay.commands import journal as journal_cli
 from fedmsg_relay.errors import ConfigError, RelayError
 from fedmsg_relay.journal.guard import JournalGuard
-from fedmsg_relay.journal.store import UNKNOWN, Journal
+from fedmsg_relay.journal.noted_listeners import UNKNOWN
+from fedmsg_relay.journal.store import Journal
 from journaled import entries
 
 PAGE = 16384
@@ -45,18 +47,18 @@ def start(path: Path) -> Found | None:
     for _ in range(10):
         guard.recover()
         listeners = guard.listeners
-        while (lot := guard.next_waiting(40)).upto > guard.cursor.handed_over:
+        while (lot := guard.next_waiting(40)).upto > guard.cursor.sent:
             published += [(record.topic, record.body) for record in lot.records]
-            guard.cursor.hand_over(lot.upto)
+            guard.cursor.note_sent(lot.upto)
     guard.close()
-    assert guard.cursor.handed_over == guard.last
+    assert guard.cursor.sent == guard.last
     return Found(published, listeners, guard.notices)
 
 
 def check(path: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
     options = argparse.Namespace(journal=path, json=True)
     try:
-        code = journal_cli._with_journal(journal_cli._check, options)
+        code = journal_cli._with_journal(integrity.check, options)
     except RelayError as error:
         return [str(error)]
     said = json.loads(capsys.readouterr().out)

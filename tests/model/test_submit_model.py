@@ -25,7 +25,8 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from harness import Host, Relay, wait_until
+from harness import Host, wait_until
+from relays import Relay
 from submitted import NOT_WELL_FORMED
 from wire import Listener, Message, Publisher, Sockets, Submitter, accepted, compare, join
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from harness import Host, Relay, wait_until
+from harness import Host, wait_until
+from relays import Relay
 from wire import Sockets, join, numbered
 
 

@@ -16,7 +16,8 @@ import pytest
 
 import stock
 from harness import wait_until
-from wire import Bus, Message, RawPeer, envelope, frame, join
+from raw import RawPeer, frame
+from wire import Bus, Message, envelope, join
 
 TOPIC = b"org.example.test.bad"
 LIMIT = 16 * 2**20

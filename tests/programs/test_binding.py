@@ -8,8 +8,9 @@ import socket
 
 import pytest
 
-from harness import Host, Relay
+from harness import Host
 from ports import has_ipv6, occupied
+from relays import Relay
 from wire import Bus, Sockets, StartBus, join, numbered
 
 

@@ -174,7 +174,7 @@ class Trial:
 
 
 def under_way(site: Site) -> set[int]:
-    """The seqs that each start found handed over perhaps: journaled, but not noted as published."""
+    """The seqs that each start found sent perhaps: journaled, but not noted as published."""
     lines = [re.search(r"last seq (\d+), (\d+) waiting", line) for line in site.relay.log_lines(" waiting")]
     found = [(int(line[1]), int(line[2])) for line in lines if line]
     return {seq for last, waiting in found for seq in range(last - waiting + 1, last + 1)}

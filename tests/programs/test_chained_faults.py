@@ -3,86 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import resource
 import socket
 import struct
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 import pytest
-import zmq
 
-from harness import PATIENCE, Host, wait_until
+from harness import PATIENCE, wait_until
+from hostile import CHAIN, Answer, Hostile
+from raw import frame
 from resolver import Resolver
 from sites import Site, chained
-from wire import Message, Sockets, envelope, frame, join, numbered
-
-Answer = bytes | dict[str, Any]
-"""Of the upstream: as it is, or to be made JSON of."""
-
-CHAIN = {"status": "relay", "chain": ["hostile"], "complete": True, "heard": True}
-
-
-class Hostile:
-    """An upstream that says what the test wants."""
-
-    def __init__(self, host: Host) -> None:
-        self.submit, self.outbound = (f"tcp://127.0.0.1:{host.port()}" for _ in range(2))
-        self.introduce: Callable[[], list[Answer]] = lambda: [CHAIN]
-        self.take: Callable[[list[Message]], list[Answer]] = self.accept
-        self.asked = self.published = 0
-        self._seq = self._subscriptions = 0
-        self._closing = False
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-
-    def accept(self, messages: list[Message]) -> list[Answer]:
-        """As a relay does."""
-        for message in messages:
-            self._publisher.send_multipart(message)
-        self._seq += len(messages)
-        return [{"status": "accepted", "seq": [self._seq - len(messages) + 1, self._seq], "duplicates": 0}]
-
-    def flood(self) -> list[Answer]:
-        """Publish at each inquiry what a link that is not joined may not forward."""
-        for _ in range(20):
-            with contextlib.suppress(zmq.Again):
-                self._publisher.send_multipart([b"org.example.test.flood", bytes(2**20)], zmq.DONTWAIT)
-                self.published += 1
-        return [CHAIN | {"complete": False}]
-
-    def behave(self) -> None:
-        """From now on say that the subscription is there only when it is: else the first message goes unheard."""
-        self.introduce, self.take = lambda: [CHAIN | {"heard": self._subscriptions > 0}], self.accept
-
-    def close(self) -> None:
-        self._closing = True
-        self._thread.join(PATIENCE)
-
-    def _serve(self) -> None:
-        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        with context, context.socket(zmq.ROUTER) as router, context.socket(zmq.XPUB) as self._publisher:
-            for bound, address in ((router, self.submit), (self._publisher, self.outbound)):
-                bound.linger = 0
-                bound.setsockopt(zmq.SNDHWM, 20)
-                if bound.type == zmq.XPUB:
-                    bound.setsockopt(zmq.XPUB_NODROP, 1)
-                bound.bind(address)
-            while not self._closing:
-                while self._publisher.poll(0):
-                    self._subscriptions += 1 if self._publisher.recv().startswith(b"\1") else -1
-                if not router.poll(50):
-                    continue
-                peer, _, kind, *frames = router.recv_multipart()
-                self.asked += kind == b"FMR1?"
-                batch = list(zip(frames[::2], frames[1::2], strict=False))
-                for answer in self.introduce() if kind == b"FMR1?" else self.take(batch):
-                    said = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-                    router.send_multipart([peer, b"", b"FMR1", said])
+from wire import Sockets, envelope, join, numbered
 
 
 @pytest.fixture
@@ -163,6 +98,30 @@ def test_a_wrong_answer_to_an_inquiry_sets_the_link_away_and_it_is_retried(
 ) -> None:
     hostile.introduce = lambda: TO_AN_INQUIRY[name]
     survives(old, hostile, sockets)
+
+
+def test_a_larger_size_reaches_the_link_when_it_is_reloaded(old: Site, hostile: Hostile, sockets: Sockets) -> None:
+    large = (b"org.example.test.large", b'"' + b"x" * 70_000_000 + b'"')
+
+    hostile.behave()
+    upstream = old.host.settings_file.read_text()
+    old.relay.start()
+    old.wait_for_upstream("joined")
+    client = sockets.submitter(old.host.submit)
+    listener = sockets.listener(old.host.outbound)
+    first, second, third = numbered(3)
+    assert client.ask(first)["status"] == "accepted"
+    listener.wait_for(first)
+    listener.forget()
+    hostile.also_publish = [large]
+    assert client.ask(second)["status"] == "accepted"
+    listener.expect([second])
+    old.relay.wait_for_log("WARNING", "publishes messages of more than 67108864 bytes, which are not forwarded")
+    old.host.write("relay.toml", f"{upstream}[limits]\nmax_message_size = 134217728\n")
+    old.relay.reload()
+    assert client.ask(third)["status"] == "accepted"
+    listener.expect([large, third])
+    assert old.relay.settled()["published"] == 3
 
 
 def test_upstream_may_put_off_a_batch_for_years_it_is_asked_again_soon(

@@ -11,7 +11,8 @@ from contextlib import closing
 import pytest
 
 from clock import HOUR, Clock
-from harness import Host, Ran, Relay, wait_until
+from harness import Host, Ran, wait_until
+from relays import Relay
 from spooled import deliver, expect_texts
 from wire import Bus, Message, StartBus, Submitter, join, numbered
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from fedmsg_relay.commands import status
+from fedmsg_relay.commands import judgement
 from fedmsg_relay.daemon.accounting import Counts
 from fedmsg_relay.daemon.status import Status
 from harness import wait_until
@@ -20,7 +20,7 @@ TERMS = [field.name for field in fields(Counts)]
 def sound(bus: Bus) -> dict[str, Any]:
     """The status of a relay that is well."""
     found = bus.relay.status()
-    assert status.judge(cast("Status", found))[0] == 0
+    assert judgement.judge(cast("Status", found))[0] == 0
     return found
 
 
@@ -38,7 +38,7 @@ def sound(bus: Bus) -> dict[str, Any]:
 def test_faults_show_in_the_status(sound: dict[str, Any], change: dict[str, Any], code: int, words: str) -> None:
     for part, facts in change.items():
         sound[part] = {**sound[part], **facts} if isinstance(facts, dict) else facts
-    found, line = status.judge(cast("Status", sound))
+    found, line = judgement.judge(cast("Status", sound))
     assert found == code
     assert line.startswith(["OK", "WARNING", "CRITICAL"][code] + " - ")
     assert words in line

@@ -5,7 +5,8 @@ from __future__ import annotations
 import resource
 from functools import partial
 
-from harness import Relay, wait_until
+from harness import wait_until
+from relays import Relay
 from wire import Bus, Listener, Message, Sockets, join
 
 

@@ -13,7 +13,8 @@ import pytest
 
 from fedmsg_relay import spool
 from fedmsg_relay.errors import EX_DATAERR, EX_UNAVAILABLE
-from harness import Host, Relay, wait_until
+from harness import Host, wait_until
+from relays import Relay
 from spooled import BOUND, WAYS, deliver, expect_texts, log, message, put, shell, waiting
 from wire import Bus, StartBus
 

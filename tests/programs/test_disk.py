@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 
 from disk import Disk
-from fedmsg_relay.journal.guard import RETRY_SECONDS
-from harness import Host, Relay, wait_until
+from fedmsg_relay.journal.fault import RETRY_SECONDS
+from harness import Host, wait_until
 from journaled import take_back
+from relays import Relay
 from wire import Bus, Message, Sockets, StartBus, Submitter, accepted, compare, envelope, join, numbered
 
 BUSY = {"status": "busy", "retry_after": 2.0}

@@ -14,8 +14,9 @@ import pytest
 import zmq
 
 from fedmsg_relay.errors import EX_UNAVAILABLE
-from harness import Host, Ran, Relay, wait_until
+from harness import Host, Ran, wait_until
 from ports import unread
+from relays import Relay
 from spooled import BOUND
 from wire import compare
 

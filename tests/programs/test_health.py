@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from harness import Host, Relay, wait_until
+from harness import Host, wait_until
 from ports import has_ipv6
+from relays import Relay
 from wire import Bus, numbered
 
 PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 17, 0x4206, 0x4207
@@ -139,14 +140,14 @@ def test_a_relay_that_greets_nobody_is_critical_and_loses_its_watchdog(
 
     def named() -> bool:
         ran = relay.host.run("fedmsg-relay", "status")
-        words = f"greets nobody at outbound {relay.host.outbound} for "
+        words = f"answers no new connection at outbound {relay.host.outbound} for "
         return ran.code == 2 and ran.stdout.startswith("CRITICAL - ") and words in ran.stdout.splitlines()[0]
 
     wait_until(named, "status is CRITICAL and names outbound")
-    relay.wait_for_log("ERROR", f"greets nobody at outbound {relay.host.outbound}")
+    relay.wait_for_log("ERROR", f"answers no new connection at outbound {relay.host.outbound}")
     wait_until(partial(unfed, relay), "the watchdog is not fed", 60)
     stopped.let_go()
-    relay.wait_for_log("WARNING", f"greets again at outbound {relay.host.outbound}")
+    relay.wait_for_log("WARNING", f"answers new connections again at outbound {relay.host.outbound}")
     wait_until(lambda: relay.host.run("fedmsg-relay", "status").code == 0, "status is OK")
     relay.systemd.forget()
     relay.systemd.wait_for("WATCHDOG=1", times=4)
@@ -163,7 +164,7 @@ def unfed(relay: Relay) -> bool:
 
 
 def wait_until_longer_than_fatal(relay: Relay) -> None:
-    """The watchdog is fed for longer than that of a relay that greets nobody would be."""
+    """The watchdog is fed for longer than that of a relay that answers no new connection would be."""
     relay.systemd.forget()
     relay.systemd.wait_for("WATCHDOG=1", times=FATAL_SECONDS * 15, timeout=60)
 
@@ -173,7 +174,7 @@ def test_the_watchdog_is_fed_where_no_look_was_ever_greeted(watched_relay: Relay
     elsewhere = 'health._target = lambda address: (socket.AF_INET, ("127.0.0.1", 1))\n'  # as a firewall would
     relay.program = ["python", "-c", QUICK + elsewhere + RUN]
     relay.start()
-    relay.wait_for_log("ERROR", f"greets nobody at inbound {relay.host.inbound}", "Connection refused")
+    relay.wait_for_log("ERROR", f"answers no new connection at inbound {relay.host.inbound}", "Connection refused")
     assert relay.host.run("fedmsg-relay", "status").code == 2
     wait_until_longer_than_fatal(relay)
     assert relay.stop() == 0
@@ -193,7 +194,7 @@ def test_no_file_descriptor_left_is_critical_and_no_reason_to_restart(watched_re
         assert f"cannot look at {name} {getattr(relay.host, name)}" in ran.stdout.splitlines()[0]
     wait_until_longer_than_fatal(relay)
     resource.prlimit(relay.pid, resource.RLIMIT_NOFILE, (hard, hard))
-    relay.wait_for_log("WARNING", f"greets again at outbound {relay.host.outbound}")
+    relay.wait_for_log("WARNING", f"answers new connections again at outbound {relay.host.outbound}")
     wait_until(lambda: relay.host.run("fedmsg-relay", "status").code == 0, "status is OK")
     assert relay.stop() == 0
 

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from harness import COMMANDS, Host, Relay, wait_until
-from wire import Bus, RawPeer, StartBus, envelope, frame, numbered
+from harness import COMMANDS, Host, wait_until
+from raw import RawPeer, frame
+from relays import Relay
+from wire import Bus, StartBus, envelope, numbered
 
 CONNECTIONS = 1000
 MEMORY_BOUND = 200 * 2**20

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import Host, Process, Relay, locate, wait_until
+from harness import Host, Process, locate, wait_until
+from relays import Relay
 from wire import Sockets, Submitter, accepted, numbered
 
 MEMBER = ["/usr/bin/setpriv", "--bounding-set=-dac_override,-dac_read_search"]

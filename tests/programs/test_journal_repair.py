@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from fedmsg_relay.journal.store import Journal
-from harness import Host, Relay
+from harness import Host
 from journaled import edit, entries, make_format_1
+from relays import Relay
 from wire import Sockets, accepted, envelope, join
 
 COMMANDS = [["ls"], ["show", "1"], ["tail"], ["export"], ["quarantine"], ["check"]]

@@ -15,7 +15,8 @@ from random import Random
 import pytest
 
 from fedmsg_relay.daemon.publishing import PORTION
-from harness import Host, Relay, wait_until
+from harness import Host, wait_until
+from relays import Relay
 from wire import Listener, Message, Sockets, Submitter, join
 
 CLIENTS = 4

@@ -13,8 +13,10 @@ import pytest
 
 from disk import Disk
 from fedmsg_relay.runtime.log import ROOM_BYTES
-from harness import Host, Relay, wait_until
-from wire import Bus, RawPeer, StartBus, numbered
+from harness import Host, wait_until
+from raw import RawPeer
+from relays import Relay
+from wire import Bus, StartBus, numbered
 
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (INFO|WARNING|ERROR) fedmsg-relay\[(\d+)\] \S.*")
 

@@ -11,7 +11,8 @@ import pytest
 import zmq
 
 import stock
-from harness import PATIENCE, Host, Relay
+from harness import PATIENCE, Host
+from relays import Relay
 from wire import Bus, Sockets, StartBus, numbered
 
 SOCKET = "monitoring.socket"

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from fedmsg_relay.errors import EX_CONFIG, EX_UNAVAILABLE
-from harness import Host, Relay, wait_until
+from harness import Host, wait_until
+from relays import Relay
 from resolver import Resolver
 from spooled import waiting
 from wire import StartBus

@@ -13,14 +13,18 @@ from datetime import datetime
 import pytest
 
 from fedmsg_relay.errors import EX_IOERR
-from harness import PATIENCE, SILENT_RESOLVER, Host, Relay, wait_until
+from harness import PATIENCE, SILENT_RESOLVER, Host, wait_until
 from ports import occupied
+from relays import Relay
 from spooled import waiting
 from wire import Bus, numbered
 
 REASONS = {
     *("frame-count", "topic-not-utf8", "body-not-utf8", "body-not-json", "too-deep", "too-large"),
     *("bad-request", "bad-version", "batch-too-large"),
+    *("unsigned", "crypto-unknown", "signature-malformed", "certificate-malformed", "certificate-untrusted"),
+    *("certificate-expired", "certificate-revoked", "signature-invalid", "topic-mismatch", "not-permitted"),
+    *("no-policy", "source-not-allowed", "trust-unusable"),
 }
 PERFDATA = re.compile(r"([^= ]+|'[^']+')=[-0-9.]+(s|ms|us|[KMGT]?B|c|%)?(;[^; ]*){0,4}")
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from harness import Host, Process, Relay, wait_until
+from harness import Host, Process, wait_until
+from relays import Relay
 from spooled import deliver, waiting
 from wire import Sockets
 

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from harness import COMMANDS, Host, Process, wait_until
-from wire import Bus, Message, RawPeer, StartBus, Submitter, envelope, framed, numbered
+from raw import RawPeer, framed
+from wire import Bus, Message, StartBus, Submitter, envelope, numbered
 
 CLIENTS = 50
 BOUND = 768 * 2**20

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness import SILENT_RESOLVER, Host, Ran, Relay
+from harness import SILENT_RESOLVER, Host, Ran
 from ports import occupied
+from relays import Relay
 from wire import Bus, numbered
 
 

@@ -9,8 +9,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 
-from harness import Host, Relay, wait_until
-from wire import Bus, Listener, Message, RawPeer, Sockets, StartBus, compare, frame, framed, join, numbered
+from harness import Host, wait_until
+from raw import RawPeer, frame, framed
+from relays import Relay
+from wire import Bus, Listener, Message, Sockets, StartBus, compare, join, numbered
 
 PUBLISHERS = 8
 MESSAGES = 60_000

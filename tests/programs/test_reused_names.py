@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from harness import Host, Relay, wait_until
+from harness import Host, wait_until
+from relays import Relay
 from wire import Bus, Message, Sockets, Submitter, accepted, join
 
 TOPIC = b"org.example.names"

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from harness import Host, Relay, wait_until
+from harness import Host, wait_until
 from journaled import take_back
+from relays import Relay
 from wire import Sockets, StartBus, accepted, compare, envelope, join, numbered
 
 

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from harness import Host, Relay
+from harness import Host
+from relays import Relay
 from wire import Bus, StartBus
 
 REFUSED = {
@@ -29,6 +30,15 @@ REFUSED = {
         ["inbound", "outbound", "7001"],
     ),
     "an address of the web process without tcp": ("[http]\nlisten = ['*:9943']\n", ["http.listen", "tcp://*"]),
+    "a network with host bits set": (
+        "[trust]\ninbound_from = ['127.0.0.0/8', '192.0.2.7/24']\n",
+        ["trust.inbound_from: '192.0.2.7/24' has host bits set: write '192.0.2.0/24' for the network"],
+    ),
+    "a name for a network": (
+        "[trust]\nsubmit_from = ['app01.example.org']\n",
+        ["trust.submit_from: 'app01.example.org' is not a network (accepted: '192.0.2.0/24', "],
+    ),
+    "a negative rate": ("[limits]\nsubmit_rate = -1\n", ["limits.submit_rate"]),
     "not TOML": ("[limits]\nmax_message_size = \n", ["line 2"]),
 }
 

@@ -1,20 +1,20 @@
-"""Stopping loses nothing that was sent, and reloading takes effect or changes nothing."""
+"""Stopping loses nothing that was sent, and a signal during the start is handled after it."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 
-from harness import COMMANDS, Host, Relay, wait_until
-from wire import Bus, Message, RawPeer, Sockets, StartBus, framed, join, numbered
+from harness import COMMANDS, Host, wait_until
+from raw import RawPeer, framed
+from relays import Relay
+from wire import Bus, Sockets, StartBus, join, numbered
 
 ENDS = [signal.SIGTERM, signal.SIGINT]
 
@@ -115,68 +115,6 @@ def test_stopping_does_not_wait_for_a_listener_that_stands_still(bus: Bus) -> No
     assert bus.relay.running.wait(timeout=20) == 0
 
 
-def big(number: int) -> Message:
-    return b"org.example.big", b'"%04d' % number + b"x" * 1995 + b'"'
-
-
-def test_sighup_takes_the_new_size_limit(host: Host, start_bus: StartBus) -> None:
-    host.write("relay.toml", "")
-    bus = start_bus()
-    for number, (limit, passes) in enumerate([(1024, False), (5000, True), (1024, False)]):
-        host.write("relay.toml", f"[limits]\nmax_message_size = {limit}\n")
-        bus.relay.reload()
-        small = (b"org.example.small", b"%d" % number)
-        bus.publisher.send(*big(number))
-        bus.publisher.send(*small)
-        bus.listener.expect([big(number), small] if passes else [small])
-    wait_until(lambda: len(bus.relay.log_lines("INFO", "reloaded")) == 3, "each is in the log")
-    assert bus.relay.status()["dropped"]["too-large"] == 2
-
-
-def test_sighup_can_raise_the_size_limit(host: Host, start_bus: StartBus) -> None:
-    host.write("relay.toml", "[limits]\nmax_message_size = 1024\n")
-    bus = start_bus()
-    host.write("relay.toml", "[limits]\nmax_message_size = 16777216\n")
-    bus.relay.reload()
-    large = (b"org.example.large", b'"' + b"x" * 1_000_000 + b'"')
-    bus.publisher.send(*large)
-    bus.listener.expect([large])
-
-
-def test_status_shows_settings_in_force_and_check_config_those_to_come(host: Host, start_bus: StartBus) -> None:
-    host.write("relay.toml", "")
-    bus = start_bus()
-    assert bus.relay.status()["settings"] == to_come(host)
-    host.write("relay.toml", "[limits]\nmax_message_size = 2048\n[journal]\nkeep_days = 3\nkeep_bytes = 2097152\n")
-    assert bus.relay.status()["settings"] != to_come(host)
-    bus.relay.reload()
-    in_force = bus.relay.status()["settings"]
-    assert in_force["limits"]["max_message_size"] == 2048
-    assert in_force["journal"] == {"keep_days": 3, "keep_bytes": 2097152}
-    assert in_force == to_come(host)
-    host.write("relay.toml", "[limits]\nmax_message_size = 'big'\n")
-    bus.relay.reload()
-    assert bus.relay.status()["settings"] == in_force
-
-
-def to_come(host: Host) -> dict[str, Any]:
-    """The words of check-config on a start, or a reload, with this relay.toml."""
-    ran = host.run("fedmsg-relay", "check-config", "--json", "--settings", host.settings_file)
-    settings: dict[str, Any] = json.loads(ran.stdout)["settings"]
-    return settings
-
-
-def test_a_reload_takes_a_much_larger_size_at_once(host: Host, start_bus: StartBus) -> None:
-    host.write("relay.toml", "[limits]\nmax_message_size = 1024\n")
-    bus = start_bus()
-    host.write("relay.toml", "[limits]\nmax_message_size = 134217728\n")
-    bus.relay.reload()
-    assert not bus.relay.log_lines("reloaded", "needs a restart")
-    large = (b"org.example.large", b'"' + b"x" * 70_000_000 + b'"')
-    bus.publisher.send(*large)
-    bus.listener.expect([large])
-
-
 def test_a_stop_without_traffic_takes_no_time_to_speak_of(bus: Bus) -> None:
     # An idle publisher and one that leaves at this moment are no reason to wait.
     for _ in range(5):
@@ -186,92 +124,6 @@ def test_a_stop_without_traffic_takes_no_time_to_speak_of(bus: Bus) -> None:
         assert not bus.relay.log_lines("did not close")
         bus.relay.start()
         join(bus.publisher, bus.listener)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["[limits]\nmax_message_size = 'big'\n", "[limits\n", "[limits]\nmax_mesage_size = 5\n"],
-    ids=["wrong type", "not TOML", "unknown key"],
-)
-def test_sighup_with_invalid_settings_keeps_the_old_ones(host: Host, start_bus: StartBus, text: str) -> None:
-    host.write("relay.toml", "")
-    bus = start_bus()
-    host.write("relay.toml", "[limits]\nmax_message_size = 1024\n")
-    bus.relay.reload()
-    host.write("relay.toml", text)
-    bus.relay.reload()
-    bus.relay.wait_for_log("ERROR", str(host.settings_file))
-    small = (b"org.example.small", b"1")
-    bus.publisher.send(*big(1))
-    bus.publisher.send(*small)
-    bus.listener.expect([small])
-
-
-def test_sighup_with_a_broken_config_keeps_the_relay_running(bus: Bus) -> None:
-    bus.host.write("fedmsg.d/zz-broken.py", "config = {\n")
-    bus.relay.reload()
-    bus.publisher.send_all(numbered(3))
-    bus.listener.expect(numbered(3))
-
-
-def test_sighup_under_traffic_loses_nothing(host: Host, start_bus: StartBus) -> None:
-    host.write("relay.toml", "")
-    bus = start_bus()
-    sent = numbered(5000)
-    for start in range(0, 5000, 1000):
-        bus.publisher.send_all(sent[start : start + 1000])
-        bus.relay.reload()
-    bus.listener.expect(sent)
-
-
-def test_the_service_manager_hears_ready_status_and_stopping(relay: Relay) -> None:
-    relay.start()
-    assert any(line.startswith("STATUS=") for line in relay.systemd.listen())
-    assert relay.stop() == 0
-    relay.systemd.wait_for("STOPPING=1")
-    told = [line for line in relay.systemd.listen() if line in ("READY=1", "STOPPING=1")]
-    assert told == ["READY=1", "STOPPING=1"]
-
-
-def test_the_service_manager_hears_of_a_reload(relay: Relay) -> None:
-    relay.start()
-    relay.reload()
-    told = relay.systemd.listen()
-    assert told.index("RELOADING=1") < told.index("READY=1")
-    # Type=notify-reload wants to know when it began.
-    assert any(line.startswith("MONOTONIC_USEC=") for line in told)
-
-
-def test_the_watchdog_is_fed_while_the_relay_works(host: Host) -> None:
-    relay = Relay(host, env={"WATCHDOG_USEC": "500000"})
-    try:
-        relay.start()
-        relay.systemd.wait_for("WATCHDOG=1", times=4, timeout=10)
-    finally:
-        relay.close()
-
-
-def test_without_a_watchdog_nothing_is_fed(bus: Bus) -> None:
-    assert "WATCHDOG=1" not in bus.relay.systemd.listen()
-
-
-def test_ready_means_that_the_ports_listen(relay: Relay) -> None:
-    relay.launch()
-    wait_until(lambda: "READY=1" in relay.systemd.listen(), "the relay is ready")
-    status = relay.status()
-    assert status["endpoints"] == {"inbound": [relay.host.inbound], "outbound": [relay.host.outbound], "submit": []}
-
-
-def test_a_relay_that_cannot_start_never_says_ready(relay: Relay) -> None:
-    relay.host.configure("tcp://relay.invalid:1", "tcp://relay.invalid:2")
-    assert relay.launch().wait() == 69
-    assert "READY=1" not in relay.systemd.listen()
-
-
-def test_without_a_service_manager_it_runs_as_well(host: Host) -> None:
-    process = host.start("fedmsg-relay")
-    wait_until(lambda: host.run("fedmsg-relay", "status").code == 0, "status is OK")
-    assert process.stop() == 0
 
 
 HASTY = """\

@@ -7,7 +7,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from harness import PATIENCE, Host, Relay
+from harness import PATIENCE, Host
+from relays import Relay
 
 
 def test_the_depth_of_the_spool_is_written_for_prometheus(lonely: Host) -> None:

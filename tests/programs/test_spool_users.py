@@ -17,7 +17,8 @@ import zmq
 from fedmsg_relay import spool
 from fedmsg_relay.envelope import encode
 from fedmsg_relay.errors import EX_DATAERR, EX_UNAVAILABLE
-from harness import Host, Process, Ran, Relay, locate, wait_until
+from harness import Host, Process, Ran, locate, wait_until
+from relays import Relay
 from spooled import BOUND, WAYS, deliver, expect_texts, log, message, put, put_first, shell, waiting
 from wire import Bus, StartBus, accepted
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import Host, Process, Relay
+from harness import Host, Process
+from relays import Relay
 from wire import Bus, Submitter, accepted, numbered
 
 

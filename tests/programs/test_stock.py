@@ -7,7 +7,8 @@ import json
 import pytest
 
 import stock
-from harness import COMMANDS, Host, Relay, wait_until
+from harness import COMMANDS, Host, wait_until
+from relays import Relay
 from wire import Bus, Listener, Sockets, envelope, join
 
 PUBLISH = """

@@ -16,8 +16,9 @@ import pytest
 import zmq
 
 from harness import PATIENCE, Host, wait_until
+from raw import RawPeer, frame
 from submitted import NOT_WELL_FORMED, TOPIC, last_seq, named
-from wire import Bus, Message, RawPeer, StartBus, Submitter, accepted, envelope, frame, numbered
+from wire import Bus, Message, StartBus, Submitter, accepted, envelope, numbered
 
 
 @pytest.mark.parametrize("kind", [zmq.REQ, zmq.DEALER], ids=["REQ", "DEALER"])

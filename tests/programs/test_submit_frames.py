@@ -12,8 +12,9 @@ import pytest
 
 from fedmsg_relay import submit
 from harness import Host
+from raw import RawPeer, frame
 from submitted import NOT_WELL_FORMED, TOPIC
-from wire import Bus, Message, RawPeer, StartBus, Submitter, accepted, compare, envelope, frame, join, numbered
+from wire import Bus, Message, StartBus, Submitter, accepted, compare, envelope, join, numbered
 
 FRAMES: dict[str, tuple[list[bytes], str]] = {
     "no message": ([b"", b"FMR1"], "bad-request"),

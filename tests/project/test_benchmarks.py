@@ -12,6 +12,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from benchmarks import trust
 from benchmarks.contenders import OURS, OURS_OFF, OURS_TMPFS, PROXY, STOCK
 from benchmarks.load import decode
 from benchmarks.work import Verdict, Work, judge
@@ -57,6 +58,14 @@ def test_every_case_is_measured_with_every_contender(results: dict[str, Any]) ->
     assert contenders(cases["receipts"]) == {OURS, OURS_TMPFS} - absent
     assert contenders(cases["memory"]) == {OURS, STOCK, PROXY}
     assert contenders(cases["loss"]) == {OURS, STOCK}
+    assert {(row["relay"], row["of"]) for row in cases["trust"] if "relay" in row} == {
+        (trust.ENFORCE, trust.SIGNED),
+        (trust.OFF, trust.SIGNED),
+        (trust.OFF, trust.UNSIGNED),
+        (trust.VALIDATE, trust.SIGNED),
+    }
+    signed = {trust.SIGNED_LOGGER, trust.LOGGER, trust.STOCK_SIGNED_LOGGER, trust.STOCK_LOGGER}
+    assert {row["script"] for row in cases["trust"] if "script" in row} == signed
     scripts = {row["script"] for row in cases["cold"] if "script" in row}
     assert {"fedmsg-logger, ours", "fedmsg-logger, stock", "fedmsg-spool (sh)"} <= scripts
     assert {row["lines_of"] for row in cases["cold"] if "lines_of" in row} == {OURS, STOCK}
@@ -70,9 +79,10 @@ def test_a_broker_that_is_not_there_is_named(results: dict[str, Any]) -> None:
 
 def test_all_that_ours_was_given_came_out(results: dict[str, Any]) -> None:
     cases = results["cases"]
-    for case in ("throughput", "latency", "receipts", "memory"):
+    for case in ("throughput", "latency", "receipts", "memory", "trust"):
         for row in cases[case]:
             assert set(row.get("verdicts", ())) <= {PERFECT} or row["contender"] == STOCK, row
+    assert {row["lost"] for row in cases["trust"] if "script" in row} == {0}
     assert [row["lost"] for row in cases["cold"] if OURS in row.get("script", "") or row.get("lines_of") == OURS] == [
         0,
         0,
@@ -83,7 +93,9 @@ def test_all_that_ours_was_given_came_out(results: dict[str, Any]) -> None:
 def test_the_tables_have_a_place_in_the_docs(ran: Path) -> None:
     page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
     printed = re.findall(r"^== (\w+)$", (ran / "output").read_text(), re.MULTILINE)
-    assert {"run", "throughput", "latency", "cold", "receipts", "memory", "loss", "goals", "notes"} == set(printed)
+    assert {"run", "throughput", "latency", "cold", "receipts", "memory", "loss", "trust", "goals", "notes"} == set(
+        printed
+    )
     for name in printed:
         assert f"<!-- {name} -->\n" in page
         assert f"<!-- end of {name} -->" in page

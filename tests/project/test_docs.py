@@ -14,10 +14,11 @@ import pytest
 from fedmsg_relay import body, errors, message, publisher, spool, submit, tailing
 from fedmsg_relay.chain import upstream
 from fedmsg_relay.commands import aside, deliver
-from fedmsg_relay.daemon import accounting, admission, forwarding, hold, publishing, settings
+from fedmsg_relay.daemon import accounting, admission, forwarding, hold, publishing, rate, screening, settings
 from fedmsg_relay.journal import position, quarantine, retention, room, window
-from fedmsg_relay.network import health, outbound
+from fedmsg_relay.network import counts, health, outbound
 from fedmsg_relay.runtime import limits, log
+from fedmsg_relay.trust import authority, reasons
 from fedmsg_relay.web import limits as web_limits
 from fedmsg_relay.web import query
 from wire import Bus, accepted
@@ -63,11 +64,14 @@ def first_column(text: str) -> list[str]:
 def test_the_reasons_to_drop_a_message() -> None:
     documented = first_column(section(page("docs/protocol.md"), "## What is dropped, and why"))
     assert documented == [reason.value for reason in message.Reason]
+    documented = first_column(section(page("docs/protocol.md"), "## Signatures"))
+    assert documented == [reason.value for reason in reasons.Reason]
 
 
 def test_the_reasons_to_refuse_a_batch() -> None:
     documented = first_column(section(page("docs/submit.md"), "## Reply"))
-    assert documented == list(submit.CODES)
+    refusing = [reason.value for reason in reasons.Reason if reason is not reasons.Reason.TRUST_UNUSABLE]
+    assert documented == [*submit.CODES, *refusing]
 
 
 def test_the_counters() -> None:
@@ -135,6 +139,23 @@ def test_what_one_peer_may_cost() -> None:
     assert f"more than {limits.BACKLOG_BYTES >> 20} MiB of submitted batches wait" in prose("docs/submit.md")
 
 
+def test_the_rate_and_the_addresses_that_are_counted() -> None:
+    told = prose("docs/settings.md")
+    assert f"after some silence {rate.BURST_SECONDS:g} s worth of them ({20 * rate.BURST_SECONDS:g}) at once" in told
+    assert f"knows the {rate.ADDRESSES:,} addresses" in told
+    assert counts.MOST == 5
+    assert "the five addresses that publish most" in told
+    assert "the five IP addresses that sent most" in prose("docs/commands.md")
+    assert f"and {rate.BURST_SECONDS:g} s worth of it at once" in page("docs/protocol.md")
+
+
+def test_the_times_of_the_trust_page() -> None:
+    told = prose("docs/trust.md")
+    assert f"From {authority.WARN_SECONDS / 86400:g} days before" in told
+    assert authority.LOOK_SECONDS < 2, "the page says: within two seconds"
+    assert f"Among the last {retention.DEDUP_WINDOW:,} messages" in told
+
+
 def test_the_limits_of_submit() -> None:
     told = prose("docs/submit.md")
     assert f"up to {submit.MAX_MESSAGES} messages" in told
@@ -156,7 +177,7 @@ def test_the_dedup_window_and_the_hold_at_start(name: str) -> None:
 def test_the_times_of_health_and_the_room_of_the_log() -> None:
     told = prose("docs/commands.md")
     assert f"Every {health.INTERVAL_SECONDS:g} s the relay connects" in told
-    assert f"nobody is greeted for {health.FAULT_SECONDS:g} s" in told
+    assert f"no new connection is answered for {health.FAULT_SECONDS:g} s" in told
     assert f"after {health.FATAL_SECONDS:g} s systemd's watchdog" in told
     assert f"Lines wait, up to {log.ROOM_BYTES >> 20} MiB" in prose("docs/sop.md")
 
@@ -167,8 +188,10 @@ def test_the_limits_of_journal_and_spool() -> None:
     assert f" keep_days = {defaults.keep_days} keep_bytes = {defaults.keep_bytes} " in told
     assert f"| `journal.keep_days` | `{defaults.keep_days}` |" in keys
     assert f"| `journal.keep_bytes` | `{defaults.keep_bytes}` |" in keys
-    kept = f"newest {quarantine.ROWS:,} of what was dropped, up to {quarantine.FRAME_BYTES // 1024} KiB"
+    kept = f"newest {quarantine.ROWS:,} dropped messages, and up to {quarantine.FRAME_BYTES // 1024} KiB"
     assert kept in told
+    assert f"each kind {quarantine.ROWS:,} messages in a tenth of `keep_bytes`" in told
+    assert f"(at most {quarantine.MOST_WHOLE_BYTES >> 20} MiB)" in told
     assert (quarantine.SHARE, quarantine.MOST_BYTES >> 20) == (10, 16), "a tenth of `keep_bytes` (at most 16 MiB)"
     assert "a tenth of `keep_bytes` (at most 16 MiB)" in told
     assert "a tenth of it (at most 16 MiB) for the quarantine" in keys
@@ -185,6 +208,11 @@ def test_the_limits_of_journal_and_spool() -> None:
     assert f"takes a message within {publisher.SPOOL_AFTER:g} s" in told
     for name in ("docs/journal.md", "docs/settings.md", "docs/commands.md"):
         assert f"`{spool.DIRECTORY}" in page(name)
+
+
+def test_the_times_of_trust() -> None:
+    assert f"within {authority.LOOK_SECONDS + screening.LOOK_SECONDS:g} s" in prose("docs/protocol.md")
+    assert f"{authority.WARN_SECONDS / 86400:g} days before" in prose("docs/commands.md")
 
 
 def test_what_may_come_out_twice_of_a_chained_relay() -> None:
@@ -254,6 +282,7 @@ def test_the_example_in_submit_md_gets_its_receipt_or_gives_up(submit_bus: Bus) 
         ("### journal tail", ["fedmsg-relay", "journal", "tail"]),
         ("### journal export", ["fedmsg-relay", "journal", "export"]),
         ("### journal quarantine", ["fedmsg-relay", "journal", "quarantine"]),
+        ("### journal release", ["fedmsg-relay", "journal", "release"]),
         ("### journal check", ["fedmsg-relay", "journal", "check"]),
         ("### spool ls", ["fedmsg-relay", "spool", "ls"]),
         ("### spool deliver", ["fedmsg-relay", "spool", "deliver"]),

@@ -85,12 +85,18 @@ def test_the_demo_shows_messages_arriving_and_leaves_nothing_behind(demo: Demo) 
         'listener | demo.bytes {"twice":1,"twice":2}\n',
         r'listener | demo.bytes {"caf\u00e9":"\ud83d\ude80 \/ \u0041"}' + "\n",
         "ok: all 4 bodies came out exactly as they went in",
+        'listener | org.fedoraproject.dev.demo.signed {"certificate":"',
+        ", signed by shell-demo.example.org: valid\n",
+        'answer   | {"status": "refused", "reason": "signature-invalid", ',
+        "logger   | fedmsg-logger: refused by the relay: certificate-revoked (claims shell-demo.example.org; ",
         "status   | OK - ",
+        "status   | signed by    shell-demo.example.org: ",
         "OK: everything arrived",
     ]
     places = [output.find(text) for text in expected]
     assert -1 not in places, output
     assert places == sorted(places)
+    assert "PRIVATE KEY" not in output
     assert demo.left_behind() == []
 
 

@@ -169,6 +169,14 @@ def test_the_user_may_be_there_or_not(places: Places) -> None:
     assert only(root, "account") == {"user": True, "group": True}
 
 
+def test_the_config_has_a_time_and_the_host_a_name(places: Places) -> None:
+    assert only(places, "configured") == 0
+    Path(places.contents[0]).touch()
+    os.utime(places.contents[0], (3000.9, 3000.9))
+    assert only(places, "configured") == 3000
+    assert only(places, "hostname") == os.uname().nodename
+
+
 def test_properties_are_parsed_whatever_they_hold() -> None:
     assert properties("A=b=c\nB=\nno property\nA=d\n") == {"A": "b=c d", "B": ""}
 

@@ -43,6 +43,18 @@ ODD = {
     "# no comment": "'] # none",
 }
 
+SIGNER = {
+    "fedmsg_relay_certs": [
+        {"service": "shell", "group": "sysadmin"},
+        {"service": "scm", "alias": "git", "can_send": ["git.receive"]},
+    ],
+    "fedmsg_relay_cert_host": "signer01.internal",
+    "fedmsg_relay_certs_from": "/srv/keys",
+    "fedmsg_relay_sign": True,
+    "fedmsg_relay_trust": "warn",
+}
+"""A relay's host whose scripts sign."""
+
 CONFIGS = {
     "config = {\n    'endpoints': {'x': ['tcp://x:1']},\n    'relay_inbound': ['tcp://old01:9941'],\n}": ["old01"],
     'config = dict(relay_inbound="tcp://old01:9941", x=["tcp://x:1"])': ["old01"],
@@ -53,6 +65,13 @@ CONFIGS = {
     ],
 }
 """A global config as it may stand on a host, and the relays that it names."""
+
+SITE = {
+    "fedmsg_relay_certs": [{"service": "scm", "can_send": ["git.receive"]}],
+    "fedmsg_relay_environment": "stg",
+    "fedmsg_relay_topic_prefix": "org.example",
+}
+"""A site whose own tools bring the keys, and whose scripts do not sign yet."""
 
 RENDER = """
 - hosts: all
@@ -84,6 +103,7 @@ RENDER = """
           stays.toml: "{{ lookup('template', settings, template_vars=stays | combine(other)) }}"
           leaves.toml: "{{ lookup('template', settings, template_vars=leaves | combine(other)) }}"
           named: "{{ named | map('regex_findall', __fedmsg_relay_host_in) }}"
+          spool.service: "{{ lookup('template', role ~ '/templates/fedmsg-relay-spool.service.j2') }}"
           system: {python: "{{ __fedmsg_relay_python }}", packages: "{{ packages }}"}
         packages: "{{ __fedmsg_relay_packages + __fedmsg_relay_service_packages }}"
 """
@@ -145,7 +165,9 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
         out,
         playbook,
         f"--extra-vars={json.dumps({'out': str(out), 'role': str(ROLE), 'configs': list(CONFIGS)})}",
-        hosts=hosts | {"proxy01": {"facts": facts(*SYSTEMS["debian12"]), "fedmsg_relay_network": "vpn"}},
+        hosts=hosts
+        | {"proxy01": {"facts": facts(*SYSTEMS["debian12"]), "fedmsg_relay_network": "vpn"}}
+        | {"signer01.example.org": {"facts": facts(*SYSTEMS["debian13"]), **SIGNER}},
         relays={
             "debian12": {"fedmsg_relay_addresses": {"vpn": "bus.vpn.example.org"}},
             "rhel9": {"fedmsg_relay_addresses": {"default": "fd00::17", "vpn": "10.8.0.17"}},
@@ -161,7 +183,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
         },
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    for host in [*hosts, "proxy01"]:
+    for host in [*hosts, "proxy01", "signer01.example.org"]:
         for name, content in json.loads((out / f"{host}.json").read_text()).items():
             (out / f"{host}-{name}").write_text(content if isinstance(content, str) else json.dumps(content))
     return out
@@ -238,6 +260,39 @@ def test_the_relays_that_a_present_config_names_are_found_in_it(rendered: Path) 
     assert json.loads((rendered / "debian12-named").read_text()) == list(CONFIGS.values())
 
 
+def test_a_host_that_signs_has_its_own_certificates_in_its_config(rendered: Path) -> None:
+    read = config.read([str(rendered / "signer01.example.org-relay.py")])
+    assert read["certnames"] == {"shell.signer01": "shell-signer01.internal", "git.signer01": "scm-signer01.internal"}
+    assert (read["sign_messages"], read["validate_signatures"]) == (True, False)
+    assert (read["ssldir"], read["ca_cert_location"]) == ("/etc/pki/fedmsg", "/etc/pki/fedmsg/ca.crt")
+    assert read["crl_location"] == "/etc/pki/fedmsg/crl.pem"
+
+
+@pytest.mark.parametrize("host", [*SYSTEMS, "signer01.example.org"])
+def test_every_host_has_the_policy_of_all_hosts(rendered: Path, host: str) -> None:
+    read = config.read([str(rendered / f"{host}-relay.py")])
+    assert read["routing_policy"] == {"org.example.stg.git.receive": ["scm-signer01.internal"]}
+    assert read["routing_nitpicky"] is False
+    if host in SYSTEMS:
+        assert not {"certnames", "sign_messages", "ssldir"} & set(read)
+
+
+def test_a_relay_checks_as_the_inventory_says_and_by_default_has_no_such_table(rendered: Path) -> None:
+    trust = settings.load(rendered / "signer01.example.org-relay.toml").trust
+    assert (trust.signatures, trust.ca, trust.crl) == (
+        settings.Signatures.WARN,
+        "/etc/pki/fedmsg/ca.crt",
+        "/etc/pki/fedmsg/crl.pem",
+    )
+    assert "trust" not in tomllib.loads((rendered / "debian12-relay.toml").read_text())
+
+
+def test_the_spool_is_delivered_in_the_group_that_may_read_the_shell_key(rendered: Path) -> None:
+    unit = (rendered / "signer01.example.org-spool.service").read_text()
+    assert re.findall(r"^SupplementaryGroups=(.*)$", unit, re.M) == ["sysadmin"]
+    assert "SupplementaryGroups" not in (rendered / "debian13-spool.service").read_text()
+
+
 @pytest.mark.parametrize("host", SYSTEMS)
 def test_every_file_says_who_wrote_it(rendered: Path, host: str) -> None:
     for name in ("relay.py", "relay.toml", "fedmsg-relay.service", "logrotate"):
@@ -295,6 +350,23 @@ def test_systemd_lets_a_relay_take_its_time_to_stop(rendered: Path, host: str) -
         ({"fedmsg_relay_config_extra": {"relay_inbound": ["tcp://x:1"]}}, {"app01": None}, "names the relay"),
         ({"fedmsg_relay_config_extra": {"endpoints": {"relay_outbound": "x"}}}, {"app01": None}, "names the relay"),
         ({"fedmsg_relay_settings": '{"limits": {"x": true}}'}, {"app01": None}, "Write it as YAML"),
+        (
+            {"fedmsg_relay_sign": True},
+            {"app01": None},
+            "app01: fedmsg_relay_sign is set, but fedmsg_relay_certs has no",
+        ),
+        ({"fedmsg_relay_certs_from": "/nowhere"}, {"app01": None}, "pkgs01: /nowhere/ca.crt is missing: put the CA's"),
+        ({"fedmsg_relay_certs": [{"can_send": []}]}, {"app01": None}, "missing required arguments: service"),
+        ({"fedmsg_relay_policy_extra": {"a.b": ["x"]}}, {"app01": None}, "set fedmsg_relay_environment and"),
+        ({"fedmsg_relay_policy_extra": "a=b"}, {"app01": None}, "fedmsg_relay_policy_extra has to be a dict"),
+        ({"fedmsg_relay_trust": "warn"}, {"app01": None}, "fedmsg_relay_trust is warn on app01, which gets neither"),
+        ({"fedmsg_relay_trust": True}, {"app01": None}, "value of fedmsg_relay_trust must be one of"),
+        (
+            {"fedmsg_relay_settings": {"trust": {"signatures": "warn"}}},
+            {"app01": None},
+            "comes from fedmsg_relay_trust",
+        ),
+        ({**SITE, "fedmsg_relay_trust": "enforce"}, {"app01": None}, "would refuse all messages of app01, pkgs01: set"),
         ({"fedmsg_relay_inbound_port": "http"}, {"app01": None}, "unable to convert to int"),
     ],
 )

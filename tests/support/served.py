@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from harness import PATIENCE, Host, Process, ServiceManager, wait_until
+from harness import PATIENCE, Host, Process, wait_until
+from relays import ServiceManager
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 
-from harness import Host, Relay, wait_until
+from harness import Host, wait_until
+from relays import Relay
 from wire import Message
 
 

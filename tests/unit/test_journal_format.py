@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fedmsg_relay.errors import JournalCorruptError
-from fedmsg_relay.journal import broken, position, schema
+from fedmsg_relay.errors import JournalCorruptError, JournalError
+from fedmsg_relay.journal import broken, opener, position, schema
 from fedmsg_relay.journal.guard import JournalGuard
 from fedmsg_relay.journal.salvage import set_aside
 from fedmsg_relay.journal.store import Journal
@@ -101,13 +101,44 @@ def test_a_journal_broken_again_at_once_is_not_set_aside_a_second_time(tmp_path:
     path.write_bytes(b"garbage" * 1000)
     guard = JournalGuard(path)
     for _ in range(3):
-        guard._failed(JournalCorruptError("made up"))
+        guard._fault.note(JournalCorruptError("made up"))
         guard.recover()
     assert len([*tmp_path.glob("journal.db.corrupt-*")]) == 1
     assert guard.fault
-    guard._next_try = 0.0
+    guard._fault.next_try = 0.0
     guard.recover()
     assert not guard.fault
+    guard.close()
+
+
+def test_a_broken_journal_that_may_not_be_set_aside_yet_is_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "journal.db"
+    path.write_bytes(b"garbage" * 1000)
+    guard = JournalGuard(path)
+    guard.close()
+    guard.journal = None
+    path.write_bytes(b"garbage" * 1000)
+    guard._fault.note(JournalError("made up"))
+    opened: list[Path] = []
+
+    class Watched(Journal):
+        def __init__(self, path: Path) -> None:
+            opened.append(path)
+            super().__init__(path)
+
+    monkeypatch.setattr(opener, "Journal", Watched)
+    for _ in range(5):
+        guard._fault.next_try = 0.0  # as if a second had passed
+        guard.recover()
+    assert "less than 60 s ago" in guard.fault
+    assert len(opened) == 1, "the first time shows that it is broken"
+    guard._opener._next_aside = guard._opener._left_alone_until = 0.0  # as if that time had passed
+    guard._fault.next_try = 0.0
+    guard.recover()
+    assert not guard.fault
+    assert len([*tmp_path.glob("journal.db.corrupt-*")]) == 2
     guard.close()
 
 

@@ -12,11 +12,19 @@ from fedmsg_relay.network import handshake, zmtp
 from fedmsg_relay.network.peer import Peer
 from fedmsg_relay.network.receiver import Receiver
 from fedmsg_relay.runtime import limits
-from harness import wait_until
+from harness import PATIENCE, wait_until
 from ports import HeldPort
-from wire import RawPeer, frame
+from raw import RawPeer, frame
 
 BOUNDS = 1_000_000, 2000, 10_000_000
+
+GREETING = (
+    b"\xff\0\0\0\0\0\0\0\0\x7f\x03\0"
+    + b"NULL".ljust(20, b"\0")
+    + bytes(32)
+    + b"\x04\x1c\x05READY\x0bSocket-Type\0\0\0\x06DEALER"
+)
+"""ZMTP 3.0 with the NULL mechanism, and the READY of a DEALER."""
 
 
 @pytest.fixture
@@ -69,11 +77,9 @@ def test_a_peer_that_resets_with_answers_unread_ends_nothing(bound: tuple[Receiv
 
 def test_a_message_sent_with_the_handshake_is_heard(bound: tuple[Receiver, str]) -> None:
     receiver, address = bound
-    ready = b"\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER"
-    greeting = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
     host, port = address.removeprefix("tcp://").split(":")
     with contextlib.closing(socket.create_connection((host, int(port)))) as client:
-        client.sendall(greeting + b"\x04" + bytes([len(ready)]) + ready + frame(b"", more=True) + frame(b"at once"))
+        client.sendall(GREETING + frame(b"", more=True) + frame(b"at once"))
         assert heard(receiver)[1] == [b"", b"at once"]
 
 
@@ -118,7 +124,7 @@ def test_a_peer_that_stalls_in_a_large_message_is_cut_if_others_wait(
     receiver, address = bound
     monkeypatch.setattr(limits, "HELD_BYTES", LARGE)
     stalls = peers_with_large_messages(address, 2)
-    wait_until(lambda: not list(receiver.receive(*BOUNDS)) and not receiver.pending, "the beginning is read")
+    wait_until(lambda: not list(receiver.receive(*BOUNDS)) and not receiver.has_more, "the beginning is read")
     (waits,) = peers_with_large_messages(address, 1)
     waits.send(b"\0")
     small = RawPeer(address).shake_hands(b"DEALER")
@@ -129,3 +135,16 @@ def test_a_peer_that_stalls_in_a_large_message_is_cut_if_others_wait(
     assert 1 <= receiver.connected.cut <= 2
     for peer in (*stalls, waits, small):
         peer.close()
+
+
+def test_a_peer_that_was_half_accepted_when_the_door_closed_is_served(bound: tuple[Receiver, str]) -> None:
+    receiver, address = bound
+    receiver.greeter.keep_out_newcomers()
+    host, port = address.removeprefix("tcp://").split(":")
+    with contextlib.closing(socket.socket()) as client:
+        client.settimeout(PATIENCE)
+        client.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 255)  # for these packets the door is open
+        client.connect((host, int(port)))
+        client.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 64)
+        client.sendall(GREETING + frame(b"", more=True) + frame(b"question"))
+        assert heard(receiver)[1] == [b"", b"question"]

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from certificates import Pair, TestCa, envelope, name, rsa_key
 from fedmsg_relay import signing
@@ -68,6 +68,27 @@ def test_a_key_signs_in_either_form(form: str, bits: int, config: dict[str, Any]
         **{field: signed[field] for field in ("signature", "certificate")},
     }
     assert canonical(signed) == canonical(json.loads(made.sign(envelope())))
+
+
+class OldNumbers:
+    """A private key's numbers before cryptography 39, which cannot be told to leave the check out."""
+
+    new = rsa.RSAPrivateNumbers
+
+    def __init__(self, *numbers: Any) -> None:
+        self._numbers = self.new(*numbers)
+
+    def private_key(self, backend: Any = None) -> rsa.RSAPrivateKey:
+        return self._numbers.private_key(backend)
+
+
+def test_a_key_signs_with_the_cryptography_of_debian_12(
+    config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = signing.signer(config).sign(envelope())
+    signing._signers.clear()
+    monkeypatch.setattr(rsa, "RSAPrivateNumbers", OldNumbers)
+    assert signing.signer(config).sign(envelope()) == expected
 
 
 def test_what_is_signed_is_what_is_sent(config: dict[str, Any]) -> None:

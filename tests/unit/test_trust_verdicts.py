@@ -199,7 +199,9 @@ def test_a_certificate_runs_out_while_it_is_remembered(court: Court) -> None:
 
 def test_without_a_ca_every_signed_message_waits(court: Court, tmp_path: Path) -> None:
     (tmp_path / "ca.crt").unlink()
-    assert court.of(court.signer.sign(envelope())) == (Reason.TRUST_UNUSABLE, None, False)
+    signed = court.signer.sign(envelope())
+    assert court.of(signed) == (Reason.TRUST_UNUSABLE, "signer", False)
+    assert not court.of(signed).is_proven
     assert court.of(changed(court.signer.sign(envelope()), i=2)).reason is Reason.TRUST_UNUSABLE
     assert court.of(canonical(envelope())).reason is Reason.UNSIGNED
     assert court.of(court.signer.sign(envelope(), b"")).reason is Reason.CERTIFICATE_MALFORMED

@@ -31,6 +31,8 @@ import json, sys, fedmsg_relay
 fedmsg_relay.publish(topic="traffic.fence", modname="verify", msg={"said": json.loads(sys.argv[1])})
 """
 TAILED = re.compile(r"^\[[^]]*\]\[fedmsg\.commands    INFO\] ", flags=re.MULTILINE)
+WARNED = re.compile(r"^\[[^]]*\]\[fedmsg\.crypto\S* WARNING\] .*\n?", flags=re.MULTILINE)
+"""What stock says of a message without a signature, or whose topic has no policy."""
 
 Publish = Callable[[int | None], object]
 """Publish this number, or None: what only shows that somebody hears."""
@@ -176,7 +178,7 @@ def script(traffic: Traffic) -> None:
 def tailed(file: Path, name: str) -> dict[str, list[int]]:
     """What a stock fedmsg-tail has printed."""
     heard: dict[str, list[int]] = defaultdict(list)
-    for entry in TAILED.split(file.read_text())[1:]:
+    for entry in TAILED.split(WARNED.sub("", file.read_text()))[1:]:
         what = said(ast.literal_eval(entry), name)
         if what and what[1] is not None:
             heard[what[0]].append(what[1])
@@ -220,7 +222,7 @@ def judge(
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--publish", action="append", required=True, metavar="HOST[:PORT]", help="a publisher there")
+    parser.add_argument("--publish", action="append", default=[], metavar="HOST[:PORT]", help="a publisher there")
     parser.add_argument(
         "--listen", action="append", required=True, metavar="HOST[:PORT]", help="a listener; the first hears all"
     )

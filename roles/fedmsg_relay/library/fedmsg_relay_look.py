@@ -25,7 +25,20 @@ options:
     description: The subsets to read. Each is a key of the result.
     type: list
     elements: str
-    choices: [account, contents, files, ports, processes, pythons, releases, service, spool, status, written]
+    choices:
+      - account
+      - configured
+      - contents
+      - files
+      - hostname
+      - ports
+      - processes
+      - pythons
+      - releases
+      - service
+      - spool
+      - status
+      - written
     required: true
   home: {description: The directory of the program., type: path, required: true}
   marker: {description: The beginning of a line that every file of the role has., type: str, required: true}
@@ -49,6 +62,10 @@ account:
   description: Whether the C(user) and the C(group) exist.
   type: dict
   returned: if gathered
+configured:
+  description: When the first of the C(contents) was written, in seconds since the epoch; 0 if it is not there.
+  type: int
+  returned: if gathered
 contents:
   description: The content of each file in Base64. It is empty if the file cannot be read.
   type: dict
@@ -56,6 +73,10 @@ contents:
 files:
   description: The paths that are there. C(ours) are those of the role and C(foreign) all others.
   type: dict
+  returned: if gathered
+hostname:
+  description: The host's own name.
+  type: str
   returned: if gathered
 ports:
   description: For each listening TCP port the port, and where known the process and its pid.
@@ -97,7 +118,7 @@ Found = dict[str, Any]
 
 SERVICE = "fedmsg-relay.service"
 PROPERTIES = (
-    "LoadState,UnitFileState,ActiveState,ActiveEnterTimestamp,ExecMainStartTimestamp,MainPID,"
+    "LoadState,UnitFileState,ActiveState,ActiveEnterTimestamp,StateChangeTimestamp,ExecMainStartTimestamp,MainPID,"
     "FragmentPath,SourcePath,DropInPaths,ExecStart,InvocationID"
 )
 SPOOL_PROPERTIES = "Id,LoadState,UnitFileState,ActiveState,NeedDaemonReload"
@@ -149,6 +170,19 @@ def files(places: Places) -> Found:
         path for path in present if (_is_marked(path, places.marker) if path in places.files else _leads(path, places))
     ]
     return {"ours": ours, "foreign": [path for path in present if path not in ours]}
+
+
+def hostname(_: Places) -> str:
+    """Get the name from which scripts make keys of the config."""
+    return os.uname().nodename
+
+
+def configured(places: Places) -> int:
+    """Find when the config was written."""
+    try:
+        return int(Path(places.contents[0]).stat().st_mtime)
+    except FileNotFoundError:
+        return 0
 
 
 def releases(places: Places) -> Found:
@@ -240,7 +274,15 @@ def properties(answer: str) -> dict[str, str]:
     return shown
 
 
-READ = {"account": account, "contents": contents, "files": files, "releases": releases, "written": written}
+READ = {
+    "account": account,
+    "configured": configured,
+    "contents": contents,
+    "files": files,
+    "hostname": hostname,
+    "releases": releases,
+    "written": written,
+}
 ASK = {
     "ports": ports,
     "processes": processes,

@@ -57,13 +57,13 @@ class Echo:
         """Whether so many messages are awaited that no more may be submitted."""
         return len(self._awaited) >= limits.ECHO_MESSAGES or self._bytes >= limits.ECHO_BYTES
 
-    def complete_up_to(self, handed_over: int) -> int:
+    def complete_up_to(self, sent: int) -> int:
         """Get the ``seq`` up to which all messages of our journal have come out here.
 
         Args:
-            handed_over: ``seq`` up to which the upstream has all messages.
+            sent: ``seq`` up to which the upstream has all messages.
         """
-        return min(handed_over, next(iter(self._awaited.values())).after) if self._awaited else handed_over
+        return min(sent, next(iter(self._awaited.values())).after) if self._awaited else sent
 
     def expect(self, batch: ForwardedBatch) -> None:
         """Expect to hear a batch that is being submitted, perhaps again.

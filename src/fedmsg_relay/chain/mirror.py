@@ -36,7 +36,6 @@ class Mirror:
         kind = Kind(handshake.SUB, max_bytes, limits.MIRROR_BYTES, greeting=[[b"\x01" + self.token]])
         self.connection = Outgoing(address, kind)
         self.forwarded = False
-        self._max_bytes = max_bytes
         self._oversized = 0
         self._until = 0.0
 
@@ -45,7 +44,7 @@ class Mirror:
         self.connection.update()
         if self.connection.oversized and not self._oversized:
             told = "upstream %s publishes messages of more than %d bytes, which are not forwarded"
-            log.warning(told, self.address, self._max_bytes)
+            log.warning(told, self.address, self.connection.max_bytes)
         self._oversized = self.connection.oversized
 
     def take(self, limit: int) -> Iterator[tuple[bytes, bytes]]:
@@ -69,4 +68,4 @@ class Mirror:
     def over(self) -> bool:
         """Whether all that had come when it was left has been taken."""
         ended = bool(self.connection.fault) or time.monotonic() >= self._until
-        return ended and not self.connection.holds
+        return ended and not self.connection.has_more

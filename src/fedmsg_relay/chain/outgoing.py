@@ -7,7 +7,6 @@ there are no heartbeats: the kernel finds out that the other host is gone, and a
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 from collections import deque
@@ -16,12 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from fedmsg_relay import tcp
-from fedmsg_relay.names import Lookup
-from fedmsg_relay.network import dialling, handshake, zmtp
+from fedmsg_relay.chain.dialler import Dialler, error_text
+from fedmsg_relay.network import handshake, zmtp
 from fedmsg_relay.runtime import limits
 
-CONNECT_SECONDS = 5.0
-"""Time after which an address that does not answer, or does not speak ZMTP, is given up."""
+HANDSHAKE_SECONDS = 5.0
+"""Time after which an address that does not speak ZMTP is given up."""
 
 FRESH_SECONDS = 1.0
 """Time in which a new connection makes the relay's loop look at it every few milliseconds, until it is up."""
@@ -37,7 +36,7 @@ class Kind:
 
     Attributes:
         role: of our end, in ZMTP.
-        max_bytes: maximum size of a message; a larger one is skipped.
+        max_bytes: maximum size of a message, at first; a larger one is skipped.
         hold_bytes: maximum bytes of messages that were read and not taken. Beyond it nothing is read, and TCP holds the
             other relay back.
         greeting: messages that are sent before any other.
@@ -60,6 +59,7 @@ class Outgoing:
         up: whether messages can be sent.
         up_since: when that began, by ``time.monotonic``.
         fault: why it has ended; empty while it has not. Messages that had come may still be taken then.
+        max_bytes: maximum size of a message; may be changed.
         oversized: number of messages that were skipped as they are too large.
     """
 
@@ -67,13 +67,12 @@ class Outgoing:
         self.up = False
         self.up_since = 0.0
         self.fault = ""
+        self.max_bytes = kind.max_bytes
         self.oversized = 0
         self._kind = kind
-        self._began = self._moved = time.monotonic()
-        self._lookup = Lookup(address)
-        self._candidates: list[str] | None = None
+        self._moved = time.monotonic()
+        self._dialler = Dialler(address)
         self._socket: socket.socket | None = None
-        self._connected = False
         self._handshake = handshake.Handshake(kind.role)
         self._splitter = zmtp.Splitter(0)
         self._unsent = bytearray()
@@ -84,32 +83,34 @@ class Outgoing:
     @property
     def waking(self) -> socket.socket | None:
         """Socket that is readable when something has come; None while nothing is wanted."""
-        return self._socket if self._connected and not self.fault and self._wants_more else None
+        return self._socket if not self.fault and self._wants_more else None
 
     @property
-    def unsettled(self) -> bool:
-        """Whether it has to be updated soon, also when nothing has come."""
-        return bool(self.fault or self._unsent or self._fresh)
+    def idle(self) -> bool:
+        """Whether it has nothing to do until something comes."""
+        return not (self.fault or self._unsent or self._fresh)
 
     @property
     def waits_for(self) -> str:
         """Why it is not up yet, for a person; empty once it is up, and in the first moment."""
         if self.up or self._fresh:
             return ""
-        return self._lookup.fault if self._candidates is None else "it does not answer"
+        return self._dialler.waits_for
 
     @property
     def _fresh(self) -> bool:
-        return not self.up and time.monotonic() - self._began < FRESH_SECONDS
+        return not self.up and time.monotonic() - self._dialler.began < FRESH_SECONDS
 
     def update(self) -> None:
         """Connect, send and receive as far as this can be done without waiting."""
         if self.fault:
             return
         with self._ended_by_faults():
-            if not self._connected:
-                self._connect()
-            if self._connected:
+            if self._socket is None:
+                self._socket = self._dialler.update()
+            if self._dialler.fault:
+                self._end(self._dialler.fault)
+            if self._socket is not None:
                 self._write()
                 self._read()
 
@@ -138,7 +139,7 @@ class Outgoing:
             yield frames
 
     @property
-    def holds(self) -> bool:
+    def has_more(self) -> bool:
         """Whether messages have come that were not taken yet."""
         return bool(self._messages)
 
@@ -164,7 +165,7 @@ class Outgoing:
         try:
             yield
         except OSError as error:
-            self._end(_said(error))
+            self._end(error_text(error))
         except zmtp.ProtocolError as error:
             self._end(str(error))
 
@@ -172,42 +173,8 @@ class Outgoing:
         self.fault = self.fault or why
         self.up = False
         self._unsent.clear()
+        self._dialler.close()
         if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-
-    # Connecting.
-
-    def _connect(self) -> None:
-        """Look the name up, then try one address after the other."""
-        if self._candidates is None:
-            if not self._lookup.done:
-                return
-            self._candidates = self._lookup.result()
-            self._began = time.monotonic()
-            if not self._candidates:
-                self._end(self._lookup.fault)
-                return
-        if self._socket is None:
-            self._began = time.monotonic()
-            self._dial(self._candidates.pop(0))
-        elif (wrong := dialling.outcome(self._socket)) is not None:
-            self._connected = not wrong
-            if wrong:
-                self._next_candidate(wrong)
-        elif time.monotonic() - self._began > CONNECT_SECONDS:
-            self._next_candidate("it does not answer")
-
-    def _dial(self, address: str) -> None:
-        try:
-            self._socket = dialling.dial(address)
-        except OSError as error:
-            self._next_candidate(_said(error))
-
-    def _next_candidate(self, why: str) -> None:
-        if not self._candidates:
-            self._end(why)
-        elif self._socket is not None:
             self._socket.close()
             self._socket = None
 
@@ -243,8 +210,8 @@ class Outgoing:
             taken += len(data)
             self._take_in(data)
             self._write()
-        if not self.up and time.monotonic() - self._began > CONNECT_SECONDS:
-            self._end(f"it did not finish the ZMTP handshake within {CONNECT_SECONDS:g} s")
+        if not self.up and time.monotonic() - self._dialler.began > HANDSHAKE_SECONDS:
+            self._end(f"it did not finish the ZMTP handshake within {HANDSHAKE_SECONDS:g} s")
 
     def _take_in(self, data: bytes) -> None:
         if not self.up:
@@ -256,8 +223,8 @@ class Outgoing:
             for frames in self._kind.greeting:
                 self._handshake.output += zmtp.encode(frames, self._handshake.version)
             data, self._handshake.rest = self._handshake.rest, b""
-        largest = self._kind.max_bytes
-        for message in self._splitter.feed(data, largest, limits.LINK_FRAMES, limits.cut_bytes(largest)):
+        cut_bytes = limits.cut_bytes(self.max_bytes)
+        for message in self._splitter.feed(data, self.max_bytes, limits.LINK_FRAMES, cut_bytes):
             if isinstance(message, zmtp.Oversize):
                 self.oversized += 1
             else:
@@ -268,10 +235,6 @@ class Outgoing:
         if not self._unsent:  # else its PINGs get no answer: what it does not take must not grow
             self._unsent += self._splitter.output
         self._splitter.output.clear()
-
-
-def _said(error: OSError) -> str:
-    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def _cost(frames: list[bytes]) -> int:

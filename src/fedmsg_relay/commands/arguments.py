@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from fedmsg_relay import config as global_config
 from fedmsg_relay.errors import ConfigError, UsageError
 
-OK, CRITICAL, UNKNOWN = 0, 2, 3
+OK, WARNING, CRITICAL, UNKNOWN = 0, 1, 2, 3
 """Exit codes of Nagios plugins, which ``status``, ``probe`` and ``endpoints --check`` follow."""
 
 

@@ -18,6 +18,7 @@ from fedmsg_relay.commands.arguments import (
     read_config,
     refuse_to_connect,
 )
+from fedmsg_relay.runtime.dates import until
 
 
 def add_command(commands: Any) -> None:
@@ -81,10 +82,24 @@ def _check(options: argparse.Namespace) -> int:
             print(f"would bind {endpoint} {' '.join(bound)}")
     for submit, outbound in result.get("upstream", ()):
         print(f"would be chained to submit {submit} outbound {outbound}")
+    if trust := result.get("trust"):
+        print("\n".join(_describe_trust(trust)))
     if result["sign"]:
         print(result["sign"].get("fault") or "would sign as {name} with {key}".format_map(result["sign"]))
     print("OK")
     return OK
+
+
+def _describe_trust(trust: dict[str, Any]) -> list[str]:
+    """Say what would be done about signatures, and against which files."""
+    files = [(name, trust[name]) for name in ("ca", "crl") if trust[name]]
+    lines = [f"signatures {trust['signatures']}"]
+    lines += [f"{name:<9} {errors.printable(file['file'])} {until(file['ends'])}" for name, file in files]
+    if trust["ca"] and not trust["crl"]:
+        lines.append("crl       none, revoked certificates are accepted")
+    if trust["fault"]:
+        lines.append(f"signatures cannot be checked: {trust['fault']}")
+    return lines
 
 
 def _sign(config: global_config.Config) -> dict[str, str] | None:
@@ -102,16 +117,18 @@ def _sign(config: global_config.Config) -> dict[str, str] | None:
 
 def _start(options: argparse.Namespace, config: global_config.Config) -> dict[str, Any]:
     """Describe what a start of the relay would do."""
-    from fedmsg_relay.daemon import addresses, settings  # noqa: PLC0415 -- the other commands need less
+    from fedmsg_relay.daemon import addresses, checks, describe, screening, settings  # noqa: PLC0415 -- others need less
     from fedmsg_relay.journal import schema  # noqa: PLC0415
     from fedmsg_relay.runtime import paths  # noqa: PLC0415
 
     chosen = settings.load(options.settings)
     plans = addresses.plan(config, chosen, options.settings)
+    checked = checks.checks(config, chosen.trust, options.settings)
     found = {
         "bind": {name: plan.local for name, plan in plans.endpoints().items()},
         "upstream": addresses.upstream(config, chosen, plans, options.settings),
         "settings": settings.reloaded(chosen),
+        "trust": describe.describe_condition(screening.condition(checked)),
     }
     schema.refuse_newer(paths.state() / "journal.db")
     return found

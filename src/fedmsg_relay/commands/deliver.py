@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import stat
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from fedmsg_relay import publisher, spool
+from fedmsg_relay.commands import spool_file
 from fedmsg_relay.commands.aside import SET_ASIDE, Aside
 from fedmsg_relay.connection import InboundConnection, Message, Sent
-from fedmsg_relay.envelope import Json, encode, envelope
+from fedmsg_relay.envelope import Json
 from fedmsg_relay.errors import ConfigError, NoRelayError, RelayError, say
-from fedmsg_relay.message import DEFAULT_MAX_MESSAGE_SIZE, fault
+from fedmsg_relay.message import DEFAULT_MAX_MESSAGE_SIZE
 from fedmsg_relay.submit import BATCH_BYTES
 
 LOT = 100
@@ -146,11 +146,11 @@ class _Run:
             done += 1
             try:
                 content = spool.read(self._path, name, DEFAULT_MAX_MESSAGE_SIZE + 4096)
-                lot[name] = _message(self._config, content, self._sign)
+                lot[name] = spool_file.read_message(self._config, content, self._sign)
             except FileNotFoundError:
                 continue  # its owner took it back
             except CannotSignError as error:
-                self._hand_over(lot)
+                self._send_lot(lot)
                 self._unsigned[name] = error
                 raise
             except OSError as error:
@@ -158,13 +158,13 @@ class _Run:
             except ValueError as error:
                 self._set_aside(name, str(error))
             except MemoryError:
-                self._hand_over(lot)
+                self._send_lot(lot)
                 raise NoRelayError(f"there is not enough memory for {name}") from None
             else:
                 size += len(content)
             if size > BATCH_BYTES:
                 break
-        self._hand_over(lot)
+        self._send_lot(lot)
         return done
 
     def _sign(self, wrapped: Json) -> Json:
@@ -175,8 +175,8 @@ class _Run:
             raise CannotSignError(str(error)) from error
         return signer.sign(wrapped) if signer else wrapped
 
-    def _hand_over(self, lot: dict[str, Message]) -> None:
-        """Hand over a lot; if a relay does not take all of it, the rest one by one, to find the message at fault."""
+    def _send_lot(self, lot: dict[str, Message]) -> None:
+        """Send a lot; if a relay does not take all of it, the rest one by one, to find the message at fault."""
         if not lot:
             return
         sent = self._send(list(lot.values()))
@@ -187,7 +187,7 @@ class _Run:
             raise sent.fault
         if len(lot) > 1:
             for name, message in rest.items():
-                self._hand_over({name: message})
+                self._send_lot({name: message})
         elif isinstance(sent.fault, NoRelayError):
             raise sent.fault
         else:
@@ -202,7 +202,7 @@ class _Run:
         return dict(list(lot.items())[number:])
 
     def _send(self, messages: list[Message]) -> Sent:
-        """Hand messages to a relay, and leave nothing open of the try."""
+        """Give messages to a relay, and leave nothing open of the try."""
         connection = publisher.connection(self._config)
         sent: Sent | None = None
         try:
@@ -248,45 +248,6 @@ def _waiting(path: str, left: set[str]) -> list[list[str]]:
                     names.sort()
                     del names[spool.MAX_FILES :]
     return sorted(sorted(names)[: spool.MAX_FILES] for names in users.values() if names)
-
-
-def _message(config: Mapping[str, Any], content: bytes, sign: Callable[[Json], Json]) -> tuple[bytes, bytes]:
-    """Read a message from the content of a file; raise ValueError (or NotWellFormedError) if it is not one.
-
-    What a script has made is signed already, if it is to be; what the shell left is signed here.
-    """
-    if not content.startswith(spool.HEADER):
-        raise ValueError("it is not a file of a spool")
-    kind, _, rest = content[len(spool.HEADER) :].partition(b"\n")
-    if kind == b"message":
-        topic, newline, body = rest.partition(b"\n")
-        if not newline:
-            raise ValueError("it has no body")
-        if reason := fault(topic, body):
-            raise ValueError(reason)
-        return topic, body
-    if kind != b"msg":
-        raise ValueError("this version does not know this kind of file")
-    fields = rest.split(b"\n", 5)
-    if len(fields) != 6:
-        raise ValueError("it has too few lines")
-    modname, name, timestamp, msg_id, username = (field.decode() for field in fields[:5])
-    if reason := fault(b"", fields[5]):
-        raise ValueError(f"msg: {reason}")
-    wrapped = envelope(config, 1, name, None, modname)
-    wrapped.update(timestamp=int(timestamp), msg_id=msg_id, username=username)
-    if config.get("sign_messages"):
-        try:
-            wrapped["msg"] = json.loads(fields[5].decode())
-        except RecursionError:
-            raise ValueError("msg: too-deep") from None
-        return encode(sign(wrapped))
-    topic, body = encode(wrapped)
-    # As it is: to make objects of it may take 60 times its size.
-    body = body.replace(b'"msg":null', b'"msg":' + fields[5].strip(), 1)
-    if reason := fault(topic, body):
-        raise ValueError(reason)
-    return topic, body
 
 
 @contextmanager

@@ -51,7 +51,7 @@ def add_command(commands: Any) -> None:
         type=seconds,
         default=5.0,
         metavar="SECONDS",
-        help="with --check: maximum time for all addresses together (default: 5)",
+        help="with --check: maximum time in seconds for all addresses together (default: 5)",
     )
 
 

@@ -1,4 +1,4 @@
-"""``fedmsg-relay journal``: reads the journal, for people and scripts. It only reads, so the relay may run."""
+"""``fedmsg-relay journal``: reads the journal, for people and scripts. All but ``release`` only read it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from fedmsg_relay.commands import integrity, release
 from fedmsg_relay.commands.arguments import CRITICAL, OK, Parser, add_json
+from fedmsg_relay.commands.signed import Opinion, claimed_signer, opinion
 from fedmsg_relay.errors import JournalError, RelayError, UsageError, printable, say
-from fedmsg_relay.journal import broken, position, schema
+from fedmsg_relay.journal import schema
 from fedmsg_relay.journal.records import Record, Rejected, read_records
 from fedmsg_relay.runtime import paths
 
@@ -28,12 +30,14 @@ FOLLOW_SECONDS = 0.2
 
 
 def add_command(commands: Any) -> None:
-    """Declare ``ls``, ``show``, ``tail``, ``export``, ``quarantine`` and ``check``.
+    """Declare ``ls``, ``show``, ``tail``, ``export``, ``quarantine``, ``release`` and ``check``.
 
     Args:
         commands: the subparsers of ``fedmsg-relay``.
     """
-    journal = commands.add_parser("journal", help="look into the journal: ls, show, tail, export, quarantine, check")
+    journal = commands.add_parser(
+        "journal", help="look into the journal: ls, show, tail, export, quarantine, release, check"
+    )
     actions = journal.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
 
     def add(name: str, run: Callable[[sqlite3.Connection, argparse.Namespace], int], text: str) -> Any:
@@ -63,7 +67,8 @@ def add_command(commands: Any) -> None:
         "-n", "--lines", type=sequence, default=100, metavar="N", help="the newest N messages (default: 100)"
     )
     add_json(quarantine)
-    check = add("check", _check, "check every page and every message's checksum (Nagios exit codes)")
+    release.add_command(actions)
+    check = add("check", integrity.check, "check every page and every message's checksum (Nagios exit codes)")
     add_json(check)
 
 
@@ -169,13 +174,23 @@ def _show(db: sqlite3.Connection, options: argparse.Namespace) -> int:
     if not found:
         raise UsageError(f"the journal has no message {options.message}")
     record = found[0]
+    signed = opinion(record.topic, record.body, options)
     if options.json:
-        print(json.dumps(_describe(record)))
+        print(json.dumps({**_describe(record), **(signed._asdict() if signed.signer else {})}))
     elif sys.stdout.isatty():
         print(printable(_text(record.body), keep="\n\t"))
     else:
         sys.stdout.buffer.write(record.body + b"\n")
+    _say_who_signed(signed, options)
     return _warn_of_damage(record)
+
+
+def _say_who_signed(signed: Opinion, options: argparse.Namespace) -> None:
+    """Say it on stderr: stdout has the body, byte for byte, and nothing else."""
+    if signed.signer is None or options.json:
+        return
+    sys.stdout.flush()
+    say(f"{'signed by' if signed.proven else 'claims'} {signed.signer} ({signed.verdict})")
 
 
 def _export(db: sqlite3.Connection, options: argparse.Namespace) -> int:
@@ -194,66 +209,21 @@ def _warn_of_damage(record: Record) -> int:
 
 
 def _quarantine(db: sqlite3.Connection, options: argparse.Namespace) -> int:
-    query = "SELECT time, reason, source, topic, body, size FROM quarantine ORDER BY id DESC LIMIT ?"
-    for stamp, *rest in reversed(db.execute(query, (options.lines,)).fetchall()):
+    newest = "SELECT id FROM quarantine ORDER BY id DESC LIMIT ?"
+    query = f"SELECT time, reason, source, topic, body, size FROM quarantine WHERE id IN ({newest}) ORDER BY id"  # noqa: S608
+    for stamp, *rest in db.execute(query, (options.lines,)):
         rejected = Rejected(*rest)
         topic = rejected.topic.decode(errors="backslashreplace")
         if options.json:
             body = rejected.body.decode(errors="backslashreplace")
-            facts = {"reason": rejected.reason, "source": rejected.source, "size": rejected.size}
+            facts: dict[str, Any] = {"reason": rejected.reason, "source": rejected.source, "size": rejected.size}
+            facts |= _signer(rejected.body)
             print(json.dumps({"time": stamp / 1e6, **facts, "topic": topic, "body": body}))
         else:
             start = printable(rejected.body[:60].decode(errors="backslashreplace"))
             reason, source = printable(rejected.reason), printable(rejected.source)
-            print(_time(stamp), reason, source, rejected.size, printable(topic) or "-", start)
+            print(_time(stamp), reason, source, rejected.size, printable(topic) or "-", *_claim(rejected.body), start)
     return OK
-
-
-def _check(db: sqlite3.Connection, options: argparse.Namespace) -> int:
-    faults, count = [], 0
-    try:
-        faults = [str(row[0]) for row in db.execute("PRAGMA integrity_check(10)") if row[0] != "ok"]
-        if not faults:
-            last = _check_notes(db, faults)
-            count = _check_messages(db, last, faults)
-    except sqlite3.Error as error:
-        if not broken.is_broken(error):  # not there, or locked: nothing is known about it
-            raise
-        faults.append(str(error))
-    except (ValueError, TypeError, OverflowError) as error:
-        faults.append(f"it holds data that no relay has written: {error}")
-    summary = f"{'CRITICAL' if faults else 'OK'} - {count} messages" + "".join(f"; {fault}" for fault in faults[:10])
-    print(json.dumps({"ok": not faults, "messages": count, "faults": faults}) if options.json else summary)
-    return CRITICAL if faults else OK
-
-
-def _check_notes(db: sqlite3.Connection, faults: list[str]) -> int:
-    """Check what the journal notes about itself; return the ``seq`` of its last message."""
-    schema.refuse_newer_format(db)
-    found = schema.find_position(db)
-    faults += found.faults
-    listeners = [str(address) for (address,) in db.execute("SELECT address FROM listener")]
-    if found.listeners not in {None, position.seal_listeners(listeners)}:
-        faults.append("the note of who listened is damaged")
-    return found.last
-
-
-def _check_messages(db: sqlite3.Connection, last: int, faults: list[str]) -> int:
-    """Check every message; return how many there are."""
-    count = 0
-    previous = None
-    for record in read_records(db, "ORDER BY seq"):
-        count += 1
-        if previous is not None and record.seq > previous + 1:
-            faults.append(f"messages {previous + 1} to {record.seq - 1} are missing")
-        if not record.intact:
-            faults.append(f"message seq {record.seq} is damaged: its checksum is wrong")
-        if record.seq > last:
-            faults.append(f"message seq {record.seq} is beyond the end, {last}")
-        previous = record.seq
-    if previous is not None and previous < last:
-        faults.append(f"messages {previous + 1} to {last} are missing")
-    return count
 
 
 def _describe(record: Record) -> dict[str, Any]:
@@ -268,11 +238,24 @@ def _describe(record: Record) -> dict[str, Any]:
 
 def _print_line(record: Record, as_json: bool) -> None:
     if as_json:
-        facts = {"seq": record.seq, "time": record.time / 1e6, "msg_id": record.msg_id}
-        print(json.dumps({**facts, "topic": _text(record.topic), "bytes": len(record.body)}))
+        facts: dict[str, Any] = {"seq": record.seq, "time": record.time / 1e6, "msg_id": record.msg_id}
+        facts |= {"topic": _text(record.topic), "bytes": len(record.body), **_signer(record.body)}
+        print(json.dumps(facts))
     else:
         msg_id = "-" if record.msg_id is None else printable(record.msg_id)
-        print(record.seq, _time(record.time), printable(_text(record.topic)) or "-", len(record.body), msg_id)
+        topic = printable(_text(record.topic)) or "-"
+        print(record.seq, _time(record.time), topic, len(record.body), msg_id, *_claim(record.body))
+
+
+def _claim(body: bytes | str) -> list[str]:
+    signer = claimed_signer(body)
+    return [] if signer is None else ["claims", signer]
+
+
+def _signer(body: bytes | str) -> dict[str, str]:
+    """Get the signer that a message claims, if it claims one."""
+    signer = claimed_signer(body)
+    return {} if signer is None else {"signer": signer}
 
 
 def _time(microseconds: int) -> str:

@@ -29,7 +29,7 @@ def add_command(commands: Any) -> None:
         type=seconds,
         default=10.0,
         metavar="SECONDS",
-        help="maximum time for each inbound (default: 10)",
+        help="maximum time in seconds for each inbound (default: 10)",
     )
     add_json(probe)
 

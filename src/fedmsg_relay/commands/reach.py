@@ -1,6 +1,6 @@
 """Whether a host reaches the relay: a connect to each endpoint, up to the end of ZeroMQ's handshake.
 
-A TCP connect alone proves little: a proxy, or a relay that greets nobody, accepts and then says nothing. The handshake
+A TCP connect alone proves little: a proxy, or a relay whose loop is stuck, accepts and then says nothing. The handshake
 is spoken by :mod:`fedmsg_relay.network.zmtp`: libzmq would resolve names in its own time. It goes to the end, as a
 connection that ends before it does is a warning in the relay's log.
 

@@ -6,10 +6,14 @@ import argparse
 import resource
 import sys
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 from fedmsg_relay import __version__, errors
 from fedmsg_relay.commands import config, endpoints, journal, probe, spool, status, tail, trace, web
 from fedmsg_relay.commands.arguments import Parser, add_config, add_settings, read_config
+
+if TYPE_CHECKING:
+    from fedmsg_relay.daemon.checks import Checks
 
 _EPILOG = """\
 examples:
@@ -25,7 +29,8 @@ examples:
 Where the relay is stands in the global fedmsg config (/etc/fedmsg.d/*.py and the other usual places); how this daemon
 runs in relay.toml. "fedmsg-relay COMMAND --help" tells more about each command.
 
-signals: TERM and INT drain and stop, HUP re-reads [limits] and [journal] of relay.toml, USR1 reopens the log.
+signals: TERM and INT drain and stop, USR1 reopens the log, HUP re-reads [limits], [journal] and [trust] of relay.toml
+and the routing policy, CA and CRL of the global config.
 exit codes: 0 ended as asked   64 usage   69 could not bind   78 config
 """
 
@@ -47,10 +52,10 @@ def _run() -> int:
 
 def _serve(options: argparse.Namespace) -> int:
     """Run the relay."""
-    from fedmsg_relay.daemon import addresses, settings  # noqa: PLC0415 -- the other commands need less
+    from fedmsg_relay.daemon import addresses, control, describe, settings  # noqa: PLC0415 -- the other commands need less
+    from fedmsg_relay.daemon.checks import checks  # noqa: PLC0415
     from fedmsg_relay.daemon.monitoring import Monitoring  # noqa: PLC0415
     from fedmsg_relay.daemon.relay import Relay, name_process  # noqa: PLC0415
-    from fedmsg_relay.daemon.status import StatusServer  # noqa: PLC0415
     from fedmsg_relay.runtime import log  # noqa: PLC0415 -- the other commands need less
 
     name_process()
@@ -62,11 +67,22 @@ def _serve(options: argparse.Namespace) -> int:
         # With this exit code the unit starts it again: the name server may only be late.
         raise errors.RelayError(str(error)) from error
     links = addresses.upstream(global_config, chosen, plans, options.settings)
+    checked = checks(global_config, chosen.trust, options.settings)
+
+    def reload() -> tuple[settings.Settings, Checks]:
+        new = settings.load(options.settings)
+        return new, checks(read_config(options), new.trust, options.settings)
+
     log.start()
     _raise_file_limit()
     try:
-        relay = Relay(plans, links, chosen, lambda: settings.load(options.settings))
-        with closing(relay), closing(StatusServer(relay)), closing(Monitoring(global_config, relay)):
+        relay = Relay(plans, links, chosen, checked, reload)
+        with (
+            closing(relay),
+            closing(describe.serve(relay)),
+            closing(control.serve(relay.pipeline.releases)),
+            closing(Monitoring(global_config, relay)),
+        ):
             relay.run()
     except errors.RelayError as error:
         log.log.error("%s", error)

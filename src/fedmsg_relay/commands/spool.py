@@ -30,7 +30,7 @@ def add_command(commands: Any) -> None:
         type=seconds,
         default=60.0,
         metavar="SECONDS",
-        help="maximum time to go on trying while no relay answers (default: 60)",
+        help="maximum time in seconds to go on trying while no relay answers (default: 60)",
     )
     delivery.add_argument(
         "--textfile",

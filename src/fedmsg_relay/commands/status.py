@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from fedmsg_relay import config as global_config
 from fedmsg_relay.commands.arguments import CRITICAL, OK, UNKNOWN, add_config, add_json, read_config
-from fedmsg_relay.errors import ConfigError, NoRelayError
+from fedmsg_relay.commands.judgement import judge, named_files
+from fedmsg_relay.errors import ConfigError, NoRelayError, printable
 from fedmsg_relay.runtime import paths
+from fedmsg_relay.runtime.dates import until
 
 if TYPE_CHECKING:
-    from fedmsg_relay.daemon.status import AddressStatus, Status
-
-STUCK_SECONDS = 15.0
-"""A relay whose loop has not come round for this time is stuck: it turns every second even without messages."""
+    from fedmsg_relay.daemon.sources import SourcesStatus
+    from fedmsg_relay.daemon.status import AddressStatus, Status, TrustStatus
 
 
 def add_command(commands: Any) -> None:
@@ -96,60 +96,6 @@ def ask(path: Path | None = None) -> Status:
     return status
 
 
-def judge(status: Status) -> tuple[int, str]:
-    """Judge a status as a Nagios plugin does.
-
-    Args:
-        status: from :func:`ask`.
-
-    Returns:
-        0 (OK), 1 (WARNING) or 2 (CRITICAL), and the line for a person with performance data behind ``|``.
-    """
-    messages, peers, relay = status["messages"], status["peers"], status["relay"]
-    publishers, listeners = len(peers["publishers"]), len(peers["listeners"])
-    journal, upstream = status["journal"], status["upstream"]
-    behind = ", ".join(f"{laggard['address']} (lost about {laggard['lost']})" for laggard in status["laggards"])
-    if not messages["balanced"]:
-        code, word, fact = 2, "CRITICAL", "the counters do not add up; "
-    elif relay["since_last_turn"] > STUCK_SECONDS:
-        code, word, fact = 2, "CRITICAL", f"the relay has been stuck for {relay['since_last_turn']:.0f} s; "
-    elif dead := status["dead_threads"]:
-        died = ", ".join(f"{name} of {cause}" for name, cause in dead.items())
-        code, word, fact = 2, "CRITICAL", f"a thread of the relay has died, it has to be restarted: {died}; "
-    elif faults := [door["fault"] for door in status["health"] if door["fault"]]:
-        code, word, fact = 2, "CRITICAL", f"{', '.join(faults)}; "
-    elif journal["fault"]:
-        code, word, fact = 2, "CRITICAL", f"journal cannot be written, messages go unjournaled: {journal['fault']}; "
-    elif upstream and upstream["state"] == "loop":
-        code, word, fact = 2, "CRITICAL", "the relay upstream is chained back to this one, nothing comes out; "
-    elif upstream and set(upstream["states"]) != {"joined"}:
-        links = zip(upstream["submit"], upstream["states"], upstream["reasons"], strict=True)
-        away = [f"{at} ({why or 'the relay is connecting to it'})" for at, state, why in links if state != "joined"]
-        code, word, fact = 1, "WARNING", f"upstream is away: {', '.join(away)}; "
-    elif journal["notices"]:
-        code, word, fact = 1, "WARNING", f"{'; '.join(journal['notices'])}; "
-    elif log_fault := status["log"]["fault"]:
-        code, word, fact = 1, "WARNING", f"{status['log']['place']} cannot be written: {log_fault}; "
-    elif status["crowded"]:
-        code, word, fact = 1, "WARNING", f"too many connections at {', '.join(status['crowded'])}: some were closed; "
-    elif behind:
-        code, word, fact = 1, "WARNING", f"listeners do not keep up: {behind}; "
-    else:
-        code, word, fact = 0, "OK", "" if listeners else "no listener is connected, nobody hears what is published; "
-    published = messages["published"] + messages["unjournaled"]
-    line = (
-        f"{word} - {fact}received {messages['received']}, published {published}, "
-        f"waiting {messages['waiting']}, dropped {messages['dropped']}; "
-        f"{publishers} publishers, {listeners} listeners; up {relay['uptime']:.0f} s"
-    )
-    perfdata = (
-        f"received={messages['received']}c published={published}c dropped={messages['dropped']}c "
-        f"waiting={messages['waiting']} journal={journal['bytes']}B "
-        f"publishers={publishers} listeners={listeners} uptime={relay['uptime']:.0f}s"
-    )
-    return code, f"{line} | {perfdata}"
-
-
 def details(status: Status) -> list[str]:
     """Write out a status for a person, below the first line.
 
@@ -172,7 +118,9 @@ def details(status: Status) -> list[str]:
                 zip(upstream["states"], upstream["submit"], upstream["outbound"], strict=True) if upstream else ()
             )
         ),
+        *_trust(status.get("trust")),
         *(f"dropped      {count} {reason}" for reason, count in status["dropped"].items() if count),
+        *_sources(status.get("sources")),
         "connections  " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in connections.items()),
         *(f"publisher    {address}" for address in status["peers"]["publishers"]),
         *(f"submitter    {address}" for address in status["peers"]["submitters"]),
@@ -191,6 +139,41 @@ def _bound(status: Status) -> list[str]:
         else:
             lines += [f"bound        {endpoint} {address}" for address in bound]
     return lines
+
+
+def _trust(trust: TrustStatus | None) -> list[str]:
+    """Make lines about the checks of signatures; none where there are no checks."""
+    if trust is None or trust["signatures"] == "off":
+        return []
+    lines = [f"signatures   {trust['signatures']}"]
+    lines += [f"{name:<12} {printable(told['file'])} {until(told['ends'])}" for name, told in named_files(trust)]
+    if trust["crl"] is None:
+        lines.append("crl          none, revoked certificates are accepted")
+    if trust["waiting"]:
+        lines.append(f"quarantine   {trust['waiting']} messages could not be checked; see fedmsg-relay journal release")
+    lines += [f"signed by    {one['name']}: {one['messages']} messages" for one in trust["signers"]]
+    for reason, found in trust["distrusted"].items():
+        claims = "" if found["signer"] is None else f", claims {found['signer']}"
+        lines.append(f"distrusted   {found['messages']} {reason} (last from {found['source']}{claims})")
+    return lines
+
+
+def _sources(sources: SourcesStatus | None) -> list[str]:
+    """Make a line of who publishes most, and of who was refused or held back by its IP address."""
+    if sources is None:  # an older release has none
+        return []
+    counted = (
+        ("talkers", sources["published"], "messages at inbound"),
+        ("not allowed", sources["inbound_refused"], "messages at inbound"),
+        ("not allowed", sources["submit_refused"], "messages at submit"),
+        ("held back", sources["held_back"], "requests at submit"),
+    )
+    return [
+        f"{what:12} {', '.join('{address} {count}'.format(**most) for most in counts['most'])} "
+        f"of {counts['count']} {things}"
+        for what, counts, things in counted
+        if counts["count"]
+    ]
 
 
 def _use(used: AddressStatus) -> str:

@@ -1,11 +1,12 @@
 """The relay's counters and the two identities they must keep, always:
 
     received             = journaled + quarantined + refused + duplicates + unjournaled
-    journaled + carried  = published + waiting + damaged
+    journaled + carried  = published + waiting + damaged + refused_upstream
 
 ``unjournaled`` counts messages from inbound that were published although the journal could not be written. ``carried``
 counts messages that an earlier run had journaled and not published. ``damaged`` counts messages that are damaged or
-missing in the journal.
+missing in the journal, ``refused_upstream`` those that the upstream of a chained relay does not take. A message that is
+released from the quarantine is received once more.
 """
 
 from __future__ import annotations
@@ -22,14 +23,15 @@ class Counts:
     Attributes:
         received: came at inbound or submit.
         journaled: are on disk.
-        quarantined: came at inbound and were not well-formed.
+        quarantined: came at inbound and were not well-formed, or not trusted.
         refused: were submitted and refused.
-        duplicates: were submitted and in the journal already.
+        duplicates: were in the journal already.
         unjournaled: were published without being in the journal.
         carried: waited in the journal at the start.
-        published: were handed over from the journal.
-        waiting: are in the journal and not handed over yet.
+        published: were sent from the journal.
+        waiting: are in the journal and not sent yet.
         damaged: are damaged or missing in the journal, and so not published.
+        refused_upstream: are in the journal, and the upstream refused them.
     """
 
     received: int = 0
@@ -42,6 +44,7 @@ class Counts:
     published: int = 0
     waiting: int = 0
     damaged: int = 0
+    refused_upstream: int = 0
 
     @property
     def balanced(self) -> bool:
@@ -50,7 +53,7 @@ class Counts:
         return (
             self.waiting >= 0
             and self.received == taken
-            and self.journaled + self.carried == self.published + self.waiting + self.damaged
+            and self.journaled + self.carried == self.published + self.waiting + self.damaged + self.refused_upstream
         )
 
 

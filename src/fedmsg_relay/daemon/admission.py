@@ -1,7 +1,10 @@
 """Admission: reads what came at inbound and submit, and decides message by message what goes into the journal.
 
-A message that is well-formed becomes an entry of the turn. A message that is not goes into the quarantine, or has its
-batch refused. A submitted message that the journal has already is a duplicate. (A message from inbound never is one.)
+A message is looked at in this order: is it well-formed, may its source send anything
+(:mod:`fedmsg_relay.daemon.sources`), may its signature be trusted and its signer send this topic
+(:mod:`fedmsg_relay.daemon.screening`), does the journal have it already? A message that fails goes into the quarantine,
+or has its batch refused. A submitted message that the journal has already is a duplicate. A message from inbound is one
+only where signatures are enforced and its signer is proven: then it is a replay.
 """
 
 from __future__ import annotations
@@ -10,33 +13,51 @@ from typing import NamedTuple
 
 from fedmsg_relay import message, submit, tcp
 from fedmsg_relay.body import find_msg_id
-from fedmsg_relay.daemon.backlog import RETRY_AFTER, Backlog, Batch
+from fedmsg_relay.daemon.backlog import Batch
+from fedmsg_relay.daemon.duplicates import Duplicates
+from fedmsg_relay.daemon.requests import Requests
+from fedmsg_relay.daemon.screening import Ruling, Screening, origin
+from fedmsg_relay.daemon.settings import Settings
+from fedmsg_relay.daemon.sources import Sources
 from fedmsg_relay.daemon.stage import Stage
 from fedmsg_relay.daemon.turn import DueReceipt, ReturnPath, Turn
 from fedmsg_relay.journal.guard import JournalGuard
+from fedmsg_relay.journal.quarantine import AT_SUBMIT
 from fedmsg_relay.journal.records import Entry, Rejected
-from fedmsg_relay.journal.window import NAMESAKES, fingerprint
 from fedmsg_relay.message import Reason
-from fedmsg_relay.network.peer import Peer
 from fedmsg_relay.network.receiver import Receiver
 from fedmsg_relay.network.zmtp import Message, Oversize
 from fedmsg_relay.runtime import limits
 from fedmsg_relay.runtime.drops import DropLog
 from fedmsg_relay.runtime.log import log
+from fedmsg_relay.trust import reasons as trust
 
 FAULT_RETRY_AFTER = 2.0
-"""Seconds after which a submitter shall try again when the journal cannot be written."""
+"""Seconds after which a submitter shall try again when the journal cannot be written, or CA or CRL cannot be used."""
 
-_OVERLOADED = submit.Busy(RETRY_AFTER).encode()
+
+class Look(NamedTuple):
+    """What was found when a message was looked at.
+
+    Attributes:
+        reason: why it is not taken, or None.
+        msg_id: of its envelope, where it has one.
+        ruling: about its signature, where that was looked at.
+    """
+
+    reason: Reason | trust.Reason | None
+    msg_id: str | None = None
+    ruling: Ruling | None = None
 
 
 class Rejection(NamedTuple):
-    """A message that is not taken: why, from which IP address, and what is kept of it."""
+    """A message that is not taken: why, from which IP address, what is kept of it, and what is known of its signer."""
 
     reason: str
     source: str
     topic: bytes
     body: bytes
+    ruling: Ruling | None = None
 
 
 class Admission:
@@ -47,34 +68,42 @@ class Admission:
         submits: where submitters are connected.
         guard: of the journal; its dedup window tells duplicates.
         stage: after the journal; it answers inquiries of chained relays.
+        screening: of signatures.
+
+    Attributes:
+        sources: judges peers by their IP addresses.
     """
 
-    def __init__(self, inbound: Receiver, submits: Receiver, guard: JournalGuard, stage: Stage) -> None:
+    def __init__(
+        self, inbound: Receiver, submits: Receiver, guard: JournalGuard, stage: Stage, screening: Screening
+    ) -> None:
         self._inbound = inbound
-        self._submits = submits
-        self._guard = guard
-        self._stage = stage
+        self._screening = screening
+        self.sources = Sources()
+        self._requests = Requests(submits, stage, self.sources)
         self._drops = DropLog()
-        self._renamed = DropLog("took %d %s whose %s another message has (last from %s)")
-        self._backlog = Backlog()
+        self._duplicates = Duplicates(guard)
 
     @property
-    def overloaded(self) -> int:
+    def turned_back(self) -> int:
         """Number of submitted batches whose submitters were told to try again, as too many batches wait."""
-        return self._backlog.turned_back
+        return self._requests.backlog.turned_back
 
     @property
-    def pending(self) -> bool:
+    def has_more(self) -> bool:
         """Whether something has come that no turn has taken yet."""
-        return bool(self._backlog) or self._inbound.pending or self._submits.pending
+        return self._inbound.has_more or self._requests.has_more
 
-    def fill(self, turn: Turn, max_size: int) -> None:
+    def fill(self, turn: Turn, settings: Settings) -> None:
         """Receive and admit one turn's share of messages.
 
         Args:
             turn: takes them.
-            max_size: maximum bytes of a message, topic and body together.
+            settings: the daemon's own settings.
         """
+        max_size = settings.limits.max_message_size
+        self.sources.use(settings)
+        self._screening.update()
         self._take_published(turn, max_size)
         turn.from_inbound = len(turn.entries)
         self._take_submitted(turn, max_size)
@@ -86,31 +115,66 @@ class Admission:
             everything: also log what is not due yet, for the end.
         """
         self._drops.report(everything)
-        self._renamed.report(everything)
-        self._backlog.report(everything)
+        self._duplicates.report(everything)
+        self._requests.backlog.report(everything)
+        self.sources.report(everything)
+        self._screening.report(everything)
+
+    def look(self, topic: bytes, body: bytes, max_size: int, outside: bool = False) -> Look:
+        """Look at a message, wherever it is from.
+
+        Args:
+            topic: the first frame.
+            body: the second frame.
+            max_size: maximum bytes of both.
+            outside: whether its source may not send anything.
+
+        Raises:
+            MemoryError: there is not enough memory to look at it.
+        """
+        reason: Reason | trust.Reason | None
+        reason, msg_id = message.examine(topic, body, max_size, find_msg_id)
+        if reason is None and outside:
+            reason = trust.Reason.SOURCE_NOT_ALLOWED
+        if reason is not None or (ruling := self._screening.rule(topic, body)) is None:
+            return Look(reason, msg_id)
+        return Look(ruling.reason, msg_id, ruling)
 
     # Inbound.
 
     def _take_published(self, turn: Turn, max_size: int) -> None:
-        examine, add = message.examine, turn.add
+        look, take, examine, add = self.look, self.take, message.examine, turn.add
+        reason: Reason | trust.Reason | None
         for peer, messages in self._inbound.receive(max_size, 2, limits.cut_bytes(max_size)):
             turn.counts.received += len(messages)
+            self.sources.note_published(peer, len(messages))
+            may_publish = self.sources.may_publish(peer)
+            is_plain = may_publish and not self._screening.is_on  # then only the form counts, and costs
             for frames in messages:
                 if isinstance(frames, Oversize) or len(frames) != 2:
                     self._quarantine_unreadable(turn, frames, tcp.host_of(peer.address))
                     continue
                 topic, body = frames
                 try:
-                    reason, msg_id = examine(topic, body, max_size, find_msg_id)
+                    if is_plain:
+                        reason, msg_id = examine(topic, body, max_size, find_msg_id)
+                        ruling = None
+                    else:
+                        outside = not may_publish and topic != self._screening.probe
+                        reason, msg_id, ruling = look(topic, body, max_size, outside)
                 except MemoryError:  # a message that cannot be checked reaches no listener
                     log.error("not enough memory to check a message of %d bytes: it is dropped", len(body))
-                    reason, msg_id = Reason.TOO_LARGE, None
+                    reason, msg_id, ruling = Look(Reason.TOO_LARGE)
                 turn.size += len(topic) + len(body)
-                if reason is None:
+                if reason is None and is_plain:
                     add(Entry(topic, body, msg_id))
+                elif reason is None:
+                    take(Entry(topic, body, msg_id), ruling, peer.address, turn)
                 else:
                     turn.counts.quarantined += 1
-                    self._reject(turn, Rejection(reason, tcp.host_of(peer.address), topic, body))
+                    if reason is trust.Reason.SOURCE_NOT_ALLOWED:
+                        self.sources.inbound_refused.add(peer.ip, 1)
+                    self._reject(turn, Rejection(reason, tcp.host_of(peer.address), topic, body, ruling))
 
     def _quarantine_unreadable(self, turn: Turn, found: Message, source: str) -> None:
         """Quarantine a message that does not have two frames, or is too large to be kept."""
@@ -121,91 +185,101 @@ class Admission:
         else:
             self._reject(turn, Rejection(Reason.FRAME_COUNT, source, found[0], b"".join(found[1:])))
 
+    def take(self, entry: Entry, ruling: Ruling | None, address: str, turn: Turn) -> bool:
+        """Take a message from inbound, now or after it was in the quarantine, that passed the look at it.
+
+        Args:
+            entry: the message.
+            ruling: about its signature, where that was looked at.
+            address: where it is from.
+            turn: takes it.
+
+        Returns:
+            Whether it was taken; if not, it is a duplicate.
+        """
+        if ruling is None or not ruling.comes_once:
+            turn.add(entry)
+        elif not self._duplicates.take_published(entry, address, turn):
+            return False
+        if ruling is not None:
+            self._screening.note(ruling, tcp.host_of(address))
+        return True
+
     # Submit.
 
     def _take_submitted(self, turn: Turn, max_size: int) -> None:
-        self._fill_backlog(turn, max_size)
+        for malformed, reply_to in self._requests.receive(turn, max_size):
+            self._refuse_request(malformed, reply_to, turn)
+        backlog = self._requests.backlog
         # Submit has a share of its own: it is answered however much comes at inbound.
-        full, heavy = turn.counts.received + limits.TURN_MESSAGES, turn.size + limits.TURN_BYTES
-        while self._backlog and turn.counts.received < full and turn.size < heavy:
-            batch = self._backlog.take()
+        left, heavy = limits.TURN_MESSAGES, turn.size + limits.TURN_BYTES
+        while backlog and left > 0 and turn.size < heavy:
+            batch = backlog.take()
+            left -= len(batch.messages)
             before = len(turn.entries)
             try:
                 self._admit(batch, turn, max_size)
             except MemoryError:
                 turn.forget_from(before)
                 log.error("not enough memory to check a batch of %d bytes: submit answers busy", batch.size)
-                turn.counts.received -= len(batch.messages)
                 turn.answers.append((batch.reply_to, submit.Busy(FAULT_RETRY_AFTER).encode()))
 
-    def _fill_backlog(self, turn: Turn, max_size: int) -> None:
-        """Take in all requests at once, so that a submitter that sends too many is told so and does not just wait."""
-        bounds = (limits.request_bytes(max_size), submit.MAX_FRAMES, limits.cut_bytes(max_size))
-        for peer, requests in self._submits.receive(*bounds):
-            for frames in requests:
-                if isinstance(frames, Oversize):
-                    request: submit.Request | submit.Inquiry | submit.Malformed = submit.read_oversize(frames)
-                else:
-                    request = submit.read_request(frames)
-                self._take_request(request, ReturnPath(peer, request.route), turn)
-
-    def _take_request(
-        self, request: submit.Request | submit.Inquiry | submit.Malformed, reply_to: ReturnPath, turn: Turn
-    ) -> None:
-        if isinstance(request, submit.Inquiry):
-            turn.answers.append((reply_to, self._stage.introduce(request.subscription)))
-            return
-        if isinstance(request, submit.Malformed):
-            turn.counts.received += 1
-            turn.counts.refused += 1
-            self._reject(turn, Rejection(request.code, tcp.host_of(reply_to.peer.address), b"", b""))
-            turn.answers.append((reply_to, submit.Refused(request.code, request.detail).encode()))
-            return
-        if request.passed and not self._stage.takes_forwarded:
-            turn.answers.append((reply_to, _OVERLOADED))
-            return
-        size = sum(len(topic) + len(body) for topic, body in request.messages)
-        if not self._backlog.put(Batch(request.messages, reply_to, size)):
-            turn.answers.append((reply_to, _OVERLOADED))
+    def _refuse_request(self, request: submit.Malformed, reply_to: ReturnPath, turn: Turn) -> None:
+        """Refuse a request that is not a batch; it counts as one message."""
+        turn.counts.received += 1
+        turn.counts.refused += 1
+        self._reject(turn, Rejection(request.code, tcp.host_of(reply_to.peer.address), b"", b""))
+        turn.answers.append((reply_to, submit.Refused(request.code, request.detail).encode()))
 
     def _admit(self, batch: Batch, turn: Turn, max_size: int) -> None:
         """Admit a submitted batch as a whole or not at all."""
-        turn.counts.received += len(batch.messages)
+        peer, address = batch.reply_to.peer, batch.reply_to.peer.address
+        outside = not self.sources.may_submit(peer)
         entries: list[Entry] = []
+        rulings: list[Ruling] = []
         for topic, body in batch.messages:
             turn.size += len(topic) + len(body)
-            reason, msg_id = message.examine(topic, body, max_size, find_msg_id)
+            reason, msg_id, ruling = self.look(topic, body, max_size, outside)
+            if reason is trust.Reason.TRUST_UNUSABLE:
+                # The relay is at fault, so nothing is refused.
+                turn.answers.append((batch.reply_to, submit.Busy(FAULT_RETRY_AFTER).encode()))
+                return
+            if ruling is not None:
+                rulings.append(ruling)
             if reason is not None:
-                turn.counts.refused += len(batch.messages)
-                self._reject(turn, Rejection(reason, tcp.host_of(batch.reply_to.peer.address), topic, body))
-                turn.dropped[reason] += len(batch.messages) - 1
-                detail = f"message {len(entries) + 1} of {len(batch.messages)}; none of them was taken"
-                turn.answers.append((batch.reply_to, submit.Refused(reason, detail).encode()))
+                self._refuse(batch, turn, Rejection(reason, tcp.host_of(address), topic, body, ruling), len(entries))
                 return
             entries.append(Entry(topic, body, msg_id))
+        turn.counts.received += len(batch.messages)
+        for ruling in rulings:
+            self._screening.note(ruling, tcp.host_of(address))
         previous = len(turn.entries)
-        seqs = [self._find_duplicate(entry, batch.reply_to.peer, turn) or self._add(entry, turn) for entry in entries]
+        seqs = [self._duplicates.take(entry, address, turn) for entry in entries]
         duplicates = len(entries) - (len(turn.entries) - previous)
         turn.receipts.append(DueReceipt(batch.reply_to, min(seqs), max(seqs), len(seqs), duplicates))
 
-    def _find_duplicate(self, entry: Entry, peer: Peer, turn: Turn) -> int | None:
-        """Find the ``seq`` of the same message, if it is in the dedup window or in this turn already."""
-        if entry.msg_id is None:
-            return None
-        namesakes = (*self._guard.window.find(entry.msg_id), *turn.known.get(entry.msg_id, ()))[-NAMESAKES:]
-        for seq, seen in reversed(namesakes):
-            if turn.holds(seq, entry) if seq > turn.base else self._guard.holds(seq, seen, entry):
-                return seq
-        if namesakes:
-            turn.renamed += 1
-            self._renamed.note("msg_id", tcp.host_of(peer.address))
-        return None
-
-    def _add(self, entry: Entry, turn: Turn) -> int:
-        return turn.add(entry, fingerprint(entry.topic, entry.body))
+    def _refuse(self, batch: Batch, turn: Turn, rejection: Rejection, number: int) -> None:
+        """Refuse a batch for one of its messages."""
+        if isinstance(rejection.reason, trust.Reason):
+            rejection = rejection._replace(source=f"{rejection.source}{AT_SUBMIT}")
+        turn.counts.received += len(batch.messages)
+        turn.counts.refused += len(batch.messages)
+        self._reject(turn, rejection)
+        turn.dropped[rejection.reason] += len(batch.messages) - 1
+        detail = f"message {number + 1} of {len(batch.messages)}; none of them was taken"
+        if rejection.reason == trust.Reason.SOURCE_NOT_ALLOWED:
+            self.sources.submit_refused.add(batch.reply_to.peer.ip, len(batch.messages))
+            detail = f"from {batch.reply_to.peer.ip}; {detail}"
+        if rejection.ruling is not None and rejection.ruling.signer is not None:
+            detail = f"{'signed by' if rejection.ruling.is_proven else 'claims'} {rejection.ruling.signer}; {detail}"
+        turn.answers.append((batch.reply_to, submit.Refused(rejection.reason, detail).encode()))
 
     def _reject(self, turn: Turn, rejection: Rejection, size: int | None = None) -> None:
-        reason, source, topic, body = rejection
+        reason, source, topic, body, ruling = rejection
         turn.dropped[reason] += 1
         turn.rejected.append(Rejected(str(reason), source, topic, body, size or len(topic) + len(body)))
+        source = source.removesuffix(AT_SUBMIT)
+        if ruling is not None:
+            self._screening.note(ruling, source)
+            source = origin(source, ruling)
         self._drops.note(str(reason), source)

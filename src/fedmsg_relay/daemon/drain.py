@@ -1,4 +1,4 @@
-"""The drain at a stop: the relay takes in what publishers have written, within bounds, before it closes."""
+"""The drain at a stop (SIGTERM): the relay takes in what publishers have written, within bounds, before it closes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ QUIET_SECONDS = 0.1
 def take_in_rest(
     inbound: Receiver, submits: Receiver, turn: Callable[[], bool], sign_of_life: Callable[[], None]
 ) -> None:
-    """Take in and hand over what publishers have written.
+    """Take in and send on what publishers have written.
 
     New peers are not let in. Then each connection is half-closed: a publisher that reads end of file closes in turn,
     and keeps for the next relay what it had not yet written. All that it had written is taken in.

@@ -6,10 +6,11 @@ in the journal.
 
 Invariants:
 
-1. A message is handed over when the upstream has given its receipt, so the upstream has it on disk.
+1. A message is sent when the upstream has given its receipt, so the upstream has it on disk.
 2. One batch is in flight at a time, always to a relay that is joined (:mod:`fedmsg_relay.chain.upstream`). Without a
    receipt the same messages are submitted again, and the upstream's dedup window knows them.
-3. A message is noted as published when it has come out here as well. A message that the upstream has and that is not
+3. The upstream judges each message by itself. One that it refuses is counted and logged, and is in the journal only.
+4. A message is noted as published when it has come out here as well. A message that the upstream has and that is not
    heard (:mod:`fedmsg_relay.chain.echo`) is published here. So where a link is cut or a relay is killed, own messages
    may come out here twice, but they do come out.
 """
@@ -24,7 +25,8 @@ from itertools import islice
 
 from fedmsg_relay import submit
 from fedmsg_relay.chain.echo import Echo, ForwardedBatch, Message
-from fedmsg_relay.chain.upstream import Answer, Link, State
+from fedmsg_relay.chain.state import State
+from fedmsg_relay.chain.upstream import Answer, Link
 from fedmsg_relay.daemon.hold import Hold
 from fedmsg_relay.daemon.publishing import PublishedMark
 from fedmsg_relay.daemon.turn import Turn
@@ -32,6 +34,7 @@ from fedmsg_relay.journal.guard import JournalGuard
 from fedmsg_relay.journal.records import Entry
 from fedmsg_relay.network.outbound import Outbound
 from fedmsg_relay.runtime import limits
+from fedmsg_relay.runtime.drops import DropLog
 from fedmsg_relay.runtime.log import log
 
 FORWARD_MESSAGES = 1000
@@ -79,7 +82,8 @@ class ForwardingStage:
         self._outbound = outbound
         self._hold = hold
         self._in_flight: _InFlight | None = None
-        self._one_by_one = 0
+        self._batch_messages = limits.PASSING_MESSAGES
+        self._refused = DropLog("upstream refused %d %s: %s (last: %s)")
         self._not_before = 0.0
         self._unjournaled: deque[Entry] = deque()
         self._echo = Echo()
@@ -101,11 +105,11 @@ class ForwardingStage:
         return self.using is not None
 
     @property
-    def settled(self) -> bool:
-        """Whether nothing is left to do as time passes."""
+    def idle(self) -> bool:
+        """Whether it has nothing to do until something comes."""
         waits = (self._guard.waiting or self._unjournaled) and self.using and not self._in_flight  # for retry_after
-        unwritten = self._mark.pending
-        return not (self._hold.on or waits or unwritten or any(link.unsettled for link in self.links))
+        unwritten = self._mark.unwritten
+        return not (self._hold.on or waits or unwritten) and all(link.idle for link in self.links)
 
     @property
     def waking(self) -> set[socket.socket]:
@@ -113,7 +117,7 @@ class ForwardingStage:
         return {found for link in self.links for found in link.waking(forwarding=not self._hold.on)}
 
     @property
-    def finished(self) -> bool:
+    def ready_to_stop(self) -> bool:
         """Whether a stop has nothing more to wait for."""
         heard = not self._echo.awaited or time.monotonic() - self._echo.stirred > LAST_ECHO_SECONDS
         return self.using is None or (not self._guard.waiting and not self._unjournaled and heard)
@@ -130,7 +134,7 @@ class ForwardingStage:
         chain = list(dict.fromkeys([self._identity, *known]))
         return submit.Introduction(chain, using is not None, self._outbound.mirrored_by(subscription)).encode()
 
-    def hand_over(self, turn: Turn) -> bool:
+    def send(self, turn: Turn) -> bool:
         """Publish what was heard, and submit the next messages in the journal's order.
 
         Args:
@@ -144,9 +148,10 @@ class ForwardingStage:
                 self._take_answer(link, answer, turn)
         more = self._publish_heard()
         self._submit_next(turn)
+        self._refused.report()
         return more
 
-    def hand_over_unjournaled(self, turn: Turn) -> bool:
+    def send_unjournaled(self, turn: Turn) -> bool:
         """Do the same for a turn that could not be journaled; its entries are kept in memory until they are submitted.
 
         Args:
@@ -158,21 +163,22 @@ class ForwardingStage:
         room = limits.UNJOURNALED_MESSAGES - len(self._unjournaled)
         self._unjournaled.extend(turn.entries[:room])
         if (lost := len(turn.entries) - room) > 0:
-            log.error("%d messages could not be journaled, forwarded or kept in memory: lost", lost)
-        return self.hand_over(turn)
+            log.error("lost %d messages: they could not be journaled, forwarded or kept in memory", lost)
+        return self.send(turn)
 
     def note_published(self) -> None:
         """Note in the journal which messages have come out, upstream and here, even if the relay is killed now."""
-        self._mark.note(self._echo.complete_up_to(self._guard.cursor.handed_over))
+        self._mark.note(self._echo.complete_up_to(self._guard.cursor.sent))
 
     def close(self) -> None:
         """Publish what the upstream has and is not heard any more, and close the links."""
         if self.using is not None and self._hold.over:
             self._publish_missed()
         cursor = self._guard.cursor
-        cursor.take_back(self._echo.complete_up_to(cursor.handed_over))
+        cursor.note_unsent(self._echo.complete_up_to(cursor.sent))
+        self._refused.report(everything=True)
         if self._unjournaled:
-            log.error("%d messages could neither be journaled nor forwarded: lost", len(self._unjournaled))
+            log.error("lost %d messages: they could neither be journaled nor forwarded", len(self._unjournaled))
         for link in self.links:
             link.close()
 
@@ -232,7 +238,7 @@ class ForwardingStage:
 
     def _submit(self, link: Link, messages: list[Message], upto: int | None = None, damaged: int = 0) -> None:
         if link.submit(messages):
-            batch = ForwardedBatch(messages, self._guard.cursor.handed_over)
+            batch = ForwardedBatch(messages, self._guard.cursor.sent)
             self._echo.expect(batch)
             self._in_flight = _InFlight(link, batch, upto, damaged)
 
@@ -247,22 +253,22 @@ class ForwardingStage:
             self._not_before = time.monotonic() + min(answer.retry_after, LONGEST_RETRY_SECONDS)
         elif isinstance(answer, submit.Accepted) and answer.fits(messages):
             self._echo.take_receipt(sent.batch)
-            self._finish(sent, turn, messages, sent.damaged)
+            self._finish(sent, turn, messages)
         elif isinstance(answer, submit.Accepted):
             link.reset("it gave the receipt of another batch")
         elif messages > 1:
-            self._one_by_one = messages  # one of them is at fault
+            self._batch_messages = messages // 2  # until the one that is at fault is alone
         else:
-            which = "that could not be journaled" if sent.upto is None else f"seq {sent.upto}"
-            log.error("upstream refuses message %s: %s", which, answer.code)
+            self._refused.note(answer.code, "no seq" if sent.upto is None else f"seq {sent.upto}")
             self._echo.give_up(sent.batch)
-            self._finish(sent, turn, 0, sent.damaged + 1)
+            self._finish(sent, turn)
 
-    def _finish(self, sent: _InFlight, turn: Turn, published: int, damaged: int) -> None:
+    def _finish(self, sent: _InFlight, turn: Turn, published: int = 0) -> None:
         """End with a batch that the upstream has, or will never have."""
-        self._one_by_one = max(0, self._one_by_one - 1)
+        self._batch_messages = min(2 * self._batch_messages, limits.PASSING_MESSAGES)
         if sent.upto is not None:
-            self._count(sent.upto, turn, published, damaged)
+            turn.counts.refused_upstream += len(sent.batch.messages) - published
+            self._count(sent.upto, turn, published, sent.damaged)
             return
         for _ in sent.batch.messages:
             self._unjournaled.popleft()
@@ -270,14 +276,9 @@ class ForwardingStage:
     def _count(self, upto: int, turn: Turn, published: int, damaged: int) -> None:
         turn.counts.published += published
         turn.counts.damaged += damaged
-        self._guard.cursor.hand_over(upto)
+        self._guard.cursor.note_sent(upto)
 
     @property
     def _full(self) -> bool:
         """Whether a kill could bring out so many messages twice that no more may be submitted."""
-        return self._echo.full or self._guard.cursor.handed_over - self._mark.upto >= limits.ECHO_MESSAGES
-
-    @property
-    def _batch_messages(self) -> int:
-        """Maximum number of messages in the next batch."""
-        return 1 if self._one_by_one else limits.PASSING_MESSAGES
+        return self._echo.full or self._guard.cursor.sent - self._mark.upto >= limits.ECHO_MESSAGES

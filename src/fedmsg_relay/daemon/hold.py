@@ -37,7 +37,8 @@ class Hold:
         if self._until and not self._outbound.returned(self._expected):
             if time.monotonic() < self._until:
                 return False
-            log.warning("not all previous listeners are back (%s); publishing", ", ".join(self._expected))
+            missed = ", ".join(self._expected)
+            log.warning("not all previous listeners are back (%s): publishing begins without them", missed)
         self._until = 0.0
         return True
 

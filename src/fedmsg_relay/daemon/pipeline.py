@@ -1,11 +1,12 @@
 """The pipeline: every message, from inbound or submit, goes through these stages, a turn's worth at a time:
 
-    receive and admit -> journal -> hand over -> count -> answer -> note published -> report -> trim
+    receive and admit -> journal -> send -> count -> answer -> note published -> report -> trim
 
 =================  =====================================================================================
-receive and admit  read what peers sent, and decide what is taken (:mod:`fedmsg_relay.daemon.admission`)
+receive and admit  read what peers sent, and decide what is taken (:mod:`fedmsg_relay.daemon.admission`); look again
+                   at messages of the quarantine (:mod:`fedmsg_relay.daemon.release`)
 journal            write the turn's messages to disk, in one transaction
-hand over          publish at outbound, or submit to the upstream (:mod:`fedmsg_relay.daemon.stage`)
+send               publish at outbound, or submit to the upstream (:mod:`fedmsg_relay.daemon.stage`)
 count              add the turn to the counters, which must add up
 answer             send receipts, and all other replies, to submitters
 note published     note in the journal how far messages are out for good
@@ -28,6 +29,7 @@ from __future__ import annotations
 from fedmsg_relay import submit, tcp
 from fedmsg_relay.daemon.accounting import Accounting, Counts
 from fedmsg_relay.daemon.admission import FAULT_RETRY_AFTER, Admission
+from fedmsg_relay.daemon.release import Releases
 from fedmsg_relay.daemon.settings import Settings
 from fedmsg_relay.daemon.stage import Stage
 from fedmsg_relay.daemon.turn import Turn
@@ -35,13 +37,14 @@ from fedmsg_relay.journal.guard import JournalGuard
 from fedmsg_relay.network.receiver import Receiver
 from fedmsg_relay.runtime.drops import DropLog
 from fedmsg_relay.runtime.log import log
+from fedmsg_relay.trust import reasons as trust
 
 
 class Pipeline:
     """Takes messages from inbound and submit to the journal, to the next stage, and to their receipts.
 
     Args:
-        inbound: where publishers are connected.
+        admission: takes messages from inbound and submit.
         submits: where submitters are connected.
         guard: of the journal.
         stage: after the journal.
@@ -50,11 +53,12 @@ class Pipeline:
     Attributes:
         settings: the daemon's own settings.
         accounting: the counters.
-        reused_names: number of submitted messages that had the ``msg_id`` of another message.
+        reused_names: number of messages that had the ``msg_id`` of another message.
+        releases: of messages of the quarantine.
     """
 
     def __init__(
-        self, inbound: Receiver, submits: Receiver, guard: JournalGuard, stage: Stage, settings: Settings
+        self, admission: Admission, submits: Receiver, guard: JournalGuard, stage: Stage, settings: Settings
     ) -> None:
         self.settings = settings
         self.accounting = Accounting()
@@ -62,19 +66,20 @@ class Pipeline:
         self._submits = submits
         self._guard = guard
         self._stage = stage
-        self._admission = Admission(inbound, submits, guard, stage)
+        self._admission = admission
+        self.releases = Releases(admission, guard)
         self._unanswered = DropLog("%d %s %s (last to %s)", "answer")
         self._count(Turn(guard.last))
 
     @property
-    def overloaded(self) -> int:
+    def turned_back(self) -> int:
         """Number of submitted batches whose submitters were told to try again, as too many batches wait."""
-        return self._admission.overloaded
+        return self._admission.turned_back
 
     @property
-    def settled(self) -> bool:
-        """Whether nothing is left to do as time passes."""
-        return self._stage.settled and not self._admission.pending
+    def idle(self) -> bool:
+        """Whether it has nothing to do until something comes."""
+        return self._stage.idle and not self._admission.has_more
 
     def turn(self) -> bool:
         """Take one turn's messages through all stages, without waiting.
@@ -86,23 +91,26 @@ class Pipeline:
         turn = Turn(self._guard.last)
         self._receive_and_admit(turn)
         self._journal(turn)
-        more_to_hand_over = self._hand_over(turn)
+        more_to_send = self._send(turn)
         self._count(turn)
         self._answer(turn)
         self._note_published()
         self._report()
         more_to_trim = self._trim()
-        return more_to_hand_over or more_to_trim or self._admission.pending
+        return more_to_send or more_to_trim or self._admission.has_more or self.releases.pending
 
     def close(self) -> None:
         """Log what is still to be logged."""
         self._report(everything=True)
 
     def _receive_and_admit(self, turn: Turn) -> None:
-        self._admission.fill(turn, self.settings.limits.max_message_size)
+        self._admission.fill(turn, self.settings)
+        self.releases.step(turn, self.settings.limits.max_message_size)
 
     def _journal(self, turn: Turn) -> None:
-        if not self._guard.append(turn.entries, turn.rejected, turn.size, turn.known):
+        journaled = self._guard.append(turn.entries, turn.rejected, turn.size, turn.known, turn.released)
+        self.releases.settle(turn, journaled)
+        if not journaled:
             self._go_on_unjournaled(turn)
             return
         turn.counts.journaled += len(turn.entries)
@@ -110,7 +118,13 @@ class Pipeline:
         turn.counts.duplicates += sum(receipt.duplicates for receipt in turn.receipts)
 
     def _go_on_unjournaled(self, turn: Turn) -> None:
-        """Take back what was submitted: its submitters try again. Messages from inbound have no other chance."""
+        """Take back what was submitted: its submitters try again. Messages from inbound have no other chance.
+
+        Messages that were to be released stay in the quarantine. Those that were to wait there are lost.
+        """
+        waited = sum(rejected.reason == trust.Reason.TRUST_UNUSABLE for rejected in turn.rejected)
+        if waited:
+            log.error("%d messages that should wait for CA or CRL could not be kept: lost", waited)
         for receipt in turn.receipts:
             turn.answers.append((receipt.to, submit.Busy(FAULT_RETRY_AFTER).encode()))
             turn.counts.received -= receipt.messages
@@ -118,8 +132,8 @@ class Pipeline:
         del turn.entries[turn.from_inbound :]
         turn.counts.unjournaled += len(turn.entries)
 
-    def _hand_over(self, turn: Turn) -> bool:
-        return self._stage.hand_over_unjournaled(turn) if turn.counts.unjournaled else self._stage.hand_over(turn)
+    def _send(self, turn: Turn) -> bool:
+        return self._stage.send_unjournaled(turn) if turn.counts.unjournaled else self._stage.send(turn)
 
     def _count(self, turn: Turn) -> None:
         turn.counts.carried += self._guard.take_carried()

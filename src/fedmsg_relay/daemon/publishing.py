@@ -15,10 +15,10 @@ from fedmsg_relay.journal.records import Entry
 from fedmsg_relay.network.outbound import Outbound
 
 PORTION = 100
-"""Messages handed over before the journal notes that they were: the most that may come out twice after a kill."""
+"""Messages sent before the journal notes that they were: the most that may come out twice after a kill."""
 
 WRITE_SECONDS = 0.002
-"""Maximum time that publishing waits until libzmq has written what was handed over."""
+"""Maximum time that publishing waits until libzmq has written what was sent."""
 
 WRITTEN_SECONDS = 0.2
 """Time after which messages count as written, should libzmq never come to rest."""
@@ -36,13 +36,13 @@ class PublishedMark:
     """
 
     def __init__(self, guard: JournalGuard, outbound: Outbound) -> None:
-        self.upto = guard.cursor.handed_over
+        self.upto = guard.cursor.sent
         self._guard = guard
         self._outbound = outbound
         self._unwritten: deque[tuple[float, int]] = deque()
 
     @property
-    def pending(self) -> bool:
+    def unwritten(self) -> bool:
         """Whether the kernel did not yet have all messages when last looked."""
         return bool(self._unwritten)
 
@@ -73,7 +73,7 @@ class PublishedMark:
 
 
 class PublishingStage:
-    """Hands over to outbound what the journal holds (see :class:`fedmsg_relay.daemon.stage.Stage`).
+    """Sends to outbound what the journal holds (see :class:`fedmsg_relay.daemon.stage.Stage`).
 
     Args:
         identity: of this relay.
@@ -84,7 +84,7 @@ class PublishingStage:
 
     takes_forwarded = True
     waking: AbstractSet[socket.socket] = frozenset()
-    finished = True
+    ready_to_stop = True
 
     def __init__(self, identity: str, guard: JournalGuard, outbound: Outbound, hold: Hold) -> None:
         self._identity = identity
@@ -94,9 +94,9 @@ class PublishingStage:
         self._mark = PublishedMark(guard, outbound)
 
     @property
-    def settled(self) -> bool:
-        """Whether nothing is left to do as time passes."""
-        return not self._hold.on and (self._guard.journal is None or self._guard.cursor.settled)
+    def idle(self) -> bool:
+        """Whether it has nothing to do until something comes."""
+        return not self._hold.on and (self._guard.journal is None or self._guard.cursor.all_published)
 
     def introduce(self, subscription: bytes) -> bytes:
         """Make the answer to a chained relay that asks which relay this is.
@@ -106,7 +106,7 @@ class PublishingStage:
         """
         return submit.Introduction([self._identity], True, self._outbound.mirrored_by(subscription)).encode()
 
-    def hand_over(self, turn: Turn) -> bool:
+    def send(self, turn: Turn) -> bool:
         """Publish the next messages in the journal's order.
 
         Args:
@@ -124,7 +124,7 @@ class PublishingStage:
             self._publish(turn, turn.entries[start : start + PORTION])
         return self._guard.waiting > 0
 
-    def hand_over_unjournaled(self, turn: Turn) -> bool:
+    def send_unjournaled(self, turn: Turn) -> bool:
         """Publish the entries of a turn that could not be journaled, after all that waits in the journal.
 
         Args:
@@ -143,7 +143,7 @@ class PublishingStage:
 
     def note_published(self) -> None:
         """Note in the journal which messages listeners get even if the relay is killed now."""
-        self._mark.note(self._guard.cursor.handed_over)
+        self._mark.note(self._guard.cursor.sent)
 
     def _publish(self, turn: Turn, portion: list[Entry]) -> None:
         publish = self._outbound.publish
@@ -151,7 +151,7 @@ class PublishingStage:
             publish(topic, body)
         turn.counts.published += len(portion)
         cursor = self._guard.cursor
-        cursor.hand_over(cursor.handed_over + len(portion))
+        cursor.note_sent(cursor.sent + len(portion))
 
     def _publish_waiting(self, turn: Turn) -> bool:
         """Publish messages that are in the journal only: those from before a restart or from a hold.
@@ -165,6 +165,6 @@ class PublishingStage:
         turn.counts.published += len(waiting.records)
         turn.counts.damaged += waiting.damaged
         cursor = self._guard.cursor
-        progress = waiting.upto > cursor.handed_over
-        cursor.hand_over(waiting.upto)
+        progress = waiting.upto > cursor.sent
+        cursor.note_sent(waiting.upto)
         return progress

@@ -14,11 +14,15 @@ import zmq
 from fedmsg_relay import __version__
 from fedmsg_relay.chain.upstream import Link
 from fedmsg_relay.daemon import addresses, drain
+from fedmsg_relay.daemon.admission import Admission
+from fedmsg_relay.daemon.checks import Checks
 from fedmsg_relay.daemon.forwarding import ForwardingStage
 from fedmsg_relay.daemon.hold import Hold, ListenerNote
 from fedmsg_relay.daemon.pipeline import Pipeline
 from fedmsg_relay.daemon.publishing import PublishingStage
-from fedmsg_relay.daemon.settings import RELOADED, Settings
+from fedmsg_relay.daemon.reload import Read, Reload, log_outcome
+from fedmsg_relay.daemon.screening import Screening
+from fedmsg_relay.daemon.settings import Settings
 from fedmsg_relay.daemon.signals import Signals
 from fedmsg_relay.daemon.stage import Stage
 from fedmsg_relay.errors import ConfigError, RelayError
@@ -32,10 +36,11 @@ from fedmsg_relay.runtime import log as logfile
 from fedmsg_relay.runtime.log import log
 from fedmsg_relay.runtime.systemd import Notifier
 
-UNSETTLED_MILLISECONDS = 20
-"""Maximum sleep of the loop while publishing waits for listeners, or for what it published to be written."""
+SHORT_SLEEP_MILLISECONDS = 20
+"""Maximum sleep of the loop while publishing waits for listeners, or for what it published to be written, and while
+settings are read anew."""
 
-TURN_MILLISECONDS = 1000
+LONG_SLEEP_MILLISECONDS = 1000
 """Maximum sleep of the loop."""
 
 
@@ -48,7 +53,8 @@ class Relay:
         plans: what to bind.
         upstream: submit and outbound of each relay that this one is chained to.
         settings: the daemon's own settings.
-        reload: reads the settings anew, for SIGHUP; may raise ConfigError.
+        checks: what is done about signatures.
+        reload: reads both anew, for SIGHUP; may raise ConfigError.
 
     Attributes:
         turned: when the loop last came round, by ``time.monotonic``.
@@ -56,6 +62,8 @@ class Relay:
         named: the same, and the addresses that a wildcard takes in as well: the status tells which peers use each.
         forwarding: the stage of a relay that is chained.
         health: checks the bound endpoints, once all are.
+        screening: of signatures.
+        sources: the IP addresses that messages come from.
 
     Raises:
         RelayError: outbound cannot be bound, or another relay works in the state directory; it says which and why.
@@ -66,13 +74,14 @@ class Relay:
         plans: addresses.Plans,
         upstream: Sequence[tuple[str, str]],
         settings: Settings,
-        reload: Callable[[], Settings],
+        checks: Checks,
+        reload: Read,
     ) -> None:
         self.notifier = Notifier()
         self.started = time.time()
         self.turned = self.born = time.monotonic()
         self._settings = settings
-        self._reload = reload
+        self._reload = Reload(reload)
         self._stop: str | None = None
         self._signals = Signals()
         self._plans = plans
@@ -103,7 +112,10 @@ class Relay:
         if links:
             self.forwarding = ForwardingStage(identity, self.guard, self.outbound, self.hold, links)
         self._stage: Stage = self.forwarding or PublishingStage(identity, self.guard, self.outbound, self.hold)
-        self.pipeline = Pipeline(self.inbound, self.submits, self.guard, self._stage, settings)
+        self.screening = Screening(checks)
+        admission = Admission(self.inbound, self.submits, self.guard, self._stage, self.screening)
+        self.sources = admission.sources
+        self.pipeline = Pipeline(admission, self.submits, self.guard, self._stage, settings)
 
     def run(self) -> None:
         """Relay until SIGTERM or SIGINT, also one that came during the start.
@@ -142,7 +154,7 @@ class Relay:
 
     def _bind(self, open_at: Callable[[str], None], endpoint: str, plan: addresses.Plan) -> None:
         for address in plan.foreign:
-            log.info("left out %s %s: not an address of this host", endpoint, address)
+            log.info("not bound: %s %s is not an address of this host", endpoint, address)
         for address in plan.local:
             try:
                 open_at(address)
@@ -153,12 +165,13 @@ class Relay:
     # Loop.
 
     def _loop(self) -> None:
-        longest = min(TURN_MILLISECONDS, int(self.notifier.watchdog_interval * 1000) or TURN_MILLISECONDS)
+        longest = min(LONG_SLEEP_MILLISECONDS, int(self.notifier.watchdog_interval * 1000) or LONG_SLEEP_MILLISECONDS)
         more = True
         while self._stop is None:
             if self.health and self.health.well and not threads.dead():
                 self.notifier.sign_of_life()
-            self._wait(0 if more else longest if self.pipeline.settled else UNSETTLED_MILLISECONDS)
+            idle = self.pipeline.idle and not self._reload.at_work
+            self._wait(0 if more else longest if idle else SHORT_SLEEP_MILLISECONDS)
             more = self._turn()
 
     def _wait(self, milliseconds: int) -> None:
@@ -175,6 +188,7 @@ class Relay:
     def _turn(self) -> bool:
         """See to the peers and take one turn of the pipeline; return whether there is more to do at once."""
         self.turned = time.monotonic()
+        self._take_new_settings()
         self.outbound.update()
         self._listener_note.update()
         return self.pipeline.turn()
@@ -186,37 +200,33 @@ class Relay:
             elif caught == signal.SIGUSR1:
                 logfile.reopen()
             elif caught == signal.SIGHUP:
-                self._take_new_settings()
+                self.notifier.reloading()
+                self._reload.ask()
 
     def _take_new_settings(self) -> None:
-        """Change limits and retention at once; addresses need a restart, and invalid settings change nothing."""
-        self.notifier.reloading()
-        try:
-            new = self._reload()
-        except ConfigError as error:
-            log.error("not reloaded, the settings stay as they were: %s", error)
+        """Change limits, retention and trust at once; addresses need a restart, and what is invalid changes nothing."""
+        if (outcome := self._reload.take()) is None:
+            return
+        if isinstance(outcome, ConfigError):
+            log.error("not reloaded, the settings stay as they were: %s", outcome)
         else:
-            tables = [name for name in Settings.__struct_fields__ if name not in RELOADED]
-            fixed = [name for name in tables if getattr(new, name) != getattr(self._settings, name)]
-            restart = f" ({' and '.join(fixed)} changed: needs a restart)" if fixed else ""
+            new, checks = outcome
+            log_outcome(new, self._settings)
             self._settings = self.pipeline.settings = new
-            log.info(
-                "reloaded max_message_size=%d keep_days=%g keep_bytes=%d%s",
-                new.limits.max_message_size,
-                new.journal.keep_days,
-                new.journal.keep_bytes,
-                restart,
-            )
+            for link in self.forwarding.links if self.forwarding else ():
+                link.limit(limits.cut_bytes(new.limits.max_message_size))
+            self.screening.use(checks)
         self.notifier.tell(READY="1")
 
     # Drain.
 
     def _drain(self) -> None:
-        """Take in what publishers have sent, hand it over, and close."""
+        """Take in what publishers have sent, send it on, and close."""
         if self.health:
             self.health.close()  # no new connection is let in from here on, and this would make some
         self.notifier.tell(STOPPING="1", STATUS="draining")
         self._listener_note.write()
+        self.pipeline.releases.stop()
         drain.take_in_rest(self.inbound, self.submits, self._turn, self.notifier.sign_of_life)
         self._finish_stage()
         if abandoned := self.inbound.abandon(drain.ABANDON_SECONDS):
@@ -229,8 +239,8 @@ class Relay:
         """Wait, within a bound, until an upstream has everything."""
         deadline = time.monotonic() + drain.DRAIN_SECONDS
         more = self._turn()
-        while not self._stage.finished and time.monotonic() < deadline:
-            self._wait(0 if more else UNSETTLED_MILLISECONDS)
+        while not self._stage.ready_to_stop and time.monotonic() < deadline:
+            self._wait(0 if more else SHORT_SLEEP_MILLISECONDS)
             more = self._turn()
             self.notifier.sign_of_life()
 
@@ -240,7 +250,7 @@ class Relay:
         totals = self.pipeline.accounting.totals()
         log.info(
             "stop received=%d published=%d dropped=%d journaled=%d quarantined=%d refused=%d duplicates=%d "
-            "unjournaled=%d carried=%d waiting=%d damaged=%d (%s)",
+            "unjournaled=%d carried=%d waiting=%d damaged=%d refused_upstream=%d (%s)",
             totals.received,
             totals.published + totals.unjournaled,
             totals.quarantined + totals.refused,
@@ -252,6 +262,7 @@ class Relay:
             totals.carried,
             totals.waiting,
             totals.damaged,
+            totals.refused_upstream,
             self._stop,
         )
 

@@ -1,9 +1,11 @@
-"""The settings: relay.toml, which says how this daemon runs. The global fedmsg config says where the relay is."""
+"""The settings of this daemon: relay.toml, read and checked. A bad setting is refused here.
+
+The global fedmsg config says where the relay is (:mod:`fedmsg_relay.config`).
+"""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +14,7 @@ import msgspec
 from fedmsg_relay.errors import ConfigError
 from fedmsg_relay.journal.retention import Retention
 from fedmsg_relay.message import DEFAULT_MAX_MESSAGE_SIZE
+from fedmsg_relay.network.networks import Networks
 
 DEFAULT_PATH = Path("/etc/fedmsg-relay/relay.toml")
 
@@ -73,8 +76,11 @@ class Trust(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     submit_from: list[str] = []
 
     def __post_init__(self) -> None:
-        for network in (*self.inbound_from, *self.submit_from):
-            ip_network(network)  # a ValueError names the network, and msgspec names the table
+        for key, texts in (("inbound_from", self.inbound_from), ("submit_from", self.submit_from)):
+            try:
+                Networks(texts)
+            except ValueError as error:
+                raise ValueError(f"trust.{key}: {error}") from None
 
 
 class Http(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -175,6 +181,8 @@ def _explain(error: str) -> str:
     if "unknown field" in error:
         keys = "; ".join(f"[{table}] {', '.join(names)}" for table, names in accepted().items())
         return f"{error.replace('Object contains unknown field', 'unknown key')} (accepted: {keys})"
+    if error.startswith("trust."):
+        return error.removesuffix(" - at `$.trust`")  # the key stands in front, and its value
     if "matching regex" in error:
         return f"{error} (accepted: an address such as 'tcp://*:9941', 'tcp://[::1]:9941' or 'ipc:///path')"
     return error

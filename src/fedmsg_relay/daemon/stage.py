@@ -10,14 +10,14 @@ from fedmsg_relay.daemon.turn import Turn
 
 
 class Stage(Protocol):
-    """Hands over messages in the journal's order, to outbound or to the upstream, and counts them as published."""
+    """Sends messages in the journal's order, to outbound or to the upstream, and counts them as published."""
 
     @property
-    def settled(self) -> bool:
-        """Whether nothing is left to do as time passes."""
+    def idle(self) -> bool:
+        """Whether it has nothing to do until something comes."""
 
     @property
-    def finished(self) -> bool:
+    def ready_to_stop(self) -> bool:
         """Whether a stop has nothing more to wait for."""
 
     @property
@@ -35,8 +35,8 @@ class Stage(Protocol):
             subscription: the topic that the chained relay has subscribed to at outbound.
         """
 
-    def hand_over(self, turn: Turn) -> bool:
-        """Hand over the next messages in the journal's order.
+    def send(self, turn: Turn) -> bool:
+        """Send the next messages in the journal's order.
 
         Args:
             turn: the current turn; its entries are in the journal.
@@ -45,8 +45,8 @@ class Stage(Protocol):
             Whether there is more to do at once.
         """
 
-    def hand_over_unjournaled(self, turn: Turn) -> bool:
-        """Hand over the entries of a turn that could not be journaled.
+    def send_unjournaled(self, turn: Turn) -> bool:
+        """Send the entries of a turn that could not be journaled.
 
         Args:
             turn: the current turn; it has entries.

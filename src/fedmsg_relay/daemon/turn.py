@@ -50,11 +50,12 @@ class Turn:
         base: ``seq`` of the last message in the journal before this turn.
         entries: messages to be journaled.
         known: where the entries will be, by their ``msg_id``: for the dedup window.
-        renamed: number of submitted messages that have the ``msg_id`` of another message.
+        renamed: number of messages that have the ``msg_id`` of another message.
         from_inbound: number of entries that came at inbound; they are the first ones.
         receipts: due once the turn is on disk.
         answers: all other replies, and where they go.
         rejected: messages for the quarantine.
+        released: ids of messages that leave the quarantine.
         dropped: number of messages quarantined or refused, by reason.
         counts: for the accounting.
         size: bytes of all messages.
@@ -67,6 +68,7 @@ class Turn:
     receipts: list[DueReceipt] = field(default_factory=list)
     answers: list[tuple[ReturnPath, bytes]] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
+    released: list[int] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
     counts: Counts = field(default_factory=Counts)
     size: int = 0
@@ -101,7 +103,7 @@ class Turn:
         known = ((name, tuple(seen for seen in sightings if seen[0] <= last)) for name, sightings in self.known.items())
         self.known = {name: sightings for name, sightings in known if sightings}
 
-    def holds(self, seq: int, entry: Entry) -> bool:
+    def is_same(self, seq: int, entry: Entry) -> bool:
         """Tell whether a message of this turn is the same as another one, byte for byte.
 
         Args:

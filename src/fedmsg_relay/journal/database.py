@@ -71,7 +71,7 @@ class Database:
         except RelayError:
             raise
         except (ValueError, TypeError, OverflowError) as error:
-            raise JournalCorruptError(f"journal {self._path}: holds what was never written: {error}") from error
+            raise JournalCorruptError(f"journal {self._path}: holds data that no relay has written: {error}") from error
         except MemoryError as error:  # SQLite raises it too
             raise JournalError(f"journal {self._path}: out of memory") from error
         except (sqlite3.Error, OSError) as error:

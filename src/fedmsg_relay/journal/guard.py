@@ -6,13 +6,13 @@ A fault is noted when it shows. It is seen to at the beginning of the next turn 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from fedmsg_relay.errors import JournalCorruptError, JournalError
+from fedmsg_relay.errors import JournalError
 from fedmsg_relay.journal.cursor import Cursor
+from fedmsg_relay.journal.fault import Fault
 from fedmsg_relay.journal.opener import Opener, Previous
 from fedmsg_relay.journal.records import Entry, Rejected
 from fedmsg_relay.journal.retention import DEDUP_WINDOW, Retention
@@ -21,10 +21,10 @@ from fedmsg_relay.journal.upkeep import Upkeep
 from fedmsg_relay.journal.waiting import Waiting, read_waiting
 from fedmsg_relay.journal.window import Sighting, Window, fingerprint
 from fedmsg_relay.runtime import limits
+from fedmsg_relay.runtime.drops import Allowance
 from fedmsg_relay.runtime.log import log
 
-RETRY_SECONDS = 1.0
-"""Time between two tries with a journal that could not be opened or written."""
+REMOVED = " messages that waited for CA or CRL were removed from the quarantine, which is full"
 
 DAMAGED = " messages of the journal are damaged, they are not published"
 
@@ -37,30 +37,33 @@ class JournalGuard:
 
     Attributes:
         journal: the journal; None while it cannot be opened.
-        fault: why the journal cannot be opened or written; empty while it can.
         notices: what an operator must know about messages and notes that were lost.
         window: the dedup window.
-        cursor: what of the journal is handed over and published.
+        cursor: what of the journal is sent and published.
         listeners: the listeners before this start, one for each connection.
     """
 
     def __init__(self, path: Path) -> None:
         self.journal: Journal | None = None
-        self.fault = ""
         self.notices: list[str] = []
         self.window = Window(DEDUP_WINDOW)
         self.cursor = Cursor()
         self.listeners: list[str] = []
         self._path = path
+        self._fault = Fault()
         self._opener = Opener(path)
-        self._upkeep = Upkeep(path)
+        self._upkeep = Upkeep(path, self._fault)
         self._carried = 0
         self._last = 0
-        self._corrupt = False
-        self._failed_bytes = 0
-        self._damaged = 0
-        self._next_try = self._next_mark = 0.0
+        self._unwritten_bytes = 0
+        self._damaged = self._removed = 0
+        self._lines = Allowance()
         self._open()
+
+    @property
+    def fault(self) -> str:
+        """Why the journal cannot be opened or written; empty while it can."""
+        return self._fault.text
 
     @property
     def last(self) -> int:
@@ -69,8 +72,8 @@ class JournalGuard:
 
     @property
     def waiting(self) -> int:
-        """Number of messages in the journal that were not handed over yet."""
-        return self.last - self.cursor.handed_over
+        """Number of messages in the journal that were not sent yet."""
+        return self.last - self.cursor.sent
 
     @property
     def bytes(self) -> int:
@@ -93,6 +96,7 @@ class JournalGuard:
         rejected: Sequence[Rejected],
         size: int,
         known: Mapping[str, tuple[Sighting, ...]],
+        released: Sequence[int] = (),
     ) -> bool:
         """Put messages on disk: all of them or none.
 
@@ -101,24 +105,36 @@ class JournalGuard:
             rejected: messages for the quarantine.
             size: bytes of all of them.
             known: where the entries will be, by their ``msg_id``: for the dedup window.
+            released: ids of messages that leave the quarantine.
 
         Returns:
             Whether all of them are on disk.
         """
         if self.journal is None:
             return False
-        if entries or rejected:
+        if entries or rejected or released:
             try:
-                self.journal.append(entries, rejected, size)
+                self.journal.append(entries, rejected, size, released)
             except JournalError as error:
-                self._failed_bytes = size
-                self._failed(error)
+                self._unwritten_bytes = size
+                self._fault.note(error)
                 return False
-            self._works_again()
+            self._fault.note_written()
             self.window.add(known)
+            self._tell_of_removed(self.journal.quarantine.removed_waiting)
         return True
 
-    def holds(self, seq: int, seen: int | None, entry: Entry) -> bool:
+    def read_quarantined(self, number: int) -> Rejected | None:
+        """Do what :meth:`.Quarantine.read` does; None also where the journal cannot be read, which is then a fault."""
+        if self.journal is None:
+            return None
+        try:
+            return self.journal.quarantine.read(number)
+        except JournalError as error:
+            self._fault.note(error)
+            return None
+
+    def is_same(self, seq: int, seen: int | None, entry: Entry) -> bool:
         """Tell whether a message in the dedup window is the same as another one, byte for byte.
 
         Args:
@@ -132,13 +148,13 @@ class JournalGuard:
         if seen is not None or self.journal is None:
             return seen == fingerprint(entry.topic, entry.body)
         try:
-            return self.journal.holds(seq, entry)
+            return self.journal.is_same(seq, entry)
         except JournalError as error:
-            self._failed(error)
+            self._fault.note(error)
             return False
 
     def next_waiting(self, limit: int, max_bytes: int = limits.TURN_BYTES) -> Waiting:
-        """Read the next messages that were not handed over yet.
+        """Read the next messages that were not sent yet.
 
         Args:
             limit: maximum number of messages.
@@ -147,13 +163,13 @@ class JournalGuard:
         Returns:
             The messages; none where the journal cannot be read.
         """
-        none = Waiting([], self.cursor.handed_over, 0)
+        none = Waiting([], self.cursor.sent, 0)
         if self.journal is None or not self.waiting:
             return none
         try:
             waiting = read_waiting(self.journal, limit, max_bytes)
         except JournalError as error:
-            self._failed(error)
+            self._fault.note(error)
             return none
         if waiting.damaged:
             self._damaged += waiting.damaged
@@ -166,15 +182,8 @@ class JournalGuard:
         Args:
             seq: of the last of these messages.
         """
-        if self.journal is None or seq == self.journal.published or time.monotonic() < self._next_mark:
-            return
-        try:
-            self.journal.mark_published(seq)
-        except JournalError as error:
-            log.error("%s: published messages may go out again at the next start", error)
-            self._next_mark = time.monotonic() + RETRY_SECONDS
-            if isinstance(error, JournalCorruptError):
-                self._failed(error)
+        if self.journal is not None:
+            self._upkeep.mark_published(self.journal, seq)
 
     def trim(self, retention: Retention) -> bool:
         """Take a step of retention, if one is due.
@@ -185,13 +194,7 @@ class JournalGuard:
         Returns:
             Whether there is more to do.
         """
-        if self.journal is None:
-            return False
-        try:
-            return self._upkeep.step(self.journal, retention)
-        except JournalError as error:
-            self._put_off(error)
-            return False
+        return self.journal is not None and self._upkeep.trim(self.journal, retention)
 
     def remember_listeners(self, hosts: list[str]) -> bool:
         """Note which listeners are connected, for the next start to wait for.
@@ -202,44 +205,37 @@ class JournalGuard:
         Returns:
             Whether it is noted.
         """
-        if self.journal is None:
-            return False
-        try:
-            self.journal.remember_listeners(hosts)
-        except JournalError as error:
-            self._put_off(error)
-            return False
-        return True
+        return self.journal is not None and self._upkeep.remember_listeners(self.journal, hosts)
 
     def close(self) -> None:
-        """Close the journal: all that was handed over is published."""
+        """Close the journal: all that was sent is published."""
         if self.journal is not None:
             with suppress(JournalError):
-                self.journal.mark_published(self.cursor.handed_over)
+                self.journal.mark_published(self.cursor.sent)
             self.journal.close()
 
     # Opening.
 
     def recover(self) -> None:
         """See to a fault, if there is one: set an unreadable journal aside, try again to open or write another one."""
-        if self._corrupt and self.journal is not None:
+        if self._fault.is_broken and self.journal is not None:
             log.error("%s; %d messages wait in it", self.fault, self.waiting)
             self._last = self.journal.last
             self.journal.close()
             self.journal = None
             self._open(corrupt=True)
-        elif self.fault and time.monotonic() >= self._next_try:
+        elif self._fault.is_due():
             if self.journal is None:
                 self._open()
             else:
                 self._try_to_write(self.journal)
 
     def _open(self, corrupt: bool = False) -> None:
-        self._next_try = time.monotonic() + RETRY_SECONDS
+        self._fault.put_off()
         try:
             opened = self._opener.open(Previous(self.cursor, self._last, self.window), corrupt)
         except JournalError as error:
-            self._failed(error)
+            self._fault.note(error)
             return
         journal = opened.journal
         self._carried += journal.last - journal.published - self.waiting
@@ -250,39 +246,24 @@ class JournalGuard:
         for fault in journal.faults:
             log.error("journal %s: %s", self._path, fault)
             self._notice(fault, f"journal: {fault}")
-        self._corrupt = False
-        self._works_again()
+        self._fault.note_opened()
         log.info("journal %s: last seq %d, %d waiting", self._path, journal.last, self.waiting)
 
     def _try_to_write(self, journal: Journal) -> None:
-        self._next_try = time.monotonic() + RETRY_SECONDS
+        self._fault.put_off()
         try:
-            journal.try_to_write(self._failed_bytes)
+            journal.try_to_write(self._unwritten_bytes)
         except JournalError as error:
-            self._failed(error)
+            self._fault.note(error)
         else:
-            self._works_again()
+            self._fault.note_written()
 
-    # Faults.
-
-    def _failed(self, error: JournalError) -> None:
-        self._corrupt = self._corrupt or isinstance(error, JournalCorruptError)
-        self._next_try = time.monotonic() + RETRY_SECONDS
-        if str(error) != self.fault:
-            log.error("journal cannot be written, inbound is forwarded unjournaled, submit is busy: %s", error)
-            self.fault = str(error)
-
-    def _works_again(self) -> None:
-        if self.fault and not self._corrupt:
-            log.warning("journal is written again, after: %s", self.fault)
-            self.fault = ""
-
-    def _put_off(self, error: JournalError) -> None:
-        """Try again later what is not urgent."""
-        self._upkeep.put_off()
-        log.error("%s", error)
-        if isinstance(error, JournalCorruptError):
-            self._failed(error)
+    def _tell_of_removed(self, removed: int) -> None:
+        if removed > self._removed:
+            self._removed = removed
+            self._notice(REMOVED, f"{removed}{REMOVED}")
+            if self._lines.take():
+                log.error("%d%s", removed, REMOVED)
 
     def _notice(self, about: str, notice: str) -> None:
         """Let an operator know; a later notice about the same replaces the previous one."""

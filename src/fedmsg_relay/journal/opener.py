@@ -26,7 +26,7 @@ class Previous(NamedTuple):
     """The journal that was open before, as far as it is known.
 
     Attributes:
-        cursor: what of it is handed over.
+        cursor: what of it is sent.
         last: ``seq`` of its last message; 0 where no journal was open before.
         window: its dedup window.
     """
@@ -62,7 +62,7 @@ class Opener:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._aside: Path | None = None
-        self._next_aside = 0.0
+        self._next_aside = self._left_alone_until = 0.0
 
     def open(self, previous: Previous, corrupt: bool = False) -> Opened:
         """Open the journal.
@@ -72,8 +72,11 @@ class Opener:
             corrupt: whether the file is known to be unreadable: then it is set aside first.
 
         Raises:
-            JournalError: it cannot be opened now.
+            JournalError: it cannot be opened now. A file that is known to be unreadable and may not be set aside yet
+                is not read again before it may.
         """
+        if time.monotonic() < self._left_alone_until:
+            raise self._refusal()
         if corrupt:
             self._set_aside()
         try:
@@ -82,25 +85,28 @@ class Opener:
             if corrupt:
                 raise
             log.error("%s", error)
+            self._left_alone_until = self._next_aside
             return self.open(previous, corrupt=True)
 
     def _set_aside(self) -> None:
         if time.monotonic() < self._next_aside:
-            raise JournalError(
-                f"journal {self._path}: cannot be read, and one was set aside less than {ASIDE_SECONDS:.0f} s ago"
-            )
+            raise self._refusal()
         try:
             self._aside = set_aside(self._path)
             self._next_aside = time.monotonic() + ASIDE_SECONDS
         except OSError as error:
             raise JournalError(f"journal {self._path}: {error}") from error
 
+    def _refusal(self) -> JournalError:
+        why = f"cannot be read, and one was set aside less than {ASIDE_SECONDS:.0f} s ago"
+        return JournalError(f"journal {self._path}: {why}")
+
     def _load(self, journal: Journal, previous: Previous) -> Opened:
-        handed_over = previous.cursor.handed_over
+        sent = previous.cursor.sent
         carried, notice = None, ""
         try:
             if self._aside:
-                carried = journal.carry_over(self._aside, handed_over if previous.last else None, previous.last)
+                carried = journal.carry_over(self._aside, sent if previous.last else None, previous.last)
             window = Window(DEDUP_WINDOW, journal.recent(DEDUP_WINDOW))
             listeners = journal.listeners()
         except JournalError:
@@ -108,7 +114,7 @@ class Opener:
             raise
         if self._aside:
             # A retry of a message that was published from the old one is still known. A lost message is taken again.
-            window.keep_from(previous.window, handed_over)
+            window.keep_from(previous.window, sent)
             notice = f"a journal that could not be read was set aside as {self._aside}"
             log.error("%s; %s", notice, _describe(journal, carried))
             self._aside = None

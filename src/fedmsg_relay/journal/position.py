@@ -6,6 +6,7 @@ messages that were published since others were last added may go out again. The 
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 import zlib
 from collections.abc import Sequence
@@ -32,7 +33,7 @@ class Position(NamedTuple):
     """The position of a journal.
 
     Attributes:
-        published: ``seq`` of the last message that was handed to outbound.
+        published: ``seq`` of the last message that was sent to outbound.
         last: ``seq`` of the last message.
         listeners: checksum of the listeners' addresses; None where its note is damaged.
         faults: notes that could not be trusted, and what follows from that.
@@ -110,6 +111,21 @@ def refuse_beyond(db: sqlite3.Connection, last: int) -> None:
             raise UntrustedError(f"message seq {seq} is beyond its end, {last}")
 
 
+def refuse_disorder(after: int, seqs: Sequence[int], last: int) -> None:
+    """Refuse messages that are not in the order of their ``seq``: they were never written like that.
+
+    Args:
+        after: ``seq`` after which these messages were looked for.
+        seqs: ``seq`` of each message, as it was found.
+        last: ``seq`` of the last message of the journal.
+
+    Raises:
+        UntrustedError: they are not.
+    """
+    if any(seq >= following for seq, following in itertools.pairwise([after, *seqs, last + 1])):
+        raise UntrustedError(f"messages after seq {after} are not in their order")
+
+
 def ends(db: sqlite3.Connection) -> tuple[int | None, int | None]:
     """Get the ``seq`` of the first and of the last message; None where there are no messages.
 
@@ -127,7 +143,7 @@ def begin(db: sqlite3.Connection, published: int, last: int, listeners: int) -> 
 
     Args:
         db: a journal.
-        published: ``seq`` of the last message that was handed to outbound.
+        published: ``seq`` of the last message that was sent to outbound.
         last: ``seq`` of the last message.
         listeners: checksum of the listeners' addresses.
     """
@@ -143,7 +159,7 @@ def note_published(db: sqlite3.Connection, published: int, listeners: int) -> No
 
     Args:
         db: a journal.
-        published: ``seq`` of the last message that was handed to outbound.
+        published: ``seq`` of the last message that was sent to outbound.
         listeners: checksum of the listeners' addresses.
 
     Raises:
@@ -158,7 +174,7 @@ def note_batch(db: sqlite3.Connection, published: int, last: int) -> None:
 
     Args:
         db: a journal.
-        published: ``seq`` of the last message that was handed to outbound.
+        published: ``seq`` of the last message that was sent to outbound.
         last: ``seq`` of the last of these messages.
 
     Raises:

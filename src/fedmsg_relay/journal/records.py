@@ -52,10 +52,6 @@ class Record(NamedTuple):
         except (TypeError, AttributeError):
             return False
 
-    def holds(self, entry: Entry) -> bool:
-        """Whether topic and body are the same, byte for byte."""
-        return (self.topic, self.body) == (entry.topic, entry.body)
-
 
 _COVERS_ALL = 1 << 32
 """Added to a checksum that covers the whole row. In format 1 a checksum covered topic and body alone."""
@@ -100,6 +96,25 @@ def digest(topic: bytes, body: bytes) -> bytes:
 def lenient_text(found: bytes) -> str:
     """Decode a text in which bits may have flipped."""
     return found.decode(errors="backslashreplace")
+
+
+def read_next(db: sqlite3.Connection, after: int, limit: int, max_bytes: int) -> list[Record]:
+    """Read the next messages, oldest first.
+
+    Args:
+        db: a journal.
+        after: ``seq`` after which to begin.
+        limit: maximum number of messages.
+        max_bytes: maximum bytes of them; a larger message comes alone.
+    """
+    records: list[Record] = []
+    size = 0
+    for record in read_records(db, "WHERE seq > ? ORDER BY seq LIMIT ?", after, limit):
+        size += record.size
+        if records and size > max_bytes:
+            break
+        records.append(record)
+    return records
 
 
 def read_records(db: sqlite3.Connection, where: str, *parameters: object) -> Iterator[Record]:

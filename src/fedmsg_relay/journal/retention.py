@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from typing import Annotated
 
 import msgspec
 
+from fedmsg_relay.journal import position
+from fedmsg_relay.journal.database import Database
+from fedmsg_relay.journal.quarantine import Quarantine
 from fedmsg_relay.journal.records import digest
+from fedmsg_relay.journal.room import Room
 
 STEP_ROWS = 5_000
 STEP_BYTES = 16 * 1024 * 1024
@@ -36,68 +39,86 @@ class Retention(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     keep_bytes: Annotated[int, msgspec.Meta(ge=1024 * 1024)] = 4 * 1024 * 1024 * 1024
 
 
-def choose(db: sqlite3.Connection, limit: int, surplus: int, keep_seconds: float, short: bool) -> int:
-    """Choose the messages that one step removes.
+class Trimmer:
+    """Removes messages that are too old or too many, a step at a time, so that it does not hold up the pipeline.
 
     Args:
-        db: the journal.
-        limit: ``seq`` of the last message that may be removed.
-        surplus: bytes by which the journal is too large.
-        keep_seconds: maximum age of a message.
-        short: whether the disk is short of room.
-
-    Returns:
-        ``seq`` of the last message to remove; 0 where there is none.
+        database: of the journal.
+        quarantine: of the same journal; it is trimmed first.
+        room: on the journal's disk.
     """
-    too_old = time.time_ns() // 1000 - int(keep_seconds * 1e6)
-    at_most = SMALL_STEP_BYTES if short else STEP_BYTES
-    upto = freed = 0
-    query = "SELECT seq, time, length(topic) + length(body) FROM message WHERE seq <= ? ORDER BY seq LIMIT ?"
-    for seq, journaled, length in db.execute(query, (limit, STEP_ROWS)).fetchall():
-        if (freed >= surplus and journaled >= too_old) or freed >= at_most:
-            break
-        upto, freed = max(upto, seq), freed + length
-    return upto
 
+    def __init__(self, database: Database, quarantine: Quarantine, room: Room) -> None:
+        self._database = database
+        self._db = database.connection
+        self._quarantine = quarantine
+        self._room = room
 
-def remove(db: sqlite3.Connection, upto: int, last: int) -> int:
-    """Remove the oldest messages. Within a transaction.
+    def is_crowded(self) -> bool:
+        """Tell whether room has to be made now, as it is the journal that fills its disk."""
+        return self._room.short and self._room.lacking(self._database.size()) > 0
 
-    A message that is still in the dedup window leaves its ``msg_id`` and a digest behind.
+    def step(self, published: int, last: int, keep_seconds: float, keep_bytes: int) -> int:
+        """Take one step: the quarantine, then the oldest published messages, then free pages.
 
-    Args:
-        db: the journal.
-        upto: ``seq`` of the last message to remove.
-        last: ``seq`` of the last message of the journal.
+        Args:
+            published: ``seq`` of the last published message.
+            last: ``seq`` of the last message, which always stays.
+            keep_seconds: maximum age of a message.
+            keep_bytes: maximum size of the journal, with a share for the quarantine.
 
-    Returns:
-        Number of removed messages.
-    """
-    _remember(db, last - DEDUP_WINDOW, upto)
-    return int(db.execute("DELETE FROM message WHERE seq <= ?", (upto,)).rowcount)
+        Returns:
+            0 when nothing is left to do; else how much was done.
 
+        Raises:
+            UntrustedError: there is a message beyond the last one.
+        """
+        if self._quarantine.surplus(keep_bytes):
+            with self._database.transaction():
+                return self._quarantine.trim()
+        limit = min(published, last - 1)
+        oldest = self._database.number("SELECT coalesce(min(seq), 0) FROM message")
+        if oldest > last:
+            position.refuse_beyond(self._db, last)
+        if 0 < oldest <= limit:
+            used = self._database.size()
+            messages = used - self._quarantine.size
+            surplus = max(messages - (keep_bytes - self._quarantine.reserved(keep_bytes)), self._room.lacking(used))
+            if upto := self._choose(limit, surplus, keep_seconds):
+                with self._database.transaction():
+                    return self._remove(upto, last)
+        return self._give_back()
 
-def _remember(db: sqlite3.Connection, after: int, upto: int) -> None:
-    """Keep ``msg_id`` and digest of the messages that are removed, so that their retries are still known."""
-    db.execute("DELETE FROM name WHERE seq <= ?", (after,))
-    query = "SELECT seq, msg_id, topic, body FROM message WHERE seq > ? AND seq <= ? AND msg_id IS NOT NULL"
-    going = db.execute(query, (after, upto))
-    rows = ((seq, msg_id, digest(topic, body)) for seq, msg_id, topic, body in going)
-    db.executemany("INSERT OR REPLACE INTO name VALUES (?, ?, ?)", rows)
+    def _choose(self, limit: int, surplus: int, keep_seconds: float) -> int:
+        """Choose what this step removes; return the ``seq`` of the last such message, or 0 where there is none."""
+        too_old = time.time_ns() // 1000 - int(keep_seconds * 1e6)
+        at_most = SMALL_STEP_BYTES if self._room.short else STEP_BYTES
+        upto = freed = 0
+        query = "SELECT seq, time, length(topic) + length(body) FROM message WHERE seq <= ? ORDER BY seq LIMIT ?"
+        for seq, journaled, length in self._db.execute(query, (limit, STEP_ROWS)).fetchall():
+            if (freed >= surplus and journaled >= too_old) or freed >= at_most:
+                break
+            upto, freed = max(upto, seq), freed + length
+        return upto
 
+    def _remove(self, upto: int, last: int) -> int:
+        """Remove the oldest messages; return their number."""
+        self._remember(last - DEDUP_WINDOW, upto)
+        return int(self._db.execute("DELETE FROM message WHERE seq <= ?", (upto,)).rowcount)
 
-def give_back(db: sqlite3.Connection) -> int:
-    """Give some free pages back to the disk; a few are kept for the next messages.
+    def _remember(self, after: int, upto: int) -> None:
+        """Keep ``msg_id`` and digest of the messages that are removed, so that their retries are still known."""
+        self._db.execute("DELETE FROM name WHERE seq <= ?", (after,))
+        query = "SELECT seq, msg_id, topic, body FROM message WHERE seq > ? AND seq <= ? AND msg_id IS NOT NULL"
+        going = self._db.execute(query, (after, upto))
+        rows = ((seq, msg_id, digest(topic, body)) for seq, msg_id, topic, body in going)
+        self._db.executemany("INSERT OR REPLACE INTO name VALUES (?, ?, ?)", rows)
 
-    Args:
-        db: the journal.
-
-    Returns:
-        Number of pages.
-    """
-    free = int(db.execute("PRAGMA freelist_count").fetchone()[0])
-    if free <= SPARE_PAGES:
-        return 0
-    # Not with execute(), which takes only one step of it: that is one page.
-    db.executescript(f"PRAGMA incremental_vacuum({SPARE_PAGES})")
-    return min(free - SPARE_PAGES, SPARE_PAGES)
+    def _give_back(self) -> int:
+        """Give some free pages back to the disk, and keep a few for the next messages; return their number."""
+        free = self._database.number("PRAGMA freelist_count")
+        if free <= SPARE_PAGES:
+            return 0
+        # Not with execute(), which takes only one step of it: that is one page.
+        self._db.executescript(f"PRAGMA incremental_vacuum({SPARE_PAGES})")
+        return min(free - SPARE_PAGES, SPARE_PAGES)

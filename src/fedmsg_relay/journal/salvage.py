@@ -131,7 +131,7 @@ def carry_over(db: sqlite3.Connection, remains: Remains, published: int | None, 
     Args:
         db: the new journal.
         remains: the old one.
-        published: ``seq`` of its last message that was handed over; None to read that from it.
+        published: ``seq`` of its last message that was sent; None to read that from it.
         last: ``seq`` of its last message; 0 to read that from it.
     """
     after = remains.published() if published is None else published

@@ -7,7 +7,7 @@ Format (version 2): one SQLite database in WAL mode, ``journal.db``, which any `
   recovery), ``time`` (Unix microseconds when it was journaled), ``msg_id`` (of the envelope, or NULL), ``topic`` and
   ``body`` (the two frames, byte for byte), ``crc`` (of the whole row, see :func:`.records.checksum`; a value below 2^32
   is from format 1, and the CRC-32 of topic, then body, alone).
-- ``state``: one row: ``format``, ``published``, the last ``seq`` that was handed to outbound, and ``listeners``, the
+- ``state``: one row: ``format``, ``published``, the last ``seq`` that was sent to outbound, and ``listeners``, the
   checksum of the addresses in ``listener``. ``crc`` is the check of the row (:mod:`fedmsg_relay.journal.position`).
 - ``batch``: one row, written in each transaction that adds messages: ``published`` as it was then, ``last``, the last
   ``seq``, and ``crc``.

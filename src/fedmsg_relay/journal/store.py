@@ -6,7 +6,7 @@ Invariants:
 
 1. What one call of :meth:`Journal.append` adds is one transaction, synced to disk before the call returns.
 2. ``published`` never passes the last ``seq``, and never goes back.
-3. A message above ``published`` has not been handed to outbound, or only just: it goes out first at the next start.
+3. A message above ``published`` has not been sent to outbound, or only just: it goes out first at the next start.
    After a crash the last messages may therefore be published twice; they are never lost.
 4. Retention removes only the oldest messages, only published ones, and never the newest one: no ``seq`` is used twice.
 5. Nothing is acted on without a check. ``published`` and the last ``seq`` are noted twice. Where one of the notes is
@@ -27,23 +27,21 @@ Recovery:
 from __future__ import annotations
 
 import contextlib
-import itertools
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fedmsg_relay.errors import JournalError
-from fedmsg_relay.journal import position, quarantine, retention, salvage, window
+from fedmsg_relay.journal import position, salvage, window
 from fedmsg_relay.journal.cursor import Cursor
 from fedmsg_relay.journal.database import Database
+from fedmsg_relay.journal.noted_listeners import NotedListeners
 from fedmsg_relay.journal.quarantine import Quarantine
-from fedmsg_relay.journal.records import Entry, Record, Rejected, checksum, read_records
+from fedmsg_relay.journal.records import Entry, Record, Rejected, checksum, read_next
+from fedmsg_relay.journal.retention import Trimmer
 from fedmsg_relay.journal.room import Room
 from fedmsg_relay.journal.window import Sighting
 from fedmsg_relay.runtime import limits
-
-UNKNOWN = "?"
-"""Stands for listeners whose addresses are not known."""
 
 
 class Journal:
@@ -54,7 +52,8 @@ class Journal:
 
     Attributes:
         last: ``seq`` of the last message.
-        cursor: what of it is handed over and published.
+        cursor: what of it is sent and published.
+        quarantine: the messages that were not taken.
         faults: notes that could not be trusted when it was opened, and what follows from that.
 
     Raises:
@@ -70,7 +69,9 @@ class Journal:
         try:
             with self._database.named_errors():
                 self._room = Room(path, self._db)
-                self._quarantine = Quarantine(self._db)
+                self.quarantine = Quarantine(self._database)
+                self._listeners = NotedListeners(self._database)
+                self._trimmer = Trimmer(self._database, self.quarantine, self._room)
                 self._find()
         except BaseException:
             self._db.close()
@@ -81,17 +82,15 @@ class Journal:
         found = position.find(self._db)
         position.refuse_beyond(self._db, found.last)
         self.cursor, self.last = Cursor(found.published), found.last
-        addresses = self._addresses()
-        self._listeners = position.seal_listeners(addresses)
-        self._all_listeners_known = self._listeners == found.listeners
-        if not self._all_listeners_known:
+        self._listeners.compare(found.listeners)
+        if not self._listeners.complete:
             self.faults.append(
                 "the note of the listeners is damaged: publishing waits its maximum time for all of them"
             )
         self.faults += found.faults
         if self.faults:
             with self._database.transaction():
-                position.begin(self._db, self.published, self.last, self._listeners)
+                position.begin(self._db, self.published, self.last, self._listeners.seal)
 
     @property
     def published(self) -> int:
@@ -100,13 +99,20 @@ class Journal:
 
     # Writing.
 
-    def append(self, entries: Sequence[Entry], rejected: Sequence[Rejected] = (), size: int = 0) -> None:
+    def append(
+        self,
+        entries: Sequence[Entry],
+        rejected: Sequence[Rejected] = (),
+        size: int = 0,
+        released: Sequence[int] = (),
+    ) -> None:
         """Journal messages: they are on disk when this returns, or none of them is.
 
         Args:
             entries: messages; they get the next ``seq`` in their order.
             rejected: messages for the quarantine.
             size: bytes of all of them.
+            released: ids of messages that leave the quarantine.
 
         Raises:
             JournalError: they could not be written; none of them was.
@@ -124,13 +130,15 @@ class Journal:
                 if rows:
                     self._db.executemany("INSERT INTO message VALUES (?, ?, ?, ?, ?, ?)", rows)
                     position.note_batch(self._db, self.published, seq + len(rows))
+                if released:
+                    self.quarantine.release(released)
                 if rejected:
-                    self._quarantine.add(now, rejected)
+                    self.quarantine.add(now, rejected)
         except JournalError:
             self._room.write_back()
-            if rejected:
+            if rejected or released:
                 with self._database.named_errors():
-                    self._quarantine.count()
+                    self.quarantine.count()
             raise
         self.last += len(rows)
 
@@ -139,7 +147,7 @@ class Journal:
 
         Args:
             aside: path of the old one.
-            published: ``seq`` of its last message that was handed over; None to read that from it.
+            published: ``seq`` of its last message that was sent; None to read that from it.
             last: ``seq`` of its last message; 0 to read that from it.
 
         Returns:
@@ -151,8 +159,8 @@ class Journal:
         with self._database.named_errors(), contextlib.closing(salvage.Remains(aside)) as remains:
             with self._database.transaction():
                 carried = salvage.carry_over(self._db, remains, published, last)
-            self.cursor, self.last, self._listeners = Cursor(carried.published), carried.last, carried.listeners
-            self._all_listeners_known = carried.all_listeners
+            self.cursor, self.last = Cursor(carried.published), carried.last
+            self._listeners.take_over(carried.listeners, carried.all_listeners)
             return carried.messages
 
     def try_to_write(self, size: int) -> None:
@@ -168,22 +176,22 @@ class Journal:
             self._room.write_back()
             self._room.require(size)
         with self._database.transaction():
-            position.note_published(self._db, self.published, self._listeners)
+            position.note_published(self._db, self.published, self._listeners.seal)
 
     def mark_published(self, seq: int) -> None:
-        """Note that everything up to ``seq`` was handed to outbound.
+        """Note that everything up to ``seq`` was sent to outbound.
 
         This survives a kill at once, but a power cut only with the next messages: then those few go out again.
 
         Args:
-            seq: of the last message handed over.
+            seq: of the last message sent.
 
         Raises:
             JournalError: it could not be written.
         """
         with self._database.without_sync(), self._database.named_errors():
-            position.note_published(self._db, seq, self._listeners)
-        self.cursor.settle(seq)
+            position.note_published(self._db, seq, self._listeners.seal)
+        self.cursor.note_published(seq)
 
     def remember_listeners(self, addresses: Sequence[str]) -> None:
         """Note which listeners are connected, for the next start to wait for.
@@ -194,12 +202,7 @@ class Journal:
         Raises:
             JournalError: it could not be written.
         """
-        listeners = position.seal_listeners(addresses)
-        with self._database.without_sync(), self._database.transaction():
-            self._db.execute("DELETE FROM listener")
-            self._db.executemany("INSERT INTO listener VALUES (?)", [(address,) for address in addresses])
-            position.note_published(self._db, self.published, listeners)
-        self._listeners = listeners
+        self._listeners.replace(addresses, self.published)
 
     # Reading.
 
@@ -212,7 +215,7 @@ class Journal:
             JournalError: they cannot be read.
         """
         with self._database.named_errors():
-            return self._addresses() + ([] if self._all_listeners_known else [UNKNOWN])
+            return self._listeners.addresses()
 
     def waiting(self, after: int, limit: int, max_bytes: int = limits.TURN_BYTES) -> list[Record]:
         """Get messages that were not published yet, oldest first.
@@ -230,19 +233,11 @@ class Journal:
             JournalError: they cannot be read.
         """
         with self._database.named_errors(reading=True):
-            records: list[Record] = []
-            size = 0
-            for record in read_records(self._db, "WHERE seq > ? ORDER BY seq LIMIT ?", after, limit):
-                size += record.size
-                if records and size > max_bytes:
-                    break
-                records.append(record)
-            seqs = [after, *(record.seq for record in records), self.last + 1]
-            if any(seq >= following for seq, following in itertools.pairwise(seqs)):
-                raise position.UntrustedError(f"messages after seq {after} are not in their order")
+            records = read_next(self._db, after, limit, max_bytes)
+            position.refuse_disorder(after, [record.seq for record in records], self.last)
         return records
 
-    def holds(self, seq: int, entry: Entry) -> bool:
+    def is_same(self, seq: int, entry: Entry) -> bool:
         """Tell whether a message in the dedup window is the same as another one, byte for byte.
 
         Args:
@@ -267,9 +262,6 @@ class Journal:
         with self._database.named_errors(reading=True):
             yield from window.read_recent(self._db, self.last - messages)
 
-    def _addresses(self) -> list[str]:
-        return [str(address) for (address,) in self._db.execute("SELECT address FROM listener")]
-
     # Retention.
 
     def size(self) -> int:
@@ -288,7 +280,7 @@ class Journal:
             JournalError: it cannot be read.
         """
         with self._database.named_errors():
-            return self._room.short and self._room.lacking(self.size()) > 0
+            return self._trimmer.is_crowded()
 
     def trim(self, keep_seconds: float, keep_bytes: int) -> int:
         """Take one step of retention: remove some of the oldest published messages that are too old or too many.
@@ -304,24 +296,7 @@ class Journal:
             JournalError: it could not be written.
         """
         with self._database.named_errors():
-            return self._trim(keep_seconds, keep_bytes)
-
-    def _trim(self, keep_seconds: float, keep_bytes: int) -> int:
-        if self._quarantine.surplus(keep_bytes):
-            with self._database.transaction():
-                return self._quarantine.trim()
-        limit = min(self.published, self.last - 1)
-        oldest = self._database.number("SELECT coalesce(min(seq), 0) FROM message")
-        if oldest > self.last:
-            position.refuse_beyond(self._db, self.last)
-        if 0 < oldest <= limit:
-            used = self.size()
-            messages = used - self._quarantine.size
-            surplus = max(messages - (keep_bytes - quarantine.share(keep_bytes)), self._room.lacking(used))
-            if upto := retention.choose(self._db, limit, surplus, keep_seconds, self._room.short):
-                with self._database.transaction():
-                    return retention.remove(self._db, upto, self.last)
-        return retention.give_back(self._db)
+            return self._trimmer.step(self.published, self.last, keep_seconds, keep_bytes)
 
     def close(self) -> None:
         """Close the database, with the WAL written back into it."""

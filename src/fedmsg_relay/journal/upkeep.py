@@ -1,4 +1,4 @@
-"""The upkeep of a journal at work: steps of retention, and a warning before its disk is full."""
+"""The upkeep of a journal: all work on it that is not urgent. What cannot be written now is tried again later."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from fedmsg_relay.errors import JournalCorruptError, JournalError
+from fedmsg_relay.journal.fault import RETRY_SECONDS, Fault
 from fedmsg_relay.journal.retention import Retention
 from fedmsg_relay.journal.store import Journal
 from fedmsg_relay.runtime.log import log
@@ -15,26 +17,60 @@ TRIM_SECONDS = 1.0
 """Time between two looks whether retention has something to do."""
 
 PUT_OFF_SECONDS = 10.0
-"""Time after which upkeep is tried again, when it could not be written."""
+"""Time after which a step of retention is tried again, when it could not be written."""
 
 
 class Upkeep:
-    """Takes steps of retention, when they are due.
+    """Notes what is published and who listens, takes steps of retention, and warns before the disk is full.
 
     Args:
         path: of the journal.
+        fault: of the journal; it is told if the file turns out to be broken.
 
     Attributes:
         bytes: size of the journal when last looked.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, fault: Fault) -> None:
         self.bytes = 0
         self._directory = path.parent
+        self._fault = fault
         self._tight = False
-        self._next_look = self._put_off_until = 0.0
+        self._next_mark = self._next_look = self._put_off_until = 0.0
 
-    def step(self, journal: Journal, retention: Retention) -> bool:
+    def mark_published(self, journal: Journal, seq: int) -> None:
+        """Note in the journal which messages are out for good.
+
+        Args:
+            journal: the journal.
+            seq: of the last of these messages.
+        """
+        if seq == journal.published or time.monotonic() < self._next_mark:
+            return
+        try:
+            journal.mark_published(seq)
+        except JournalError as error:
+            self._next_mark = time.monotonic() + RETRY_SECONDS
+            self._note_error(error, ": published messages may go out again at the next start")
+
+    def remember_listeners(self, journal: Journal, hosts: list[str]) -> bool:
+        """Note in the journal which listeners are connected.
+
+        Args:
+            journal: the journal.
+            hosts: one for each connection.
+
+        Returns:
+            Whether it is noted.
+        """
+        try:
+            journal.remember_listeners(hosts)
+        except JournalError as error:
+            self._put_off(error)
+            return False
+        return True
+
+    def trim(self, journal: Journal, retention: Retention) -> bool:
         """Take a step of retention, if one is due.
 
         Args:
@@ -43,10 +79,14 @@ class Upkeep:
 
         Returns:
             Whether there is more to do.
-
-        Raises:
-            JournalError: the step could not be written.
         """
+        try:
+            return self._trim(journal, retention)
+        except JournalError as error:
+            self._put_off(error)
+            return False
+
+    def _trim(self, journal: Journal, retention: Retention) -> bool:
         now = time.monotonic()
         if now < self._put_off_until or (now < self._next_look and not journal.crowded()):
             return False
@@ -59,9 +99,14 @@ class Upkeep:
             return True
         return False
 
-    def put_off(self) -> None:
-        """Wait :data:`PUT_OFF_SECONDS` before the next step."""
+    def _put_off(self, error: JournalError) -> None:
         self._put_off_until = time.monotonic() + PUT_OFF_SECONDS
+        self._note_error(error)
+
+    def _note_error(self, error: JournalError, consequence: str = "") -> None:
+        log.error("%s%s", error, consequence)
+        if isinstance(error, JournalCorruptError):
+            self._fault.note(error)
 
     def _compare_room(self, growth: int) -> None:
         """Warn early that the disk will be full before retention has something to remove."""

@@ -1,4 +1,4 @@
-"""Messages that wait in the journal to be handed over."""
+"""Messages that wait in the journal to be sent."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def read_waiting(journal: Journal, limit: int, max_bytes: int) -> Waiting:
         JournalCorruptError: the messages are not in their order.
         JournalError: they cannot be read.
     """
-    after = journal.cursor.handed_over
+    after = journal.cursor.sent
     records = journal.waiting(after, limit, max_bytes)
     intact = []
     for record in records:

@@ -1,4 +1,4 @@
-"""The dedup window: the newest messages by their ``msg_id``, in memory and in the journal. It tells a duplicate.
+"""The dedup window: the newest messages by their ``msg_id``, in memory and in the journal. It tells duplicates.
 
 A duplicate has the same ``msg_id`` and the same topic and body, byte for byte. The ``msg_id`` alone is not enough:
 anybody who knows or guesses one could silence somebody else's message with it.

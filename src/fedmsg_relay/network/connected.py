@@ -1,4 +1,4 @@
-"""Who is connected to an endpoint, and how many were since the start."""
+"""The peers that are connected to an endpoint, and how many were since the start."""
 
 from __future__ import annotations
 

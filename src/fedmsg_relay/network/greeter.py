@@ -40,18 +40,18 @@ class Greeter:
     """Accepts connections and shakes hands until closed. Safe between threads.
 
     Args:
-        name: of the endpoint's peers, for the log: ``publisher`` or ``submitter``.
-        role: in ZMTP.
+        peer_name: of the endpoint's peers, for the log: ``publisher`` or ``submitter``.
+        zmtp_role: of our end.
         admit: takes over a peer whose handshake is over; called by the greeter's thread.
 
     Attributes:
         connected: who is connected.
     """
 
-    def __init__(self, name: str, role: Role, admit: Callable[[Peer], None]) -> None:
+    def __init__(self, peer_name: str, zmtp_role: Role, admit: Callable[[Peer], None]) -> None:
         self.connected = Connected()
-        self._name = name
-        self._role = role
+        self._peer_name = peer_name
+        self._zmtp_role = zmtp_role
         self._admit = admit
         self._host_capacity = max(1, int(self.connected.capacity * limits.ADDRESS_SHARE))
         self._lock = threading.RLock()  # for the peers and their counts
@@ -59,11 +59,11 @@ class Greeter:
         self._handshaking: dict[int, Peer] = {}
         self._doors: dict[int, tuple[socket.socket, str]] = {}
         self._next_told = 0.0
-        self._closing = False
+        self._closing = self._keeps_out = False
         self._epoll = select.epoll()
         self._woken, self._waker = socket.socketpair()
         self._epoll.register(self._woken, select.EPOLLIN)
-        self._thread = threads.start(f"{name}s", self._greet)
+        self._thread = threads.start(f"{peer_name}s", self._greet)
 
     # Who is connected.
 
@@ -95,7 +95,7 @@ class Greeter:
             self._handshaking.pop(fd, None)
             self.connected.went(fd)
             peer.socket.close()
-        log.info("%s disconnected %s", self._name, peer.address)
+        log.info("%s disconnected %s", self._peer_name, peer.address)
 
     # Opening and closing.
 
@@ -113,7 +113,11 @@ class Greeter:
         self._epoll.register(door, select.EPOLLIN)
 
     def keep_out_newcomers(self) -> None:
-        """Let no new peer in, without closing: the kernel drops each try, so the peer tries again."""
+        """Let no new peer in, without closing: the kernel drops each try, so the peer tries again.
+
+        A peer that the kernel has let in before, perhaps in this moment, is served like all others.
+        """
+        self._keeps_out = True
         for door, _ in self._doors.values():
             tcp.require_hops(door, 255)
 
@@ -128,8 +132,6 @@ class Greeter:
         """
         with self._lock:
             for peer in self._peers.values():
-                # A peer that was in the kernel's queue when the door was closed has inherited what closed it.
-                tcp.require_hops(peer.socket, 0)
                 if not peer.version or (only_quiet and not tcp.is_quiet(peer.socket)):
                     continue
                 with suppress(OSError):
@@ -166,11 +168,13 @@ class Greeter:
             except BlockingIOError:
                 return
             except OSError as error:
-                self._tell(log.error, f"{self._name}s cannot be let in: {error.strerror}")
+                self._tell(log.error, f"{self._peer_name}s cannot be let in: {error.strerror}")
                 time.sleep(ACCEPT_PAUSE_SECONDS)
                 return
             connection.setblocking(False)
-            peer = Peer(connection, tcp.format_address(name), self._role)
+            if self._keeps_out:  # one that was half accepted when the door was closed has inherited what closed it
+                tcp.require_hops(connection, 0)
+            peer = Peer(connection, tcp.format_address(name), self._zmtp_role)
             if is_own(peer.address):
                 with suppress(OSError), connection:
                     connection.send(peer.handshake.output)
@@ -187,7 +191,7 @@ class Greeter:
             with suppress(OSError):
                 own = own_address(peer.socket)
             self.connected.came(peer.fileno(), peer.address, own)
-        log.info("%s connected %s", self._name, peer.address)
+        log.info("%s connected %s", self._peer_name, peer.address)
         self._epoll.register(peer.socket, select.EPOLLIN)
         self._write(peer)
 
@@ -209,8 +213,8 @@ class Greeter:
                 with suppress(OSError):
                     silent.socket.shutdown(socket.SHUT_RDWR)
         from_crowded = self.connected.from_host(crowded)
-        there_are = f"{len(self._peers)} of {self.connected.capacity}, {from_crowded} from {crowded}"
-        self._tell(log.warning, f"too many {self._name}s ({there_are}): the most silent ones are closed for new ones")
+        crowd = f"{len(self._peers)} of {self.connected.capacity}, {from_crowded} from {crowded}"
+        self._tell(log.warning, f"too many {self._peer_name}s ({crowd}): the most silent ones make room for new ones")
         return room
 
     def _tell(self, tell: Callable[[str], None], text: str) -> None:

@@ -1,4 +1,4 @@
-"""Whether the relay greets its peers: it connects to itself, as a peer would, and waits for the first bytes.
+"""The health check: the relay connects to its own addresses, as a peer would, and waits for the first bytes.
 
 A loop that turns does not prove that: other threads and the kernel accept connections. So the watchdog is fed only
 while both are well. A look sends nothing and does not count as a peer: the code that accepts connections asks
@@ -95,8 +95,8 @@ class _Door:
         seconds = time.monotonic() - self.since
         if self.missed < FAULT_LOOKS or seconds < FAULT_SECONDS:
             return ""
-        what = "cannot look" if self.hindered else "greets nobody"
-        return f"{what} at {self.endpoint} {self.address} for {seconds:.0f} s ({self.reason})"
+        what = "cannot look at" if self.hindered else "answers no new connection at"
+        return f"{what} {self.endpoint} {self.address} for {seconds:.0f} s ({self.reason})"
 
     @property
     def fatal(self) -> bool:
@@ -105,7 +105,7 @@ class _Door:
 
     def note_greeted(self) -> None:
         if self.said:
-            log.warning("greets again at %s %s", self.endpoint, self.address)
+            log.warning("answers new connections again at %s %s", self.endpoint, self.address)
         self.since, self.proven = time.monotonic(), True
         self.missed = self.shut_out = 0
         self.said = False

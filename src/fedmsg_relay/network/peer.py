@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 
+from fedmsg_relay import tcp
 from fedmsg_relay.network import zmtp
 from fedmsg_relay.network.handshake import Handshake, Role
 
@@ -15,6 +16,7 @@ class Peer:
     Attributes:
         socket: the connection.
         address: of the peer.
+        ip: its IP address; empty for ipc.
         heard: ``time.monotonic`` when it last sent something.
         version: of ZMTP; 0 while the handshake is under way.
         splitter: cuts its bytes into messages.
@@ -29,6 +31,7 @@ class Peer:
         "gone",
         "handshake",
         "heard",
+        "ip",
         "queued",
         "rest",
         "socket",
@@ -40,6 +43,7 @@ class Peer:
     def __init__(self, connection: socket.socket, address: str, role: Role) -> None:
         self.socket = connection
         self.address = address
+        self.ip = tcp.ip_of(address)
         self.heard = time.monotonic()
         self.version = 0
         self.handshake = Handshake(role)

@@ -8,17 +8,16 @@ nothing of a peer is in memory but its one unfinished message (:mod:`.unfinished
 
 from __future__ import annotations
 
-import select
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 
 from fedmsg_relay.network import zmtp
 from fedmsg_relay.network.connected import Connected
 from fedmsg_relay.network.greeter import Greeter
 from fedmsg_relay.network.handshake import Role
 from fedmsg_relay.network.peer import Peer
+from fedmsg_relay.network.readiness import Readiness, wait_for_room
 from fedmsg_relay.network.unfinished import Unfinished
 from fedmsg_relay.runtime import limits
 from fedmsg_relay.runtime.log import log
@@ -29,40 +28,32 @@ CHUNK_BYTES = 64 * 1024
 SMALL_CHUNK_BYTES = 4 * 1024
 """The same for small requests of peers that send one at a time, and when memory is short."""
 
-_READ = select.EPOLLIN | select.EPOLLRDHUP
-_WRITABLE = select.EPOLLOUT
-
 
 class Receiver:
     """The peers of one endpoint. Only the relay's loop uses it, unless a method says otherwise.
 
     Args:
-        name: of the endpoint's peers: ``publisher`` or ``submitter``.
-        role: in ZMTP.
+        peer_name: of the endpoint's peers: ``publisher`` or ``submitter``.
+        zmtp_role: of our end.
         streams: whether peers send one message after the other, without waiting for answers.
 
     Attributes:
         greeter: lets the peers in.
     """
 
-    def __init__(self, name: str, role: Role, *, streams: bool) -> None:
-        self.role = name
-        self._epoll = select.epoll()
+    def __init__(self, peer_name: str, zmtp_role: Role, *, streams: bool) -> None:
+        self._peer_name = peer_name
+        self._readiness = Readiness()
         self._ready: deque[Peer] = deque()
         self._streams = streams
         self._unfinished = Unfinished()
-        self._held_back: dict[Peer, None] = {}
         self._replies: dict[Peer, bytearray] = {}
-        self.greeter = Greeter(name, role, self._admit)
+        self.greeter = Greeter(peer_name, zmtp_role, self._readiness.add)
 
     @property
     def connected(self) -> Connected:
         """Who is connected; any thread may ask."""
         return self.greeter.connected
-
-    def _admit(self, peer: Peer) -> None:
-        """Take over a peer whose handshake is over: from now on the loop reads what it sends."""
-        self._epoll.register(peer.socket, _READ | _WRITABLE if peer.rest else _READ)
 
     def bind(self, address: str) -> None:
         """Let peers in at an address.
@@ -77,10 +68,10 @@ class Receiver:
 
     def fileno(self) -> int:
         """A file descriptor that is readable when there is something to do, for poll(2)."""
-        return self._epoll.fileno()
+        return self._readiness.fileno()
 
     @property
-    def pending(self) -> bool:
+    def has_more(self) -> bool:
         """Whether there may be something to read that :meth:`fileno` does not tell of."""
         return bool(self._ready)
 
@@ -93,7 +84,7 @@ class Receiver:
         Returns:
             Whether there is.
         """
-        return bool(self._ready) or _wait([self._epoll.fileno()], select.POLLIN, seconds)
+        return bool(self._ready) or self._readiness.wait(seconds)
 
     def receive(self, max_bytes: int, max_frames: int, cut_bytes: int) -> Iterator[tuple[Peer, Sequence[zmtp.Message]]]:
         """Read from peers in turn, as much as a turn takes; never waits.
@@ -112,7 +103,8 @@ class Receiver:
             peer = self._ready.popleft()
             peer.queued = False
             if self._unfinished.waits(peer):
-                self._hold_back(peer)
+                self._unfinished.hold_back(peer)  # TCP makes it wait
+                self._update_interest(peer)
                 continue
             chunk = self._chunk(peer)
             data = self._read(peer, chunk)
@@ -137,7 +129,7 @@ class Receiver:
                 self._send_pong(peer)
             if len(data) == chunk:  # there may be more
                 self._queue(peer)
-        if self._held_back:
+        if self._unfinished.any_held_back:
             self._see_to_held_back()
 
     def reply(self, peer: Peer, frames: Sequence[bytes]) -> bool:
@@ -182,21 +174,21 @@ class Receiver:
         """
         deadline = time.monotonic() + linger
         while (waiting := [peer for peer in self.greeter.peers() if peer.unsent]) and time.monotonic() < deadline:
-            _wait([peer.fileno() for peer in waiting], select.POLLOUT, 0.05)
+            wait_for_room(waiting, 0.05)
             for peer in waiting:
                 self._send(peer, b"")
         self.greeter.close()
-        self._epoll.close()
+        self._readiness.close()
 
     def _poll_events(self) -> None:
         """Find the peers that have sent something; write what could not be written before."""
-        for fd, events in self._epoll.poll(0):
-            peer = self.greeter.peer(fd)
+        for descriptor, readable, writable in self._readiness.events():
+            peer = self.greeter.peer(descriptor)
             if peer is None:
                 continue
-            if events & _WRITABLE:
+            if writable:
                 self._write_on(peer)
-            if peer not in self._held_back and (peer.rest or events & ~_WRITABLE):
+            if not self._unfinished.is_held_back(peer) and (peer.rest or readable):
                 self._queue(peer)
 
     def _write_on(self, peer: Peer) -> None:
@@ -216,33 +208,20 @@ class Receiver:
             return CHUNK_BYTES
         return CHUNK_BYTES if self._streams and not self._unfinished.too_much else SMALL_CHUNK_BYTES
 
-    def _hold_back(self, peer: Peer) -> None:
-        """Read nothing of a peer for now; TCP makes it wait."""
-        self._held_back[peer] = None
-        self._update_interest(peer)
-
     def _see_to_held_back(self) -> None:
         """Let peers go on if there is room again; cut the peer that they wait for if it does not go on itself."""
-        first = self._unfinished.first
-        if not self._unfinished.too_much or first is None:
-            self._let_go_on([*self._held_back])
-        elif first in self._held_back:
-            self._let_go_on([first])
-        elif self._unfinished.stalled():
-            self._cut(first, f"others wait for its message, of which it has sent {first.splitter.held} bytes")
-
-    def _let_go_on(self, peers: Sequence[Peer]) -> None:
-        for peer in peers:
-            del self._held_back[peer]
+        released = self._unfinished.release()
+        for peer in released:
             peer.heard = time.monotonic()
             self._update_interest(peer)
             self._queue(peer)
+        first = self._unfinished.first
+        if not released and first is not None and self._unfinished.stalled():
+            self._cut(first, f"others wait for its message, of which it has sent {first.splitter.held} bytes")
 
     def _update_interest(self, peer: Peer) -> None:
         """Wake for bytes of the peer, unless it is held back, and for room to write if that is needed."""
-        # Edge-triggered: that a peer has hung up while it waits is told once, and not without end.
-        read = select.EPOLLET if peer in self._held_back else _READ
-        self._epoll.modify(peer.socket, read | (_WRITABLE if peer.unsent else 0))
+        self._readiness.update(peer, reading=not self._unfinished.is_held_back(peer))
 
     def _read(self, peer: Peer, size: int) -> bytes:
         if peer.gone:
@@ -287,23 +266,13 @@ class Receiver:
         if peer.gone:
             return
         self.greeter.connected.cut += 1
-        log.warning("%s cut %s: %s", self.role, peer.address, why)
+        log.warning("%s cut %s: %s", self._peer_name, peer.address, why)
         self._drop(peer)
 
     def _drop(self, peer: Peer) -> None:
         if peer.gone:
             return
         self._unfinished.forget(peer)
-        self._held_back.pop(peer, None)
         peer.unsent.clear()
-        with suppress(OSError, ValueError):
-            self._epoll.unregister(peer.socket)
+        self._readiness.remove(peer)
         self.greeter.forget(peer)
-
-
-def _wait(descriptors: list[int], event: int, seconds: float) -> bool:
-    """Wait until one of the descriptors is ready; select(2) cannot do that for a thousand peers."""
-    poll = select.poll()
-    for descriptor in descriptors:
-        poll.register(descriptor, event)
-    return bool(poll.poll(seconds * 1000))

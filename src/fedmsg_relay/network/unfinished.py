@@ -14,11 +14,12 @@ from fedmsg_relay.runtime import limits
 
 
 class Unfinished:
-    """Keeps count of unfinished messages, by their peers."""
+    """Keeps count of unfinished messages, by their peers, and of the peers that are held back."""
 
     def __init__(self) -> None:
         self._bytes = 0
         self._large: dict[Peer, None] = {}  # in the order in which their messages began
+        self._held_back: dict[Peer, None] = {}
         self._reading: Peer | None = None
         self._since = 0.0
 
@@ -51,10 +52,35 @@ class Unfinished:
         """Forget a peer that is gone."""
         self._bytes -= peer.splitter.held
         self._large.pop(peer, None)
+        self._held_back.pop(peer, None)
 
     def waits(self, peer: Peer) -> bool:
         """Tell whether a peer has to wait with the rest of its message."""
         return self.too_much and peer in self._large and peer is not self.first
+
+    def hold_back(self, peer: Peer) -> None:
+        """Note that nothing of a peer is read for now."""
+        self._held_back[peer] = None
+
+    def is_held_back(self, peer: Peer) -> bool:
+        """Tell whether nothing of a peer is read for now."""
+        return peer in self._held_back
+
+    @property
+    def any_held_back(self) -> bool:
+        """Whether a peer waits."""
+        return bool(self._held_back)
+
+    def release(self) -> list[Peer]:
+        """Let peers go on: all of them if there is room again, else the one whose message began first."""
+        first = self.first
+        if not self.too_much or first is None:
+            released = [*self._held_back]
+        else:
+            released = [first] if first in self._held_back else []
+        for peer in released:
+            del self._held_back[peer]
+        return released
 
     def stalled(self) -> bool:
         """Tell whether the first peer is silent, or takes too long. To be asked while others wait for it."""

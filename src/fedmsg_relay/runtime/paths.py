@@ -31,6 +31,11 @@ def status_socket() -> Path:
     return _user_state() / "status.sock"
 
 
+def control_socket() -> Path:
+    """Find the path of the control socket, beside the status socket; only root and the relay's user may use it."""
+    return status_socket().with_name("control.sock")
+
+
 def state() -> Path:
     """Find the directory of the journal.
 

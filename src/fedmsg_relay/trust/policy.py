@@ -84,8 +84,17 @@ def policy(config: Mapping[str, Any], exempt: Sequence[str] = ()) -> Policy:
         {topic: frozenset(filter(_is_text, signers)) for topic, signers in routing.items()},
         bool(config.get("routing_nitpicky", False)),
         tuple(exempt),
-        f"{config['topic_prefix']}.{config['environment']}.relay.probe",
+        probe_topic(config),
     )
+
+
+def probe_topic(config: Mapping[str, Any]) -> str:
+    """Get the topic of the relay's own probe.
+
+    Args:
+        config: the merged global config.
+    """
+    return f"{config['topic_prefix']}.{config['environment']}.relay.probe"
 
 
 def _is_text(name: object) -> bool:

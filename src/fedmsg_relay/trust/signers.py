@@ -82,13 +82,17 @@ class Signers:
         return known
 
 
-def is_readable(text: str) -> bool:
-    """Tell whether a certificate can be read at all; for that no CA is needed.
+def claimed(text: str) -> str | None:
+    """Get the name of a signer from its certificate; for that no CA is needed, and so anybody may claim it.
 
     Args:
         text: the field of the message, in base64.
+
+    Returns:
+        The CN; None where the certificate cannot be read.
     """
-    return len(text) <= MAX_TEXT and _read(text) is not None
+    found = _read(text) if len(text) <= MAX_TEXT else None
+    return None if found is None else found[1]
 
 
 def judge(text: str, anchor: Anchor) -> Signer:

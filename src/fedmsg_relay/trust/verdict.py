@@ -18,7 +18,7 @@ from fedmsg_relay.trust import huge
 from fedmsg_relay.trust.authority import Authority, Unusable
 from fedmsg_relay.trust.policy import Policy
 from fedmsg_relay.trust.reasons import Reason
-from fedmsg_relay.trust.signers import Signer, Signers, is_readable
+from fedmsg_relay.trust.signers import Signer, Signers, claimed
 
 MAX_NESTING = 490
 """Levels of a signed message. Stock copies a message before it validates it, and raises some levels beyond."""
@@ -127,10 +127,13 @@ class Judge:
     def _of_signed(self, frame: str, read: _Read, signature: bytes) -> Verdict:
         text = read.message["certificate"]
         anchor = self.authority.current()
-        if not isinstance(text, str) or (isinstance(anchor, Unusable) and not is_readable(text)):
+        if not isinstance(text, str):
             return Verdict(Reason.CERTIFICATE_MALFORMED, breaks_listeners=True)
         if isinstance(anchor, Unusable):
-            return Verdict(Reason.TRUST_UNUSABLE, breaks_listeners=read.too_deep)
+            name = claimed(text)
+            if name is None:
+                return Verdict(Reason.CERTIFICATE_MALFORMED, breaks_listeners=True)
+            return Verdict(Reason.TRUST_UNUSABLE, name, breaks_listeners=read.too_deep)
         signer = self._signers.find(text, anchor)
         if signer.reason is Reason.CERTIFICATE_MALFORMED:
             return Verdict(Reason.CERTIFICATE_MALFORMED, breaks_listeners=True)

@@ -6,6 +6,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 
+from fedmsg_relay.commands import judgement
 from fedmsg_relay.commands import status as status_command
 from fedmsg_relay.commands.arguments import CRITICAL, UNKNOWN
 from fedmsg_relay.daemon.status import Status
@@ -52,7 +53,7 @@ def ask() -> Condition:
     """Ask the relay of this host."""
     try:
         status = status_command.ask()
-        code, line = status_command.judge(status)
+        code, line = judgement.judge(status)
     except NoRelayError as error:
         return Condition(None, CRITICAL, f"CRITICAL - {error}")
     except (LookupError, TypeError, ValueError, AttributeError):
