@@ -72,6 +72,7 @@ class _Relay(Collector):
             yield from _messages(status)
             yield from _journal(status)
             yield from _peers(status)
+            yield from _trust(status)
 
 
 def _process(status: Status) -> Iterator[Metric]:
@@ -132,6 +133,19 @@ def _peers(status: Status) -> Iterator[Metric]:
     lost = {laggard["address"]: laggard["lost"] for laggard in slow}
     yield _gauges("listener_lag_seconds", "Time since a listener does not keep up.", "listener", lag)
     yield _gauges("listener_lost_messages", "Messages lost by a listener that does not keep up.", "listener", lost)
+
+
+def _trust(status: Status) -> Iterator[Metric]:
+    trust = status["trust"]
+    yield _gauge("trust_usable", "Whether signatures can be checked, where they are to be.", not trust["fault"])
+    yield _gauge("trust_waiting", "Messages in the quarantine that could not be checked.", trust["waiting"])
+    files = {"ca": trust["ca"], "crl": trust["crl"]}
+    ends = {name: file["ends"] for name, file in files.items() if file and file["ends"] is not None}
+    yield _gauges("trust_ends_timestamp_seconds", "When the CA's certificate and the CRL end.", "file", ends)
+    distrusted = CounterMetricFamily(f"{PREFIX}distrusted", "Messages that were not trusted.", labels=["reason"])
+    for reason, found in trust["distrusted"].items():
+        distrusted.add_metric([reason], found["messages"])
+    yield distrusted
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:
