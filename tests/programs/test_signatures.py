@@ -100,6 +100,18 @@ def test_a_replay_at_inbound_is_a_duplicate_also_after_a_restart(enforcing: Bus,
     counted(enforcing, duplicates=2)
 
 
+def test_what_was_submitted_and_comes_again_at_inbound_is_a_duplicate(enforcing: Bus, pki: Pki) -> None:
+    client = enforcing.sockets.submitter(enforcing.host.submit)
+    assert client.ask(pki.sign(0))["status"] == "accepted"
+    enforcing.publisher.send(*pki.sign(0))
+    enforcing.publisher.send(*pki.sign(1))
+    enforcing.listener.expect([pki.sign(0), pki.sign(1)])
+    assert client.ask(pki.sign(1))["duplicates"] == 1
+    counted(enforcing, duplicates=2)
+    signers = enforcing.relay.status()["trust"]["signers"]
+    assert [one["name"] for one in signers] == [SHELL]
+
+
 def test_a_signer_that_uses_a_name_twice_has_both_published(enforcing: Bus, pki: Pki) -> None:
     one, other = pki.sign(0), pki.sign(0, msg={"other": 1})
     for message in (one, other, one, other):

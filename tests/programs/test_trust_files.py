@@ -116,6 +116,8 @@ def test_while_ca_or_crl_cannot_be_used_nothing_is_lost_and_all_is_delivered_onc
     enforcing.publisher.send(*unsigned(pki.sign(9)))
     counted(enforcing, quarantined=4)
     assert enforcing.relay.status()["dropped"]["trust-unusable"] == 3
+    assert enforcing.relay.status()["trust"]["waiting"] == 3
+    assert "3 messages could not be checked" in host.run("fedmsg-relay", "status").stdout
     pki.write_ca()
     pki.write_crl()
     wait_until_well(enforcing)
@@ -128,6 +130,7 @@ def test_while_ca_or_crl_cannot_be_used_nothing_is_lost_and_all_is_delivered_onc
     assert json.loads(spooled[1])["msg"] == {"log": "spooled"}
     assert rest == [*pki.signed(3, start=1), pki.sign(0)]
     counted(enforcing, refused=0)
+    assert enforcing.relay.status()["trust"]["waiting"] == 0
 
 
 def test_a_new_ca_is_taken_and_the_signers_of_the_previous_one_are_not(submitter: Submitter, pki: Pki) -> None:
@@ -231,6 +234,8 @@ def test_check_config_tells_how_signatures_would_be_checked(host: Host, pki: Pki
         "ca": {"file": str(pki.ca), "ends": seconds, "ends_soon": False},
         "crl": {"file": str(pki.crl), "ends": seconds, "ends_soon": False},
     }
+    settings(host, "warn", 'crl = ""')
+    assert "crl       none, revoked certificates are accepted\n" in check(host).stdout
 
 
 REFUSED: dict[str, tuple[dict[str, object], str, str]] = {

@@ -87,12 +87,12 @@ def test_bytes_are_bounded_by_kind_and_counted_after_a_restart(path: Path) -> No
 def test_a_released_message_leaves_with_the_entry_that_it_becomes(journal: Journal) -> None:
     journal.append([], [rejected("trust-unusable", n) for n in range(5)])
     first, second, *_ = journal.quarantine.releasable()
-    assert journal.read_quarantined(first) == rejected("trust-unusable", 0)
+    assert journal.quarantine.read(first) == rejected("trust-unusable", 0)
     size = journal.quarantine.size
     journal.append(entries(2), released=[first, second])
     assert [number for _, number, _ in kept(journal)] == [2, 3, 4]
     assert journal.quarantine.size == size * 3 // 5
-    assert journal.read_quarantined(first) is None
+    assert journal.quarantine.read(first) is None
     journal.append([], [rejected("trust-unusable", 5)])
     assert [number for _, number, _ in kept(journal)] == [2, 3, 4, 5]
 

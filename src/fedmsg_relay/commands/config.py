@@ -95,6 +95,8 @@ def _describe_trust(trust: dict[str, Any]) -> list[str]:
     files = [(name, trust[name]) for name in ("ca", "crl") if trust[name]]
     lines = [f"signatures {trust['signatures']}"]
     lines += [f"{name:<9} {errors.printable(file['file'])} {until(file['ends'])}" for name, file in files]
+    if trust["ca"] and not trust["crl"]:
+        lines.append("crl       none, revoked certificates are accepted")
     if trust["fault"]:
         lines.append(f"signatures cannot be checked: {trust['fault']}")
     return lines

@@ -147,6 +147,8 @@ def _trust(trust: TrustStatus | None) -> list[str]:
     lines += [f"{name:<12} {printable(told['file'])} {until(told['ends'])}" for name, told in named_files(trust)]
     if trust["crl"] is None:
         lines.append("crl          none, revoked certificates are accepted")
+    if trust["waiting"]:
+        lines.append(f"quarantine   {trust['waiting']} messages could not be checked; see fedmsg-relay journal release")
     lines += [f"signed by    {one['name']}: {one['messages']} messages" for one in trust["signers"]]
     for reason, found in trust["distrusted"].items():
         claims = "" if found["signer"] is None else f", claims {found['signer']}"

@@ -97,6 +97,7 @@ def describe(relay: Relay) -> Status:
         "upstream": _upstream(relay.forwarding),
         "trust": {
             **describe_condition(relay.screening.condition),
+            "waiting": journal.quarantine.waiting if journal else 0,
             "distrusted": relay.screening.tally.distrusted(),
             "signers": relay.screening.tally.signers(),
         },

@@ -111,10 +111,12 @@ class ConditionStatus(TypedDict):
 class TrustStatus(ConditionStatus):
     """The same, and what was found.
 
+    ``waiting`` counts messages in the quarantine that could not be checked, those of earlier runs among them.
     ``distrusted`` has the messages that were not trusted, by the reason: dropped, or let through with a warning.
     ``signers`` has the proven signers of the most messages.
     """
 
+    waiting: int
     distrusted: dict[str, DistrustStatus]
     signers: list[SignerStatus]
 

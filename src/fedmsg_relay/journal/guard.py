@@ -129,7 +129,7 @@ class JournalGuard:
         if self.journal is None:
             return None
         try:
-            return self.journal.read_quarantined(number)
+            return self.journal.quarantine.read(number)
         except JournalError as error:
             self._fault.note(error)
             return None

@@ -7,10 +7,10 @@ released. A message that was refused at submit is not kept for that: its submitt
 
 from __future__ import annotations
 
-import sqlite3
 from collections import deque
 from collections.abc import Iterable, Sequence
 
+from fedmsg_relay.journal.database import Database
 from fedmsg_relay.journal.records import Rejected
 from fedmsg_relay.trust.reasons import Reason
 
@@ -116,11 +116,12 @@ class Quarantine:
     """Keeps messages that were not taken, in the table ``quarantine``.
 
     Args:
-        db: the journal.
+        database: of the journal.
     """
 
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._db = database.connection
         self._last = 0
         self._dropped = Shelf(MOST_BYTES, whole=False)
         self._distrusted = Shelf(MOST_WHOLE_BYTES, whole=True)
@@ -132,6 +133,11 @@ class Quarantine:
     def size(self) -> int:
         """Bytes that the quarantine takes."""
         return sum(shelf.size for shelf in self._shelves)
+
+    @property
+    def waiting(self) -> int:
+        """Number of messages that could not be checked, as CA or CRL could not be used."""
+        return len(self._waiting.rows)
 
     @property
     def removed_waiting(self) -> int:
@@ -206,9 +212,13 @@ class Quarantine:
 
         Returns:
             The message; None where it is not there any more.
+
+        Raises:
+            JournalError: it cannot be read.
         """
         query = "SELECT reason, source, topic, body, size FROM quarantine WHERE id = ?"
-        row = self._db.execute(query, (number,)).fetchone()
+        with self._database.named_errors(reading=True):
+            row = self._db.execute(query, (number,)).fetchone()
         return None if row is None else Rejected(*row)
 
     def release(self, numbers: Iterable[int]) -> None:

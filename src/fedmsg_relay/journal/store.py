@@ -69,7 +69,7 @@ class Journal:
         try:
             with self._database.named_errors():
                 self._room = Room(path, self._db)
-                self.quarantine = Quarantine(self._db)
+                self.quarantine = Quarantine(self._database)
                 self._listeners = NotedListeners(self._database)
                 self._trimmer = Trimmer(self._database, self.quarantine, self._room)
                 self._find()
@@ -249,15 +249,6 @@ class Journal:
         """
         with self._database.named_errors(reading=True):
             return window.is_same(self._db, seq, entry)
-
-    def read_quarantined(self, number: int) -> Rejected | None:
-        """Read a message of the quarantine, see :meth:`.Quarantine.read`.
-
-        Raises:
-            JournalError: it cannot be read.
-        """
-        with self._database.named_errors(reading=True):
-            return self.quarantine.read(number)
 
     def recent(self, messages: int) -> Iterator[tuple[str, Sighting]]:
         """Get the newest messages by their ``msg_id``, oldest first, to rebuild the dedup window.
