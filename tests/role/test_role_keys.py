@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fedmsg_relay_keys import Item, Keys, Places, RefusedError
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.testing import patch_module_args
+from fedmsg_relay_keys import Item, Keys, Places, RefusedError, main
 
 USER = pwd.getpwuid(os.getuid()).pw_name
 GROUP = grp.getgrgid(os.getgid()).gr_name
@@ -179,3 +181,27 @@ def test_a_link_is_replaced_and_its_target_stays(host: Host, tmp_path: Path) -> 
     keys.bring()
     assert not host.path("a.key").is_symlink()
     assert target.read_text() == "key"
+
+
+def test_neither_the_systemd_journal_nor_the_result_has_any_content(
+    host: Host, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logged: list[str] = []
+    monkeypatch.setattr(AnsibleModule, "log", lambda _, text, **more: logged.append(f"{text} {more}"))
+    content = "-----BEGIN\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n-----END\n"
+    wanted = {"name": "a.key", "owner": USER, "group": GROUP, "mode": "0640", "sha256": digest(content)}
+    options = {
+        "directory": str(host.directory),
+        "manifest": str(host.manifest),
+        "files": [wanted],
+        "contents": {"a.key": content},
+        "_ansible_no_log": False,  # as of every task that does not say otherwise
+        "_ansible_diff": True,
+    }
+    with patch_module_args(options), pytest.raises(SystemExit) as ended:
+        main()
+    told = capsys.readouterr().out
+    assert ended.value.code == 0, told
+    assert host.path("a.key").read_text() == content
+    assert logged, "Ansible logs how a module is called"
+    assert "MIIE" not in told + " ".join(logged)

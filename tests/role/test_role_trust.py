@@ -117,8 +117,17 @@ def test_the_figures_of_a_relay_say_whether_the_next_step_is_safe() -> None:
         "signatures warn, 1 distrusted as not-permitted (the last from 10.0.0.8 by scm-pkgs01), "
         "3 distrusted as unsigned (the last from 10.0.0.7), CA good until 2033-05-18"
     )
-    quiet = {**trust, "signatures": "enforce", "fault": "/x: expired", "distrusted": {}, "ca": None, "crl": None}
+    quiet = {
+        **trust,
+        "signatures": "enforce",
+        "fault": "/x: expired",
+        "waiting": 5,
+        "distrusted": {},
+        "ca": None,
+        "crl": None,
+    }
     assert FILTERS["trust_told"]({"trust": quiet}) == (
-        "signatures enforce, cannot be checked: /x: expired, no message distrusted since the relay started"
+        "signatures enforce, cannot be checked: /x: expired, 5 unchecked in the quarantine, "
+        "no message distrusted since the relay started"
     )
     assert FILTERS["trust_told"]({}).startswith("signatures unknown")

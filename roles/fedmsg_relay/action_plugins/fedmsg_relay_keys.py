@@ -40,18 +40,24 @@ class ActionModule(ActionBase):
         source = options.pop("source", "")
         compare = bool(options.get("compare", False))
         try:
-            files = [self._with_content(dict(one), source, compare=compare) for one in options.get("files") or ()]
+            files = list(options.pop("files", None) or ())
+            contents = {one["name"]: self._content(source, one["name"]) for one in files}
         except UnicodeError:  # which shows a part of the file
             return {"failed": True, "msg": f"a file in {source} is not PEM"}
         except (AnsibleError, OSError) as error:
             return {"failed": True, "msg": f"a file in {source} cannot be read: {str(error).splitlines()[0]}"}
-        arguments = {**options, "files": files, "source": source}
+        digests = {name: hashlib.sha256(content.encode()).hexdigest() for name, content in contents.items()}
+        arguments = {
+            **options,
+            "source": source,
+            "files": [{**one, "sha256": digests[one["name"]]} for one in files],
+            "contents": {} if compare else contents,
+        }
         result = self._execute_module("fedmsg_relay_keys", module_args=arguments, task_vars=task_vars)
         told: dict[str, Any] = {key: result[key] for key in TOLD if key in result}
         return told
 
-    def _with_content(self, one: dict[str, Any], source: str, *, compare: bool) -> dict[str, Any]:
-        path = Path(self._loader.path_dwim(source), one["name"])
-        content = str(self._loader.get_text_file_contents(str(path)))
-        digest = hashlib.sha256(content.encode()).hexdigest()
-        return {**one, "sha256": digest, **({} if compare else {"content": content})}
+    def _content(self, source: str, name: str) -> str:
+        content = str(self._loader.get_text_file_contents(str(Path(self._loader.path_dwim(source), name))))
+        content.encode()  # a UnicodeError where it is not text
+        return content

@@ -115,6 +115,8 @@ def trust_told(status: Mapping[str, Any]) -> str:
     clauses = [f"signatures {trust.get('signatures', 'unknown')}"]
     if trust.get("fault"):
         clauses.append(f"cannot be checked: {trust['fault']}")
+    if trust.get("waiting"):
+        clauses.append(f"{trust['waiting']} unchecked in the quarantine")
     found = trust.get("distrusted") or {}
     clauses += [_distrusted(reason, one) for reason, one in sorted(found.items()) if one["messages"]]
     if not found:

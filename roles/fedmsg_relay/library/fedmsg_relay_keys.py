@@ -45,7 +45,8 @@ options:
       group: {description: The name of the owning group., type: str, required: true}
       mode: {description: The mode in octal digits., type: str, required: true}
       sha256: {description: The digest of the content., type: str, required: true}
-      content: {description: The content., type: str}
+  # An option of its own, because Ansible leaves no option of an option out of the systemd journal.
+  contents: {description: The contents by the names of the files., type: dict, default: {}}
 author: [the authors of fedmsg-relay]
 """
 
@@ -319,7 +320,6 @@ def main() -> None:
         "group": text,
         "mode": text,
         "sha256": {**text, "no_log": False},
-        "content": {"type": "str", "no_log": True},
     }
     module = AnsibleModule(
         {
@@ -331,9 +331,9 @@ def main() -> None:
             "compare": flag,
             "drop": flag,
             "files": {"type": "list", "elements": "dict", "default": [], "options": suboptions},
+            "contents": {"type": "dict", "default": {}, "no_log": True},
         },
         supports_check_mode=True,
-        no_log=True,  # nothing of the arguments in the systemd journal
     )
     options = module.params
     places = Places(
@@ -343,7 +343,11 @@ def main() -> None:
         Path(options["backups"]),
         options["source"],
     )
-    keys = Keys(places, [Item(**one) for one in options["files"]], check=module.check_mode)
+    keys = Keys(
+        places,
+        [Item(**one, content=options["contents"].get(one["name"])) for one in options["files"]],
+        check=module.check_mode,
+    )
     try:
         if options["compare"]:
             module.exit_json(changed=False, **keys.compare())
