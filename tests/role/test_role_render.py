@@ -43,17 +43,6 @@ ODD = {
     "# no comment": "'] # none",
 }
 
-CONFIGS = {
-    "config = {\n    'endpoints': {'x': ['tcp://x:1']},\n    'relay_inbound': ['tcp://old01:9941'],\n}": ["old01"],
-    'config = dict(relay_inbound="tcp://old01:9941", x=["tcp://x:1"])': ["old01"],
-    'config = dict(\n  relay_inbound=[\n    "tcp://app01:9941",\n    "tcp://old01:9941",\n  ],\n)': ["app01", "old01"],
-    "config = {'relay_inbound': ['tcp://[fd00::17]:9941', 'tcp://old.example:3998']}": [
-        "fd00::17",
-        "old.example",
-    ],
-}
-"""A global config as it may stand on a host, and the relays that it names."""
-
 RENDER = """
 - hosts: all
   gather_facts: false
@@ -74,7 +63,6 @@ RENDER = """
         leaves: {__fedmsg_relay_here: false, __fedmsg_relay_chain: true}
         other: "{{ old | combine({'__fedmsg_relay_bound': before}) }}"
         settings: "{{ role }}/templates/relay.toml.j2"
-        named: "{{ configs | map('regex_search', __fedmsg_relay_inbound_in) }}"
         files:
           relay.py: "{{ lookup('template', role ~ '/templates/relay.py.j2') }}"
           relay.toml: "{{ lookup('template', settings) }}"
@@ -83,7 +71,6 @@ RENDER = """
           chained.toml: "{{ lookup('template', settings, template_vars={'__fedmsg_relay_chain': true}) }}"
           stays.toml: "{{ lookup('template', settings, template_vars=stays | combine(other)) }}"
           leaves.toml: "{{ lookup('template', settings, template_vars=leaves | combine(other)) }}"
-          named: "{{ named | map('regex_findall', __fedmsg_relay_host_in) }}"
           system: {python: "{{ __fedmsg_relay_python }}", packages: "{{ packages }}"}
         packages: "{{ __fedmsg_relay_packages + __fedmsg_relay_service_packages }}"
 """
@@ -144,7 +131,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = play(
         out,
         playbook,
-        f"--extra-vars={json.dumps({'out': str(out), 'role': str(ROLE), 'configs': list(CONFIGS)})}",
+        f"--extra-vars={json.dumps({'out': str(out), 'role': str(ROLE)})}",
         hosts=hosts | {"proxy01": {"facts": facts(*SYSTEMS["debian12"]), "fedmsg_relay_network": "vpn"}},
         relays={
             "debian12": {"fedmsg_relay_addresses": {"vpn": "bus.vpn.example.org"}},
@@ -232,10 +219,6 @@ def test_a_leaving_relay_keeps_its_addresses_whatever_the_inventory_says(rendere
         "submit": ["tcp://*:9932"],
     }
     assert leaves["upstream"]["submit"] == ["tcp://debian12:9942", "tcp://[fd00::17]:9942"]
-
-
-def test_the_relays_that_a_present_config_names_are_found_in_it(rendered: Path) -> None:
-    assert json.loads((rendered / "debian12-named").read_text()) == list(CONFIGS.values())
 
 
 @pytest.mark.parametrize("host", SYSTEMS)
