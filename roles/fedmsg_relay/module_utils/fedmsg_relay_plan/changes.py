@@ -83,7 +83,7 @@ def _hand_over(world: World, host: Host) -> str:
 
 
 def _config(world: World, host: Host) -> str:
-    if _same(host, host.paths.config):
+    if not host.is_behind:
         return ""
     if host.looked["config"]["error"]:
         return f"gets a config in place of one that cannot be executed: {host.looked['config']['error']}"

@@ -8,8 +8,9 @@ from typing import Any
 
 from fedmsg_relay_plan.changes import changes
 from fedmsg_relay_plan.guards import refusal_of_host, refusal_of_run
-from fedmsg_relay_plan.parts import Part, foreign_unit, is_move, of_part, old_addresses, part, theirs
+from fedmsg_relay_plan.parts import Part, foreign_unit, of_part, old_addresses, part, theirs
 from fedmsg_relay_plan.questions import Question, questions
+from fedmsg_relay_plan.standing import standing
 from fedmsg_relay_plan.steps import Step, steps
 from fedmsg_relay_plan.world import Host, World, read
 
@@ -62,19 +63,19 @@ class Plan:
 
     Attributes:
         hosts: the hosts that answered.
-        move: whether peers may have to go elsewhere.
         leaving: hosts whose relay left the group.
         refusal: why no host takes a step; empty if they do.
         questions: what has to be asked before the plan is final.
         sentences: the plan for people, a line each.
+        standing: where a move stands, for people.
     """
 
     hosts: Mapping[str, HostPlan]
-    move: bool
     leaving: list[str]
     refusal: str
     questions: Mapping[str, Question]
     sentences: list[str]
+    standing: str
 
 
 def plan(world: World) -> Plan:
@@ -89,11 +90,11 @@ def plan(world: World) -> Plan:
     hosts = {name: _host(world, host) for name, host in world.hosts.items()}
     return Plan(
         hosts=hosts,
-        move=is_move(world),
         leaving=[host.name for host in of_part(world, Part.LEAVING)],
         refusal=refusal_of_run(world),
         questions=questions(world),
         sentences=_sentences(world, hosts),
+        standing=standing(world),
     )
 
 

@@ -192,6 +192,11 @@ class Host:
         listening = _hosts(peers.get("listeners", ()))
         return tuple(host for host in _hosts(peers.get("submitters", ())) if host in listening)
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether its global config is not the one that it is to have."""
+        return self.text(self.paths.config) != self.wanted.texts[self.paths.config]
+
     def text(self, path: str) -> str:
         """Give the text of a file.
 
