@@ -135,7 +135,8 @@ class Rehearsal:
         for name in self.fleet.group:
             relay = self.fleet.machines[name]
             proves_it = machine.commands or name not in left_out
-            if name not in self.carries and not (name in left_out and (not proves_it or self._comes_through(relay))):
+            proved = name in left_out and (not proves_it or self._comes_through(relay))
+            if name not in self.carries and not proved:
                 self.failed.add(machine.name)
                 return
         if Step.USE in self._steps(machine) or Step.INSTALL in self._steps(machine):
@@ -189,7 +190,9 @@ class Rehearsal:
         machine.config, machine.their_config = self.fleet.group, False
         for name in self.fleet.group:
             relay = self.fleet.machines[name]
-            if not (relay.alone and not relay.broken):
+            # A host without the program sees that a relay outside the run answers, and no more.
+            seen = relay.running and not machine.commands and name not in self.fleet.asked
+            if not self._comes_through(relay) and not seen:
                 self.violations.append(f"the config of {machine.name} names {name}, which has not proved itself")
         yield "config"
 
@@ -249,7 +252,7 @@ class Rehearsal:
             self.violations.append(f"{what}: {', '.join(sorted(alone))} are in use and publish apart from each other")
 
     def _was_chained(self, name: str) -> bool:
-        return bool(self.before[name].upstream or self.before[name].written)
+        return bool(self.before[name].upstream)
 
     @staticmethod
     def _in_use(machines: dict[str, Machine]) -> set[str]:
