@@ -90,6 +90,7 @@ def places(tmp_path: Path) -> Places:
         home=str(tmp_path / "home"),
         marker=MARKER,
         files=[str(tmp_path / "etc" / name) for name in ("unit", "rotate", "toml")],
+        patterns=[str(tmp_path / "lib/python*/*/x.pth")],
         commands=[str(tmp_path / "bin" / name) for name in ("relay", "logger")],
         contents=[str(tmp_path / "etc/toml")],
         config=str(tmp_path / "etc/relay.py"),
@@ -134,6 +135,16 @@ def test_commands_are_the_roles_if_they_lead_into_its_directory(places: Places) 
     relay.unlink()
     relay.write_text("#!/bin/sh\n")
     assert only(places, "files")["foreign"] == [str(relay), str(logger)]
+
+
+def test_files_that_match_a_pattern_are_found(places: Places) -> None:
+    (pattern,) = places.patterns
+    ours, foreign = (Path(pattern.replace("*/*", f"{version}/dist-packages")) for version in ("3.11", "3.13"))
+    for path in (ours, foreign):
+        path.parent.mkdir(parents=True)
+    ours.write_text(OURS)
+    foreign.write_text("x\n")
+    assert only(places, "files") == {"ours": [str(ours)], "foreign": [str(foreign)]}
 
 
 def test_contents_that_cannot_be_read_are_empty(places: Places) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import glob
 import grp
 import json
 import os
@@ -44,6 +45,7 @@ options:
   home: {description: The directory of the program., type: path, required: true}
   marker: {description: The beginning of a line that every file of the role has., type: str, required: true}
   files: {description: The paths of files that the role writes., type: list, elements: path, required: true}
+  patterns: {description: Patterns of more such paths., type: list, elements: str, required: true}
   commands: {description: The paths of links that the role makes., type: list, elements: path, required: true}
   contents: {description: The files to read., type: list, elements: path, required: true}
   config: {description: The path of the global config., type: path, required: true}
@@ -151,6 +153,7 @@ class Places:
     home: str
     marker: str
     files: list[str]
+    patterns: list[str]
     commands: list[str]
     contents: list[str]
     config: str
@@ -178,9 +181,12 @@ def contents(places: Places) -> Found:
 
 def files(places: Places) -> Found:
     """Tell the role's files and links from those of others."""
-    present = [path for path in places.files + places.commands if os.path.lexists(path)]
+    more = [path for pattern in places.patterns for path in sorted(glob.glob(pattern))]  # noqa: PTH207 - absolute
+    present = [path for path in places.files + places.commands + more if os.path.lexists(path)]
     ours = [
-        path for path in present if (_is_marked(path, places.marker) if path in places.files else _leads(path, places))
+        path
+        for path in present
+        if (_leads(path, places) if path in places.commands else _is_marked(path, places.marker))
     ]
     return {"ours": ours, "foreign": [path for path in present if path not in ours]}
 
@@ -334,6 +340,10 @@ def _is_ready(unit: dict[str, str]) -> bool:
     return started_by_others or (unit.get("UnitFileState"), unit.get("ActiveState")) == ("enabled", "active")
 
 
+def _is_ours(path: str, places: Places) -> bool:
+    return _leads(path, places) if path in places.commands else _is_marked(path, places.marker)
+
+
 def _is_marked(path: str, marker: str) -> bool:
     """Whether the role wrote the file. It writes no links."""
     if os.path.islink(path) or not os.path.isfile(path):  # noqa: PTH113, PTH114
@@ -395,6 +405,7 @@ def main() -> None:
             "home": path,
             "marker": {"type": "str", "required": True},
             "files": paths,
+            "patterns": names,
             "commands": paths,
             "contents": paths,
             "config": path,
