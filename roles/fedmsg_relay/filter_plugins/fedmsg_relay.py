@@ -8,7 +8,7 @@ from typing import Any
 
 sys.path.append(str(Path(__file__).parents[1] / "module_utils"))
 
-from fedmsg_relay_plan import addresses, faults, plan
+from fedmsg_relay_plan import addresses, faults, plan, retire, service, steps
 
 
 class FilterModule:
@@ -33,4 +33,8 @@ class FilterModule:
             "fedmsg_relay_connectable": addresses.connectable,
             "fedmsg_relay_fault": faults.fault_of,
             "fedmsg_relay_plan": plan.of,
+            "fedmsg_relay_with": steps.hosts_with,
+            "fedmsg_relay_demands": service.demands,
+            "fedmsg_relay_stays": retire.relay_stays,
+            "fedmsg_relay_addresses_stay": retire.addresses_stay,
         }

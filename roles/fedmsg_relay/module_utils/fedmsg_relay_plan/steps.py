@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 
 from fedmsg_relay_plan.parts import Part, hands_over, has_program, is_leftover, old_addresses, part, takes_over
@@ -75,6 +75,20 @@ def steps(world: World, host: Host) -> list[Step]:
         The steps in their order.
     """
     return [step for step in Step if TAKES[step](world, host)]
+
+
+def hosts_with(achieved: Mapping[str, Sequence[str]], what: str) -> list[str]:
+    """Find the hosts that have achieved something in this run.
+
+    Args:
+        achieved: what each host has achieved: ``ready`` to be relied on, ``carries`` messages, ``proved`` by itself,
+            ``tried`` to change in a move, ``chained``, ``handed_over``.
+        what: one of these.
+
+    Returns:
+        The names of the hosts.
+    """
+    return [host for host, done in achieved.items() if what in done]
 
 
 def _is_relay(world: World, host: Host) -> bool:
