@@ -88,12 +88,13 @@ def plan(world: World) -> Plan:
         The plan.
     """
     hosts = {name: _host(world, host) for name, host in world.hosts.items()}
+    refusal = refusal_of_run(world)
     return Plan(
         hosts=hosts,
         leaving=[host.name for host in of_part(world, Part.LEAVING)],
-        refusal=refusal_of_run(world),
+        refusal=refusal,
         questions=questions(world),
-        sentences=_sentences(world, hosts),
+        sentences=_sentences(world, hosts, refusal),
         standing=standing(world),
     )
 
@@ -145,7 +146,7 @@ def _replaced(world: World, host: Host) -> Replaced:
     )
 
 
-def _sentences(world: World, hosts: Mapping[str, HostPlan]) -> list[str]:
+def _sentences(world: World, hosts: Mapping[str, HostPlan], refusal: str) -> list[str]:
     told = []
     for name, host in hosts.items():
         if host.refusal:
@@ -157,6 +158,8 @@ def _sentences(world: World, hosts: Mapping[str, HostPlan]) -> list[str]:
     well = [
         name for name, host in hosts.items() if not host.refusal and not host.changes and host.part is not Part.GONE
     ]
+    if refusal:
+        told.append(f"Refused: {refusal}")
     if world.silent:
         told.append(f"No answer: {', '.join(world.silent)}")
     if well:
