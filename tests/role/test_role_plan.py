@@ -221,7 +221,7 @@ def test_each_host_has_its_part_and_its_steps(world: Fleet, host: str, part: Par
 
 def test_the_tasks_take_the_steps_in_the_order_of_the_plan() -> None:
     text = "".join(
-        (TASKS / "handover.yml").read_text() if "handover.yml" in block else block
+        (TASKS / "move/hand_over.yml").read_text() if "move/hand_over.yml" in block else block
         for block in re.split(r"(?=^- name:)", (TASKS / "main.yml").read_text(), flags=re.MULTILINE)
     )
     assert re.findall(r"when: \"?'(\w+)' in __fedmsg_relay_steps", text) == list(Step)
