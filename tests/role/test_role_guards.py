@@ -182,6 +182,7 @@ GOES_ON = {
     "a relay under another name of the inventory": fleet(
         relay("app01", "bus.vpn"), group="app01", variables={"app01": {"names": {"default": "app01", "vpn": "bus.vpn"}}}
     ),
+    "a config that names no host": fleet(relay("app01", "*"), group="app01"),
     "a run that is limited to a script host": fleet(
         relay("app01"), scripts("pkgs01", "app01"), group="app01", limit=("pkgs01",)
     ),

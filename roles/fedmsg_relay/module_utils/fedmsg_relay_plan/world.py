@@ -13,7 +13,7 @@ from fedmsg_relay_plan import addresses
 from fedmsg_relay_plan.addresses import Addresses, Status
 
 PEER = re.compile(r"^\[?(.*?)\]?:\d+$")
-ADDRESS = re.compile(r"^tcp://\[?(.*?)\]?:\d+$")
+NAMED = re.compile(r"^tcp://\[?([A-Za-z0-9._:-]+?)\]?:\d+$")
 
 
 @dataclass(frozen=True)
@@ -181,8 +181,8 @@ class Host:
 
     @property
     def named(self) -> tuple[str, ...]:
-        """The names of relays in its global config."""
-        found = (ADDRESS.match(address) for address in self.looked["config"]["inbound"])
+        """The names of relays in its global config. A wildcard names none."""
+        found = (NAMED.match(address) for address in self.looked["config"]["inbound"])
         return _unique(match[1] for match in found if match)
 
     @property
