@@ -14,7 +14,7 @@ from fleet import Fleet, fleet, relay, scripts
 from rehearsal import Rehearsal
 
 NAMES = ("a", "b", "c", "d")
-GROUPS = st.sampled_from([("a",), ("b",), ("c",), ("a", "b"), ("b", "a"), ("b", "c")])
+GROUPS = st.sampled_from([("a",), ("b",), ("a",), ("b",), ("c",), ("a", "b"), ("b", "a"), ("b", "c")])
 RUNS = 6
 """More runs than any fleet needs to become as it should be."""
 
@@ -22,17 +22,17 @@ RUNS = 6
 @st.composite
 def edits(draw: st.DrawFn) -> dict[str, Any]:
     """What happens between two runs, and where the next one ends."""
-    some = st.sets(st.sampled_from(NAMES), max_size=2)
+    some = st.one_of(*[st.just(set[str]())] * 3, st.sets(st.sampled_from(NAMES), max_size=2))
     return {
         "group": draw(GROUPS),
-        "limit": draw(st.sampled_from([(), (), (), ("a", "b"), ("b", "c", "d")])),
+        "limit": draw(st.sampled_from([*[()] * 6, ("a", "b"), ("b", "c", "d")])),
         "down": draw(some),
         "tolerated": draw(some),
         "broken": draw(some),
         "used": draw(some),
         "stopped": draw(some),
         "waiting": draw(some),
-        "ends_after": draw(st.integers(0, 25)),
+        "ends_after": draw(st.one_of(st.just(1000), st.integers(1, 25))),
     }
 
 
