@@ -247,7 +247,8 @@ class Rehearsal:
         alone = {name for name in in_use if self.fleet.machines[name].alone}
         released = {name for name in alone if name not in self._in_use(self.before) or self._was_chained(name)}
         # One that Ansible does not reach stays as it is, if the operator tolerates that.
-        leaving = {name for name in alone - set(self.fleet.group) if name in self.plan.hosts}
+        tolerated = {name for name in self.fleet.tolerated if name not in self.plan.hosts}
+        leaving = alone - set(self.fleet.group) - tolerated
         if released and leaving:
             self.violations.append(f"{what}: {', '.join(sorted(alone))} are in use and publish apart from each other")
 
