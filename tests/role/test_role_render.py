@@ -58,7 +58,8 @@ RENDER = """
         mode: "0644"
       vars:
         before: {inbound: ["tcp://*:9931"], outbound: ["tcp://*:3999", "tcp://10.0.0.1:3989"], submit: ["tcp://*:9932"]}
-        old: "{{ {'__fedmsg_relay_old': before | fedmsg_relay_missing(__fedmsg_relay_wanted)} }}"
+        old:
+          __fedmsg_relay_old: {inbound: ["tcp://*:9931"], outbound: ["tcp://10.0.0.1:3989"], submit: ["tcp://*:9932"]}
         stays: {__fedmsg_relay_here: true, __fedmsg_relay_chain: false}
         leaves: {__fedmsg_relay_here: false, __fedmsg_relay_chain: true}
         other: "{{ old | combine({'__fedmsg_relay_bound': before}) }}"

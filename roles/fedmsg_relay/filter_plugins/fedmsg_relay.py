@@ -22,11 +22,9 @@ class FilterModule:
         """
         return {
             "fedmsg_relay_bound": addresses.bound,
-            "fedmsg_relay_missing": addresses.missing,
             "fedmsg_relay_without": addresses.without,
             "fedmsg_relay_merged": addresses.merged,
             "fedmsg_relay_spelled": addresses.spelled,
-            "fedmsg_relay_clashes": addresses.clashes,
             "fedmsg_relay_unused": addresses.unused,
             "fedmsg_relay_use": addresses.use,
             "fedmsg_relay_listed": addresses.listed,
