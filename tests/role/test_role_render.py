@@ -55,17 +55,6 @@ SIGNER = {
 }
 """A relay's host whose scripts sign."""
 
-CONFIGS = {
-    "config = {\n    'endpoints': {'x': ['tcp://x:1']},\n    'relay_inbound': ['tcp://old01:9941'],\n}": ["old01"],
-    'config = dict(relay_inbound="tcp://old01:9941", x=["tcp://x:1"])': ["old01"],
-    'config = dict(\n  relay_inbound=[\n    "tcp://app01:9941",\n    "tcp://old01:9941",\n  ],\n)': ["app01", "old01"],
-    "config = {'relay_inbound': ['tcp://[fd00::17]:9941', 'tcp://old.example:3998']}": [
-        "fd00::17",
-        "old.example",
-    ],
-}
-"""A global config as it may stand on a host, and the relays that it names."""
-
 SITE = {
     "fedmsg_relay_certs": [{"service": "scm", "can_send": ["git.receive"]}],
     "fedmsg_relay_environment": "stg",
@@ -88,12 +77,12 @@ RENDER = """
         mode: "0644"
       vars:
         before: {inbound: ["tcp://*:9931"], outbound: ["tcp://*:3999", "tcp://10.0.0.1:3989"], submit: ["tcp://*:9932"]}
-        old: "{{ {'__fedmsg_relay_old': before | fedmsg_relay_missing(__fedmsg_relay_wanted)} }}"
+        old:
+          __fedmsg_relay_old: {inbound: ["tcp://*:9931"], outbound: ["tcp://10.0.0.1:3989"], submit: ["tcp://*:9932"]}
         stays: {__fedmsg_relay_here: true, __fedmsg_relay_chain: false}
         leaves: {__fedmsg_relay_here: false, __fedmsg_relay_chain: true}
         other: "{{ old | combine({'__fedmsg_relay_bound': before}) }}"
         settings: "{{ role }}/templates/relay.toml.j2"
-        named: "{{ configs | map('regex_search', __fedmsg_relay_inbound_in) }}"
         files:
           relay.py: "{{ lookup('template', role ~ '/templates/relay.py.j2') }}"
           relay.toml: "{{ lookup('template', settings) }}"
@@ -102,7 +91,6 @@ RENDER = """
           chained.toml: "{{ lookup('template', settings, template_vars={'__fedmsg_relay_chain': true}) }}"
           stays.toml: "{{ lookup('template', settings, template_vars=stays | combine(other)) }}"
           leaves.toml: "{{ lookup('template', settings, template_vars=leaves | combine(other)) }}"
-          named: "{{ named | map('regex_findall', __fedmsg_relay_host_in) }}"
           spool.service: "{{ lookup('template', role ~ '/templates/fedmsg-relay-spool.service.j2') }}"
           system: {python: "{{ __fedmsg_relay_python }}", packages: "{{ packages }}"}
         packages: "{{ __fedmsg_relay_packages + __fedmsg_relay_service_packages }}"
@@ -164,7 +152,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = play(
         out,
         playbook,
-        f"--extra-vars={json.dumps({'out': str(out), 'role': str(ROLE), 'configs': list(CONFIGS)})}",
+        f"--extra-vars={json.dumps({'out': str(out), 'role': str(ROLE)})}",
         hosts=hosts
         | {"proxy01": {"facts": facts(*SYSTEMS["debian12"]), "fedmsg_relay_network": "vpn"}}
         | {"signer01.example.org": {"facts": facts(*SYSTEMS["debian13"]), **SIGNER}},
@@ -254,10 +242,6 @@ def test_a_leaving_relay_keeps_its_addresses_whatever_the_inventory_says(rendere
         "submit": ["tcp://*:9932"],
     }
     assert leaves["upstream"]["submit"] == ["tcp://debian12:9942", "tcp://[fd00::17]:9942"]
-
-
-def test_the_relays_that_a_present_config_names_are_found_in_it(rendered: Path) -> None:
-    assert json.loads((rendered / "debian12-named").read_text()) == list(CONFIGS.values())
 
 
 def test_a_host_that_signs_has_its_own_certificates_in_its_config(rendered: Path) -> None:
