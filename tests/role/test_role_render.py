@@ -62,6 +62,8 @@ SITE = {
 }
 """A site whose own tools bring the keys, and whose scripts do not sign yet."""
 
+UNITS = "/etc/systemd/system"
+
 RENDER = """
 - hosts: all
   gather_facts: false
@@ -92,8 +94,11 @@ RENDER = """
           stays.toml: "{{ lookup('template', settings, template_vars=stays | combine(other)) }}"
           leaves.toml: "{{ lookup('template', settings, template_vars=leaves | combine(other)) }}"
           spool.service: "{{ lookup('template', role ~ '/templates/fedmsg-relay-spool.service.j2') }}"
+          planned: "{{ __fedmsg_relay_wanted_files.texts }}"
           system: {python: "{{ __fedmsg_relay_python }}", packages: "{{ packages }}"}
         packages: "{{ __fedmsg_relay_packages + __fedmsg_relay_service_packages }}"
+        __fedmsg_relay_source_release: {stdout: "1.0"}
+        __fedmsg_relay_seen: {pythons: {}}
 """
 
 
@@ -148,6 +153,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     playbook.write_text(RENDER)
     (out / "library").mkdir()
     (out / "library/be.py").write_text(BE)
+    (out / "templates").symlink_to(ROLE / "templates")
     hosts: dict[str, Any] = {host: {"facts": facts(*system)} for host, system in SYSTEMS.items()}
     done = play(
         out,
@@ -275,6 +281,20 @@ def test_the_spool_is_delivered_in_the_group_that_may_read_the_shell_key(rendere
     unit = (rendered / "signer01.example.org-spool.service").read_text()
     assert re.findall(r"^SupplementaryGroups=(.*)$", unit, re.M) == ["sysadmin"]
     assert "SupplementaryGroups" not in (rendered / "debian13-spool.service").read_text()
+
+
+@pytest.mark.parametrize("host", [*SYSTEMS, "signer01.example.org"])
+def test_the_plan_has_the_text_of_each_file_at_its_path(rendered: Path, host: str) -> None:
+    planned = json.loads((rendered / f"{host}-planned").read_text())
+    written = {"/etc/fedmsg.d/relay.py": "relay.py", "/etc/logrotate.d/fedmsg-relay": "logrotate"}
+    units = {
+        f"{UNITS}/fedmsg-relay.service": "fedmsg-relay.service",
+        f"{UNITS}/fedmsg-relay-spool.service": "spool.service",
+    }
+    for path, name in {**written, **units}.items():
+        assert planned.pop(path) == (rendered / f"{host}-{name}").read_text()
+    assert set(planned) == {f"{UNITS}/fedmsg-relay-spool.path", f"{UNITS}/fedmsg-relay-spool.timer"}
+    assert all(f"[{path.rpartition('.')[2].title()}]" in text for path, text in planned.items())
 
 
 @pytest.mark.parametrize("host", SYSTEMS)
