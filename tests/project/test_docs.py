@@ -346,6 +346,13 @@ def test_the_map_of_modules() -> None:
     )
 
 
+def test_the_map_of_the_plan() -> None:
+    mapped = first_column(section(page("docs/architecture.md"), "## The plan of a run"))
+    folder = ROOT / "roles/fedmsg_relay/module_utils"
+    there = [path.relative_to(folder).as_posix() for path in folder.rglob("*.py") if path.name != "__init__.py"]
+    assert sorted(name for name in mapped if name.endswith(".py")) == sorted(there)
+
+
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_modules_named_in(path: Path) -> None:
     packages = "|".join(sorted({name.split("/")[0] for name in modules() if "/" in name}))

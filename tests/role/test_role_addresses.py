@@ -1,28 +1,11 @@
-"""The role's filters: the addresses of a relay that are old, their users, and those that can be retired."""
+"""The addresses of a relay that are old, their users, and those that can be retired."""
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-PLUGIN = Path(__file__).parents[2] / "roles/fedmsg_relay/filter_plugins/fedmsg_relay.py"
-
-
-def load() -> dict[str, Any]:
-    """The filters, as Ansible finds them."""
-    spec = importlib.util.spec_from_file_location("role_filters", PLUGIN)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    filters: dict[str, Any] = module.FilterModule().filters()
-    return {name.removeprefix("fedmsg_relay_"): function for name, function in filters.items()}
-
-
-FILTERS = load()
+from fedmsg_relay_plan import addresses
 
 WANTED = {"inbound": ["tcp://app01:9951"], "outbound": ["tcp://app01:3999"], "submit": ["tcp://app01:9942"]}
 
@@ -35,13 +18,13 @@ def told(endpoint: str, address: str, idle: float, *peers: str) -> dict[str, Any
 def test_bound_addresses_are_the_relays_word_or_else_those_of_its_settings() -> None:
     settings = '[bind]\ninbound = ["tcp://app01:9941", "tcp://[fd00::17]:9941"]\nsubmit = ["tcp://*:9942"]\n'
     running = {"endpoints": {"inbound": ["tcp://*:9931"], "outbound": [], "submit": []}}
-    assert FILTERS["bound"](running, settings) == {"inbound": ["tcp://*:9931"]}
-    assert FILTERS["bound"]({}, settings) == {
+    assert addresses.bound(running, settings) == {"inbound": ["tcp://*:9931"]}
+    assert addresses.bound({}, settings) == {
         "inbound": ["tcp://*:9941", "tcp://[fd00::17]:9941"],
         "submit": ["tcp://*:9942"],
     }
     for nothing in ("", "bind = 5", "no toml", "[bind]\ninbound = 5"):
-        assert FILTERS["bound"]({}, nothing) == {}
+        assert addresses.bound({}, nothing) == {}
 
 
 @pytest.mark.parametrize(
@@ -57,20 +40,20 @@ def test_bound_addresses_are_the_relays_word_or_else_those_of_its_settings() -> 
     ],
 )
 def test_an_address_that_is_bound_and_not_wanted_is_old(bound: list[str], old: list[str]) -> None:
-    assert FILTERS["missing"]({"inbound": bound}, WANTED, held=["22"]) == ({"inbound": old} if old else {})
+    assert addresses.missing({"inbound": bound}, WANTED, held=["22"]) == ({"inbound": old} if old else {})
 
 
 def test_a_wildcard_is_old_where_one_interface_is_wanted() -> None:
     wanted = {"inbound": ["tcp://10.0.0.1:9941"]}
     bound = {"inbound": ["tcp://*:9941"]}
-    assert FILTERS["missing"](bound, wanted) == bound
-    assert FILTERS["missing"](wanted, bound) == {}, "nothing is new: it is reached there already"
+    assert addresses.missing(bound, wanted) == bound
+    assert addresses.missing(wanted, bound) == {}, "nothing is new: it is reached there already"
 
 
 def test_going_back_makes_the_other_one_old() -> None:
     back = {"inbound": ["tcp://app01:9941"]}
-    old = FILTERS["missing"]({"inbound": ["tcp://*:9951", "tcp://*:9941"]}, back)
-    assert FILTERS["merged"](back, old) == {"inbound": ["tcp://app01:9941", "tcp://*:9951"]}
+    old = addresses.missing({"inbound": ["tcp://*:9951", "tcp://*:9941"]}, back)
+    assert addresses.merged(back, old) == {"inbound": ["tcp://app01:9941", "tcp://*:9951"]}
 
 
 @pytest.mark.parametrize(
@@ -85,14 +68,14 @@ def test_an_old_address_that_another_endpoint_is_to_have_is_named(
     old: dict[str, Any], wanted: dict[str, int], count: int
 ) -> None:
     new = {endpoint: [f"tcp://app01:{port}"] for endpoint, port in wanted.items()}
-    found = FILTERS["clashes"](old, new)
+    found = addresses.clashes(old, new)
     assert len(found) == count
     assert all("belongs to " in clause and "until it is unused, and would become" in clause for clause in found)
 
 
 def test_the_same_port_of_two_interfaces_is_no_clash() -> None:
-    assert FILTERS["clashes"]({"inbound": ["tcp://10.0.0.1:9941"]}, {"submit": ["tcp://10.0.0.2:9941"]}) == []
-    assert len(FILTERS["clashes"]({"inbound": ["tcp://10.0.0.1:9941"]}, {"submit": ["tcp://*:9941"]})) == 1
+    assert addresses.clashes({"inbound": ["tcp://10.0.0.1:9941"]}, {"submit": ["tcp://10.0.0.2:9941"]}) == []
+    assert len(addresses.clashes({"inbound": ["tcp://10.0.0.1:9941"]}, {"submit": ["tcp://*:9941"]})) == 1
 
 
 def test_an_address_can_be_retired_when_nobody_has_used_it_for_long_enough() -> None:
@@ -105,10 +88,10 @@ def test_an_address_can_be_retired_when_nobody_has_used_it_for_long_enough() -> 
             told("outbound", "tcp://*:3999", 0.0, "10.0.0.9:41234"),
         ]
     }
-    assert FILTERS["unused"](old, status, 300) == {"inbound": ["tcp://*:9941"]}
-    assert FILTERS["unused"](old, status, 0) == {"inbound": ["tcp://*:9941", "tcp://*:9931"]}
-    assert FILTERS["unused"](old, {}, 0) == {}, "a relay that does not say who uses what keeps it all"
-    assert FILTERS["use"](old, status) == [
+    assert addresses.unused(old, status, 300) == {"inbound": ["tcp://*:9941"]}
+    assert addresses.unused(old, status, 0) == {"inbound": ["tcp://*:9941", "tcp://*:9931"]}
+    assert addresses.unused(old, {}, 0) == {}, "a relay that does not say who uses what keeps it all"
+    assert addresses.use(old, status) == [
         "inbound tcp://*:9941, unused for 300 s",
         "inbound tcp://*:9931, unused for 300 s",
         "outbound tcp://*:3999, used by 10.0.0.9:41234",
@@ -119,7 +102,7 @@ def test_an_address_can_be_retired_when_nobody_has_used_it_for_long_enough() -> 
 def test_one_of_several_old_addresses_is_taken_away_and_the_others_stay() -> None:
     old = {"inbound": ["tcp://*:9941", "tcp://10.0.0.1:9941"], "submit": ["tcp://*:9942"]}
     gone = {"inbound": ["tcp://*:9941"], "submit": ["tcp://*:9942"]}
-    assert FILTERS["without"](old, gone) == {"inbound": ["tcp://10.0.0.1:9941"]}
+    assert addresses.without(old, gone) == {"inbound": ["tcp://10.0.0.1:9941"]}
 
 
 @pytest.mark.parametrize(
@@ -133,11 +116,11 @@ def test_one_of_several_old_addresses_is_taken_away_and_the_others_stay() -> Non
     ],
 )
 def test_a_bound_address_is_probed_where_it_can_be_reached(address: str, connect: str) -> None:
-    assert FILTERS["connectable"](address, "tcp://app01") == connect
+    assert addresses.connectable(address, "tcp://app01") == connect
 
 
 @pytest.mark.parametrize("faulty", ["x", {"inbound": "tcp://app01:9941"}, {"inbound": [5]}])
 def test_faulty_settings_are_left_to_the_program_to_refuse(faulty: Any) -> None:
-    assert FILTERS["merged"](faulty, {}) == faulty
-    assert FILTERS["spelled"]({}, faulty) == faulty
-    assert FILTERS["missing"](faulty, WANTED) in ({}, {"inbound": ["tcp://*:9941"]})
+    assert addresses.merged(faulty, {}) == faulty
+    assert addresses.spelled({}, faulty) == faulty
+    assert addresses.missing(faulty, WANTED) in ({}, {"inbound": ["tcp://*:9941"]})

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,18 @@ PROCESSES = """     17 /opt/fedmsg-relay/current/bin/python /opt/fedmsg-relay/cu
 """
 
 
+ADDRESSES = """1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever preferred_lft forever
+1: lo    inet6 ::1/128 scope host \\       valid_lft forever preferred_lft forever
+2: eth0    inet 10.0.0.7/24 brd 10.0.0.255 scope global eth0\\       valid_lft forever preferred_lft forever
+"""
+
+
+def execute(command: list[str]) -> Ran:
+    """Run a command for real."""
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    return ran.returncode, ran.stdout, ran.stderr
+
+
 class Host:
     """The answers of commands, by the name of the command."""
 
@@ -77,8 +90,10 @@ def places(tmp_path: Path) -> Places:
         home=str(tmp_path / "home"),
         marker=MARKER,
         files=[str(tmp_path / "etc" / name) for name in ("unit", "rotate", "toml")],
+        patterns=[str(tmp_path / "lib/python*/*/x.pth")],
         commands=[str(tmp_path / "bin" / name) for name in ("relay", "logger")],
         contents=[str(tmp_path / "etc/toml")],
+        config=str(tmp_path / "etc/relay.py"),
         unit=str(tmp_path / "etc/unit"),
         spool_units=["relay-spool.service", "relay-spool.path"],
         pythons=["/usr/bin/python3", "/usr/bin/python3.11"],
@@ -86,7 +101,7 @@ def places(tmp_path: Path) -> Places:
     )
 
 
-def only(places: Places, name: str, run: Host | None = None) -> Any:
+def only(places: Places, name: str, run: Callable[[list[str]], Ran] | None = None) -> Any:
     return look([name], places, run or Host())[name]
 
 
@@ -122,6 +137,16 @@ def test_commands_are_the_roles_if_they_lead_into_its_directory(places: Places) 
     assert only(places, "files")["foreign"] == [str(relay), str(logger)]
 
 
+def test_files_that_match_a_pattern_are_found(places: Places) -> None:
+    (pattern,) = places.patterns
+    ours, foreign = (Path(pattern.replace("*/*", f"{version}/dist-packages")) for version in ("3.11", "3.13"))
+    for path in (ours, foreign):
+        path.parent.mkdir(parents=True)
+    ours.write_text(OURS)
+    foreign.write_text("x\n")
+    assert only(places, "files") == {"ours": [str(ours)], "foreign": [str(foreign)]}
+
+
 def test_contents_that_cannot_be_read_are_empty(places: Places) -> None:
     toml = Path(places.contents[0])
     assert only(places, "contents") == {str(toml): ""}
@@ -133,7 +158,7 @@ def test_contents_that_cannot_be_read_are_empty(places: Places) -> None:
 
 
 def test_releases_are_named_with_their_state(places: Places) -> None:
-    assert only(places, "releases") == {"current": "", "present": [], "complete": [], "used": []}
+    assert only(places, "releases") == {"home": True, "current": "", "present": [], "complete": [], "used": []}
     folder = Path(places.home, "releases")
     for number, name in enumerate(["1", "2", "3", ".hidden"]):
         (folder / name).mkdir()
@@ -146,6 +171,7 @@ def test_releases_are_named_with_their_state(places: Places) -> None:
     Path(places.home, "current").symlink_to("releases/3")
     paths = [str(folder / name) for name in "123"]
     assert only(places, "releases") == {
+        "home": True,
         "current": "releases/3",
         "present": paths,
         "complete": paths[1:],
@@ -171,8 +197,8 @@ def test_the_user_may_be_there_or_not(places: Places) -> None:
 
 def test_the_config_has_a_time_and_the_host_a_name(places: Places) -> None:
     assert only(places, "configured") == 0
-    Path(places.contents[0]).touch()
-    os.utime(places.contents[0], (3000.9, 3000.9))
+    Path(places.config).touch()
+    os.utime(places.config, (3000.9, 3000.9))
     assert only(places, "configured") == 3000
     assert only(places, "hostname") == os.uname().nodename
 
@@ -256,6 +282,49 @@ def test_ports_are_listed_with_the_process_where_it_is_known(places: Places) -> 
     held = [["22", "sshd", "12"], ["9941", "", ""], ["3999", "fedmsg-relay", "17"]]
     assert only(places, "ports", Host(ss=PORTS)) == held
     assert only(places, "ports") == []
+
+
+@pytest.mark.parametrize(
+    ("config", "inbound"),
+    [
+        ("config = {'relay_inbound': ['tcp://old01:9941'], 'x': 1}", ["tcp://old01:9941"]),
+        ('config = dict(relay_inbound="tcp://old01:9941")', ["tcp://old01:9941"]),
+        ("import sys\nconfig = {'relay_inbound': ['tcp://%s:%d' % ('a', 1), None]}\nprint('x')", ["tcp://a:1"]),
+        ("config = {}", []),
+        ("other = 1", []),
+    ],
+)
+def test_the_relays_of_a_config_are_those_of_python(places: Places, config: str, inbound: list[str]) -> None:
+    Path(places.config).write_text(config)
+    assert only(places, "config", execute) == {"inbound": inbound, "error": ""}
+
+
+@pytest.mark.parametrize(
+    ("config", "error"),
+    [
+        ("config = {", "SyntaxError: '{' was never closed"),
+        ("import nothing_of_this_name", "ModuleNotFoundError: No module named 'nothing_of_this_name'"),
+        ("config = {'relay_inbound': 17}", "TypeError: 'int' object is not iterable"),
+    ],
+)
+def test_a_config_that_cannot_be_executed_has_a_reason(places: Places, config: str, error: str) -> None:
+    Path(places.config).write_text(config)
+    assert only(places, "config", execute) == {"inbound": [], "error": error}
+
+
+def test_a_config_that_does_not_end_is_given_up(places: Places) -> None:
+    Path(places.config).write_text("while True: pass\n")
+    found = only(places, "config", Host(timeout=(124, "", "")))
+    assert found == {"inbound": [], "error": "it does not end within 10 s"}
+
+
+def test_a_host_without_a_config_names_no_relay(places: Places) -> None:
+    assert only(places, "config") == {"inbound": [], "error": ""}
+
+
+def test_the_addresses_of_the_host_are_listed(places: Places) -> None:
+    assert only(places, "addresses", Host(ip=ADDRESSES)) == ["127.0.0.1", "::1", "10.0.0.7"]
+    assert only(places, "addresses") == []
 
 
 def test_pythons_that_are_there_say_their_version(places: Places) -> None:

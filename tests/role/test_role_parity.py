@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,21 @@ def test_the_role_has_a_handler_for_others_and_flushes_nobodys() -> None:
     handlers = yaml.safe_load((ROLE / "handlers/main.yml").read_text())
     assert [handler["name"] for handler in handlers] == ["Restart fedmsg-relay"]
     assert (ROLE / "tasks/handlers.yml").is_file(), "tasks_from: handlers"
-    tasks = {file.name: file.read_text() for file in (ROLE / "tasks").glob("*.yml")}
+    tasks = {file.name: file.read_text() for file in (ROLE / "tasks").rglob("*.yml")}
     assert [name for name, text in tasks.items() if "flush_handlers" in text or "notify:" in text] == []
+
+
+def test_every_file_of_tasks_is_used_and_is_there() -> None:
+    entry_points = {*SPECS, "facts", "handlers"}
+    files = [*(ROLE / "tasks").rglob("*.yml"), ROLE / "handlers/main.yml"]
+    pattern = re.compile(r"(?:_tasks: |__fedmsg_relay_do: |role_path }}/tasks/)([a-z_/.]+[.]yml)")
+    # In a handler a path is relative to its file, else to the folder of the tasks.
+    named = {
+        (file.parent if file.name == "restart_notified.yml" else ROLE / "tasks").joinpath(name).resolve()
+        for file in files
+        for name in pattern.findall(file.read_text())
+    }
+    assert named | {ROLE / f"tasks/{name}.yml" for name in entry_points} == {*(ROLE / "tasks").rglob("*.yml")}
 
 
 def test_every_operating_system_says_the_same_things() -> None:

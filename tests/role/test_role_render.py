@@ -55,23 +55,14 @@ SIGNER = {
 }
 """A relay's host whose scripts sign."""
 
-CONFIGS = {
-    "config = {\n    'endpoints': {'x': ['tcp://x:1']},\n    'relay_inbound': ['tcp://old01:9941'],\n}": ["old01"],
-    'config = dict(relay_inbound="tcp://old01:9941", x=["tcp://x:1"])': ["old01"],
-    'config = dict(\n  relay_inbound=[\n    "tcp://app01:9941",\n    "tcp://old01:9941",\n  ],\n)': ["app01", "old01"],
-    "config = {'relay_inbound': ['tcp://[fd00::17]:9941', 'tcp://old.example:3998']}": [
-        "fd00::17",
-        "old.example",
-    ],
-}
-"""A global config as it may stand on a host, and the relays that it names."""
-
 SITE = {
     "fedmsg_relay_certs": [{"service": "scm", "can_send": ["git.receive"]}],
     "fedmsg_relay_environment": "stg",
     "fedmsg_relay_topic_prefix": "org.example",
 }
 """A site whose own tools bring the keys, and whose scripts do not sign yet."""
+
+UNITS = "/etc/systemd/system"
 
 RENDER = """
 - hosts: all
@@ -88,12 +79,12 @@ RENDER = """
         mode: "0644"
       vars:
         before: {inbound: ["tcp://*:9931"], outbound: ["tcp://*:3999", "tcp://10.0.0.1:3989"], submit: ["tcp://*:9932"]}
-        old: "{{ {'__fedmsg_relay_old': before | fedmsg_relay_missing(__fedmsg_relay_wanted)} }}"
+        old:
+          __fedmsg_relay_old: {inbound: ["tcp://*:9931"], outbound: ["tcp://10.0.0.1:3989"], submit: ["tcp://*:9932"]}
         stays: {__fedmsg_relay_here: true, __fedmsg_relay_chain: false}
         leaves: {__fedmsg_relay_here: false, __fedmsg_relay_chain: true}
         other: "{{ old | combine({'__fedmsg_relay_bound': before}) }}"
         settings: "{{ role }}/templates/relay.toml.j2"
-        named: "{{ configs | map('regex_search', __fedmsg_relay_inbound_in) }}"
         files:
           relay.py: "{{ lookup('template', role ~ '/templates/relay.py.j2') }}"
           relay.toml: "{{ lookup('template', settings) }}"
@@ -102,10 +93,12 @@ RENDER = """
           chained.toml: "{{ lookup('template', settings, template_vars={'__fedmsg_relay_chain': true}) }}"
           stays.toml: "{{ lookup('template', settings, template_vars=stays | combine(other)) }}"
           leaves.toml: "{{ lookup('template', settings, template_vars=leaves | combine(other)) }}"
-          named: "{{ named | map('regex_findall', __fedmsg_relay_host_in) }}"
           spool.service: "{{ lookup('template', role ~ '/templates/fedmsg-relay-spool.service.j2') }}"
+          planned: "{{ __fedmsg_relay_wanted_files.texts }}"
           system: {python: "{{ __fedmsg_relay_python }}", packages: "{{ packages }}"}
         packages: "{{ __fedmsg_relay_packages + __fedmsg_relay_service_packages }}"
+        __fedmsg_relay_source_release: {stdout: "1.0"}
+        __fedmsg_relay_seen: {pythons: {}}
 """
 
 
@@ -160,11 +153,12 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     playbook.write_text(RENDER)
     (out / "library").mkdir()
     (out / "library/be.py").write_text(BE)
+    (out / "templates").symlink_to(ROLE / "templates")
     hosts: dict[str, Any] = {host: {"facts": facts(*system)} for host, system in SYSTEMS.items()}
     done = play(
         out,
         playbook,
-        f"--extra-vars={json.dumps({'out': str(out), 'role': str(ROLE), 'configs': list(CONFIGS)})}",
+        f"--extra-vars={json.dumps({'out': str(out), 'role': str(ROLE)})}",
         hosts=hosts
         | {"proxy01": {"facts": facts(*SYSTEMS["debian12"]), "fedmsg_relay_network": "vpn"}}
         | {"signer01.example.org": {"facts": facts(*SYSTEMS["debian13"]), **SIGNER}},
@@ -256,10 +250,6 @@ def test_a_leaving_relay_keeps_its_addresses_whatever_the_inventory_says(rendere
     assert leaves["upstream"]["submit"] == ["tcp://debian12:9942", "tcp://[fd00::17]:9942"]
 
 
-def test_the_relays_that_a_present_config_names_are_found_in_it(rendered: Path) -> None:
-    assert json.loads((rendered / "debian12-named").read_text()) == list(CONFIGS.values())
-
-
 def test_a_host_that_signs_has_its_own_certificates_in_its_config(rendered: Path) -> None:
     read = config.read([str(rendered / "signer01.example.org-relay.py")])
     assert read["certnames"] == {"shell.signer01": "shell-signer01.internal", "git.signer01": "scm-signer01.internal"}
@@ -291,6 +281,20 @@ def test_the_spool_is_delivered_in_the_group_that_may_read_the_shell_key(rendere
     unit = (rendered / "signer01.example.org-spool.service").read_text()
     assert re.findall(r"^SupplementaryGroups=(.*)$", unit, re.M) == ["sysadmin"]
     assert "SupplementaryGroups" not in (rendered / "debian13-spool.service").read_text()
+
+
+@pytest.mark.parametrize("host", [*SYSTEMS, "signer01.example.org"])
+def test_the_plan_has_the_text_of_each_file_at_its_path(rendered: Path, host: str) -> None:
+    planned = json.loads((rendered / f"{host}-planned").read_text())
+    written = {"/etc/fedmsg.d/relay.py": "relay.py", "/etc/logrotate.d/fedmsg-relay": "logrotate"}
+    units = {
+        f"{UNITS}/fedmsg-relay.service": "fedmsg-relay.service",
+        f"{UNITS}/fedmsg-relay-spool.service": "spool.service",
+    }
+    for path, name in {**written, **units}.items():
+        assert planned.pop(path) == (rendered / f"{host}-{name}").read_text()
+    assert set(planned) == {f"{UNITS}/fedmsg-relay-spool.path", f"{UNITS}/fedmsg-relay-spool.timer"}
+    assert all(f"[{path.rpartition('.')[2].title()}]" in text for path, text in planned.items())
 
 
 @pytest.mark.parametrize("host", SYSTEMS)

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import base64
+import glob
 import grp
 import json
 import os
 import pwd
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,8 @@ options:
     elements: str
     choices:
       - account
+      - addresses
+      - config
       - configured
       - contents
       - files
@@ -43,8 +47,10 @@ options:
   home: {description: The directory of the program., type: path, required: true}
   marker: {description: The beginning of a line that every file of the role has., type: str, required: true}
   files: {description: The paths of files that the role writes., type: list, elements: path, required: true}
+  patterns: {description: Patterns of more such paths., type: list, elements: str, required: true}
   commands: {description: The paths of links that the role makes., type: list, elements: path, required: true}
   contents: {description: The files to read., type: list, elements: path, required: true}
+  config: {description: The path of the global config., type: path, required: true}
   unit: {description: The path of the relay's unit., type: path, required: true}
   spool_units: {description: The names of the units that deliver the spool., type: list, elements: str, required: true}
   pythons: {description: Paths of Pythons that the program may use., type: list, elements: path, required: true}
@@ -62,8 +68,18 @@ account:
   description: Whether the C(user) and the C(group) exist.
   type: dict
   returned: if gathered
+addresses:
+  description: The IP addresses of the host.
+  type: list
+  returned: if gathered
+config:
+  description:
+    - C(inbound) are the addresses of relays in the global config, as Python executes it.
+    - C(error) is the reason why it cannot be executed. It is empty if it can, or is not there.
+  type: dict
+  returned: if gathered
 configured:
-  description: When the first of the C(contents) was written, in seconds since the epoch; 0 if it is not there.
+  description: When the global config was written, in seconds since the epoch; 0 if it is not there.
   type: int
   returned: if gathered
 contents:
@@ -91,7 +107,9 @@ pythons:
   type: dict
   returned: if gathered
 releases:
-  description: The C(current) link, and the releases C(present), C(complete) and C(used), the newest first.
+  description:
+    - The C(current) link, and the releases C(present), C(complete) and C(used), the newest first.
+    - C(home) tells whether the directory of the program exists.
   type: dict
   returned: if gathered
 service:
@@ -124,6 +142,12 @@ PROPERTIES = (
 SPOOL_PROPERTIES = "Id,LoadState,UnitFileState,ActiveState,NeedDaemonReload"
 OPERATORS_COMMAND = re.compile(r"fedmsg-relay.* (status|probe|endpoints|check-config|journal|spool)( |$)")
 SOCKET = re.compile(r':(\d+) +\S+(?: +users:\(\("([^"]+)",pid=(\d+))?')
+ADDRESS = re.compile(r"\binet6? ([0-9A-Fa-f.:]+)")
+EXECUTE = """import json, runpy, sys
+inbound = runpy.run_path(sys.argv[1]).get("config", {}).get("relay_inbound", [])
+print("\\n" + json.dumps([inbound] if isinstance(inbound, str) else list(inbound)))
+"""
+EXECUTE_SECONDS = 10
 SERIES = "import sys; print('%d.%d' % sys.version_info[:2])"
 NOT_FOUND = 127
 
@@ -139,8 +163,10 @@ class Places:
     home: str
     marker: str
     files: list[str]
+    patterns: list[str]
     commands: list[str]
     contents: list[str]
+    config: str
     unit: str
     spool_units: list[str]
     pythons: list[str]
@@ -165,9 +191,12 @@ def contents(places: Places) -> Found:
 
 def files(places: Places) -> Found:
     """Tell the role's files and links from those of others."""
-    present = [path for path in places.files + places.commands if os.path.lexists(path)]
+    more = [path for pattern in places.patterns for path in sorted(glob.glob(pattern))]  # noqa: PTH207 - absolute
+    present = [path for path in places.files + places.commands + more if os.path.lexists(path)]
     ours = [
-        path for path in present if (_is_marked(path, places.marker) if path in places.files else _leads(path, places))
+        path
+        for path in present
+        if (_leads(path, places) if path in places.commands else _is_marked(path, places.marker))
     ]
     return {"ours": ours, "foreign": [path for path in present if path not in ours]}
 
@@ -180,7 +209,7 @@ def hostname(_: Places) -> str:
 def configured(places: Places) -> int:
     """Find when the config was written."""
     try:
-        return int(Path(places.contents[0]).stat().st_mtime)
+        return int(Path(places.config).stat().st_mtime)
     except FileNotFoundError:
         return 0
 
@@ -192,6 +221,7 @@ def releases(places: Places) -> Found:
     used = [(path / ".used", path) for path in present if (path / ".used").is_file()]
     newest_first = sorted(used, key=lambda pair: pair[0].stat().st_mtime, reverse=True)
     return {
+        "home": Path(places.home).is_dir(),
         "current": _target(f"{places.home}/current"),
         "present": [str(path) for path in present],
         "complete": [str(path) for path in present if (path / ".complete").exists()],
@@ -203,6 +233,27 @@ def written(places: Places) -> int:
     """Find when the newest of the unit and the current link was written."""
     paths = [Path(places.unit), Path(places.home, "current")]
     return max([int(path.lstat().st_mtime) for path in paths if os.path.lexists(path)], default=0)
+
+
+def addresses(_: Places, run: Run) -> list[str]:
+    """List the IP addresses. A bare host may lack ip."""
+    code, answer, _stderr = _try(run, ["ip", "-oneline", "address"])
+    return ADDRESS.findall(answer) if code == 0 else []
+
+
+def config(places: Places, run: Run) -> Found:
+    """Execute the global config, as fedmsg does, and take the addresses of relays from it."""
+    if not Path(places.config).exists():
+        return {"inbound": [], "error": ""}
+    python = [sys.executable, "-c", EXECUTE, places.config]
+    code, answer, reason = _try(run, ["timeout", str(EXECUTE_SECONDS), *python])
+    try:
+        inbound = json.loads(answer.strip().rpartition("\n")[2])
+    except ValueError:
+        inbound = []
+    lines = reason.strip().splitlines() or [f"it does not end within {EXECUTE_SECONDS} s"]
+    named = [address for address in inbound if isinstance(address, str)]
+    return {"inbound": named if code == 0 else [], "error": "" if code == 0 else lines[-1]}
 
 
 def pythons(places: Places, run: Run) -> Found:
@@ -284,6 +335,8 @@ READ = {
     "written": written,
 }
 ASK = {
+    "addresses": addresses,
+    "config": config,
     "ports": ports,
     "processes": processes,
     "pythons": pythons,
@@ -316,6 +369,10 @@ def _is_ready(unit: dict[str, str]) -> bool:
         return False
     started_by_others = unit.get("Id", "").endswith(".service")
     return started_by_others or (unit.get("UnitFileState"), unit.get("ActiveState")) == ("enabled", "active")
+
+
+def _is_ours(path: str, places: Places) -> bool:
+    return _leads(path, places) if path in places.commands else _is_marked(path, places.marker)
 
 
 def _is_marked(path: str, marker: str) -> bool:
@@ -379,8 +436,10 @@ def main() -> None:
             "home": path,
             "marker": {"type": "str", "required": True},
             "files": paths,
+            "patterns": names,
             "commands": paths,
             "contents": paths,
+            "config": path,
             "unit": path,
             "spool_units": names,
             "pythons": paths,

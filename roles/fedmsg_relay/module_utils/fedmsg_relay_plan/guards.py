@@ -1,0 +1,198 @@
+"""Refuses what would go wrong, before anything is changed. Each guard returns a sentence, or nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable
+
+from fedmsg_relay_plan import addresses
+from fedmsg_relay_plan.keys import enforced_early, keys_of_others, unknown_owner
+from fedmsg_relay_plan.parts import (
+    Part,
+    foreign_unit,
+    held_ports,
+    is_move,
+    left_behind,
+    old_addresses,
+    part,
+    theirs,
+)
+from fedmsg_relay_plan.questions import questions
+from fedmsg_relay_plan.world import Host, World
+
+STOCK = re.compile(r"argv\[\]=[^;]*fedmsg-relay[ ;]")
+UNCHANGED = "Nothing was changed."
+
+
+def refusal_of_host(world: World, host: Host) -> str:
+    """Find out why a host cannot take part. The other hosts go on without it, except in a move.
+
+    Args:
+        world: the world.
+        host: of it.
+
+    Returns:
+        A sentence; empty if it can.
+    """
+    return _ended(_first(guard(world, host) for guard in HOST_GUARDS))
+
+
+def refusal_of_run(world: World) -> str:
+    """Find out why no host can go on.
+
+    Args:
+        world: the world.
+
+    Returns:
+        A sentence; empty if they can.
+    """
+    every = (guard(world, host) for guard in FATAL_GUARDS for host in world.hosts.values())
+    return _ended(_first(every) or _first(guard(world) for guard in RUN_GUARDS))
+
+
+def files_of_others(world: World, host: Host) -> str:
+    """Files that the role did not write are replaced only where the inventory says so."""
+    found = theirs(world, host)
+    if not found or host.inventory.adopt:
+        return ""
+    return (
+        f"Not written by this role: {', '.join(found)}. If these are a stock relay, its config or its commands, and "
+        "this role shall replace them, set fedmsg_relay_adopt: true (see docs/lifecycle.md). Otherwise "
+        "remove them first."
+    )
+
+
+def not_a_relay(world: World, host: Host) -> str:
+    """A unit that is to be replaced runs a stock relay."""
+    unit, command = foreign_unit(world, host), host.unit.get("ExecStart", "")
+    if not unit or STOCK.search(command):
+        return ""
+    return (
+        f"fedmsg_relay_adopt is set, but {unit} does not start a stock fedmsg-relay: ExecStart={command}. "
+        "Remove it first."
+    )
+
+
+def port_taken(world: World, host: Host) -> str:
+    """No other process holds a port of the relay."""
+    if part(world, host) is not Part.RELAY:
+        return ""
+    wanted = {address.rpartition(":")[2] for _, address in addresses.places(host.inventory.binds)}
+    taken = [" ".join(one) for one in held_ports(world, host) if one[0] in wanted]
+    if not taken:
+        return ""
+    return (
+        f"On {host.name} another process holds a port that the relay needs: {', '.join(taken)} (port, process, pid). "
+        "Stop it, or choose other ports."
+    )
+
+
+def port_changes_hands(world: World, host: Host) -> str:
+    """No old address becomes another endpoint's."""
+    clashes = addresses.clashes(old_addresses(world, host), host.inventory.binds)
+    if not clashes:
+        return ""
+    return (
+        f"On {host.name} {'; '.join(clashes)}. One port cannot serve both. Choose a port that the relay does not use; "
+        "an old port is free after a run has retired it."
+    )
+
+
+def unknown_relay(world: World, host: Host) -> str:
+    """No relay of others runs outside the group."""
+    if part(world, host) not in {Part.SCRIPTS, Part.LEAVING}:
+        return ""
+    own = {str(host.pid)} if part(world, host) is Part.LEAVING else set()
+    strangers = sorted(set(host.processes) - own)
+    if not strangers:
+        return ""
+    return (
+        f"A relay runs on {host.name} (pid {', '.join(strangers)}) that this role did not install, and the host is "
+        f"not in the group {world.group}. Put the host into the group first, so that the role adopts the relay, or "
+        "stop the relay."
+    )
+
+
+def absent(world: World) -> str:
+    """A move takes all hosts with it that are not tolerated to be away."""
+    refused = [name for name, host in world.hosts.items() if refusal_of_host(world, host)]
+    missing = sorted({*world.silent, *refused} - world.tolerated)
+    if not missing or not is_move(world):
+        return ""
+    return (
+        f"{', '.join(missing)} could not be reached, or was refused above, and this is a move. "
+        "To move without hosts that do not answer, run with -e "
+        f"'{json.dumps({'fedmsg_relay_tolerate_unreachable': missing})}'. "
+        "Such hosts keep their old config until a run reaches them."
+    )
+
+
+def no_destination(world: World) -> str:
+    """A move has its new relays in the run."""
+    if not world.left_out or not is_move(world):
+        return ""
+    return (
+        f"This is a move to {', '.join(world.left_out)}, which is not in this run (--limit, or not in the group "
+        "fedmsg): run again without --limit."
+    )
+
+
+def relay_left_behind(world: World) -> str:
+    """No config names a relay that this run does not move."""
+    lost = [name for name in left_behind(world) if name not in world.gone]
+    if not lost or any(asked.names for asked in questions(world).values()):
+        return ""
+    witnesses = [name for name, host in world.hosts.items() if lost[0] in host.named]
+    what = (
+        ": run again without --limit."
+        if lost[0] in world.inventory
+        else " nor in the inventory: put it back (a relay host stays in the group fedmsg until a run has retired it)."
+    )
+    return (
+        f"{', '.join(lost)} is named as the relay by the config of {', '.join(witnesses)} and is not in this run{what} "
+        f"If that relay will never run again, run with -e '{json.dumps({'fedmsg_relay_gone': lost[:1]})}'."
+    )
+
+
+def relay_out_of_sight(world: World) -> str:
+    """No relay outside the run hands over to one of the group."""
+    for host in world.hosts.values():
+        if host.answers.peers:
+            return (
+                f"A relay at {', '.join(host.answers.peers)} hands over to the relay on {host.name}, and no host of "
+                "this run has that address. Put the host back into the inventory (a relay host stays in the group "
+                "fedmsg until a run has retired it). If that relay does not belong to this inventory, run with -e "
+                f"'{json.dumps({'fedmsg_relay_gone': list(host.answers.peers[:1])})}'."
+            )
+    return ""
+
+
+HOST_GUARDS: tuple[Callable[[World, Host], str], ...] = (files_of_others, not_a_relay)
+"""These stop one host."""
+
+FATAL_GUARDS: tuple[Callable[[World, Host], str], ...] = (
+    port_taken,
+    port_changes_hands,
+    unknown_relay,
+    enforced_early,
+    unknown_owner,
+    keys_of_others,
+)
+"""These are looked at for each host and stop all."""
+
+RUN_GUARDS: tuple[Callable[[World], str], ...] = (
+    absent,
+    no_destination,
+    relay_left_behind,
+    relay_out_of_sight,
+)
+"""These stop all."""
+
+
+def _first(sentences: Iterable[str]) -> str:
+    return next((sentence for sentence in sentences if sentence), "")
+
+
+def _ended(sentence: str) -> str:
+    return f"{sentence} {UNCHANGED}" if sentence else ""

@@ -1,0 +1,85 @@
+"""The role's module that answers the questions of a plan."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from fedmsg_relay_ask import AskError, Ran, answering, count, own_names
+
+from fedmsg_relay.journal.store import Journal
+from journaled import entries
+
+ROLE = Path(__file__).parents[2] / "roles/fedmsg_relay"
+ANSIBLE = Path(sys.executable).parent / "ansible"
+
+
+def execute(command: list[str]) -> Ran:
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return ran.returncode, ran.stdout, ran.stderr
+
+
+@pytest.fixture
+def listener() -> Iterator[int]:
+    """A port of this machine where somebody listens."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        yield server.getsockname()[1]
+
+
+def test_a_host_knows_its_own_names() -> None:
+    names = [socket.gethostname(), "127.0.0.1", "192.0.2.1"]
+    assert own_names(sys.executable, names, execute) == names[:2]
+    assert own_names(sys.executable, [], execute) == []
+
+
+def test_a_program_that_cannot_tell_names_none() -> None:
+    assert own_names("/bin/false", ["app01"], execute) == []
+
+
+def test_only_peers_that_accept_a_connection_count(listener: int) -> None:
+    assert answering(["127.0.0.1", "::1"], listener) == ["127.0.0.1"]
+    assert answering([], listener) == []
+
+
+def test_waiting_messages_are_counted_in_the_journal(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    assert count(sys.executable, str(path), execute) == 0, "there is no journal"
+    with closing(Journal(path)) as journal:
+        journal.append(entries(3))
+        journal.mark_published(1)
+    assert count(sys.executable, str(path), execute) == 2
+    path.write_bytes(b"x" * 5000)
+    with pytest.raises(AskError, match=r"journal\.db cannot be read: sqlite3\.DatabaseError"):
+        count(sys.executable, str(path), execute)
+
+
+def test_ansible_runs_the_module(tmp_path: Path, listener: int) -> None:
+    options = {
+        "home": "/nothing",
+        "journal": str(tmp_path / "x"),
+        "peers": ["127.0.0.1"],
+        "port": listener,
+        "waiting": True,
+    }
+    done = subprocess.run(
+        [
+            *(ANSIBLE, "localhost", "--connection=local", "--check", "--module-name=fedmsg_relay_ask"),
+            f"--args={json.dumps(options)}",
+        ],
+        env={**os.environ, "ANSIBLE_LIBRARY": str(ROLE / "library"), "ANSIBLE_NOCOLOR": "1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "localhost | SUCCESS" in done.stdout, done.stdout + done.stderr
+    assert "- 127.0.0.1" in done.stdout
+    assert "waiting: 0" in done.stdout
