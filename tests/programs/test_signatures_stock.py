@@ -131,6 +131,29 @@ def test_a_chained_relay_waits_while_its_upstream_cannot_check(old: Site, new: S
     assert [json.loads(body)["msg"]["log"] for _, body in new.journaled()] == [f"waits {number}" for number in range(3)]
 
 
+def test_signed_messages_stay_valid_through_a_move(old: Site, new: Site, pki: Pki) -> None:
+    for site in (old, new):
+        enforce(site, pki)
+        site.relay.start()
+    tails = [listening(site.host, partial(log, site.host, "are you there")) for site in (old, new)]
+    assert log(old.host, "before").code == 0
+    assert old.relay.stop() == 0
+    assert log(old.host, "meanwhile").code == 0  # into the spool
+    enforce(old, pki, f"[upstream]\nsubmit = ['{new.host.submit}']\noutbound = ['{new.host.outbound}']\n")
+    old.join()
+    assert deliver(old.host).code == 0
+    stock.logger(old.host, "--message", "from stock")
+    assert log(old.host, "chained").code == 0
+    both = ["meanwhile", "from stock", "chained"]
+    wait_until(lambda: texts(tails[0])[-1:] == both[-1:], "the listener of the old relay has the last one")
+    assert old.relay.stop() == 0
+    assert log(new.host, "after").code == 0
+    wait_until(lambda: texts(tails[1])[-1:] == ["after"], "the listener of the new relay has the last one")
+    heard = [[text for text in texts(tail) if text != "are you there"] for tail in tails]
+    assert heard == [["before", *both], [*both, "after"]]
+    assert not any(map(warned, tails))
+
+
 # What ends stock listeners.
 
 
