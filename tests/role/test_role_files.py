@@ -94,14 +94,6 @@ def test_a_link_in_the_place_of_a_file_is_replaced_and_its_target_stays(present:
     assert ((present / "file").read_text(), mode(present / "file")) == ("old\n", 0o600)
 
 
-def test_the_content_of_a_secret_file_is_not_in_the_diff(present: Path) -> None:
-    diffs = bring(present / "file", "file", content="password\n", secret=True)
-    assert diffs
-    assert "password" not in str(diffs)
-    assert "old" not in str(diffs)
-    assert (present / "file").read_text() == "password\n"
-
-
 def test_a_directory_is_made_with_its_parents(tmp_path: Path) -> None:
     (diff,) = bring(tmp_path / "a/b", "directory", mode="0750")
     path = str(tmp_path / "a/b")

@@ -117,7 +117,6 @@ def main() -> None:
             "settings": text,
         },
         supports_check_mode=True,
-        no_log=True,  # otherwise every run would copy the config to the systemd journal
     )
 
     def run(command: list[str]) -> Ran:

@@ -49,7 +49,6 @@ options:
       follow: {description: Accept a link to a directory as the directory., type: bool, default: true}
       force: {description: Let a link replace a file and point to nothing., type: bool, default: false}
       only_new: {description: Leave a directory that is there as it is., type: bool, default: false}
-      secret: {description: Leave the content out of the diff., type: bool, default: false}
   absent:
     description: Paths to remove after that. A directory is removed with all it holds.
     type: list
@@ -98,7 +97,6 @@ class Item:
     follow: bool = True
     force: bool = False
     only_new: bool = False
-    secret: bool = False
 
 
 class Files:
@@ -269,8 +267,6 @@ def _diff(path: str, before: Diff, after: Diff) -> Diff:
 
 def _content_diff(item: Item, old: bytes | None) -> Diff:
     headers = {"before_header": item.path, "after_header": item.path}
-    if item.secret:
-        return {**headers, "before": "", "after": "the content is not shown\n"}
     return {**headers, "before": (old or b"").decode(errors="replace"), "after": item.content or ""}
 
 
@@ -288,14 +284,12 @@ def main() -> None:
         "follow": {"type": "bool", "default": True},
         "force": flag,
         "only_new": flag,
-        "secret": flag,
     }
     needed = [("state", "file", ["content"]), ("state", "link", ["src"])]
     files_option = {"type": "list", "elements": "dict", "default": [], "options": options, "required_if": needed}
     module = AnsibleModule(
         {"files": files_option, "absent": {"type": "list", "elements": "str", "default": []}},
         supports_check_mode=True,
-        no_log=True,  # otherwise every run would copy the content of all files to the systemd journal
     )
     files = Files(module.atomic_move, check=module.check_mode)
     paths: list[str] = []
