@@ -134,7 +134,7 @@ def test_a_stock_script_in_its_start_sleep_does_not_notice_a_restart(host: Host,
     relay = Relay(host)
     try:
         relay.start()
-        script = host.start(stock.command("fedmsg-logger"), "--post-init-sleep", "6", "--message", "over a restart")
+        script = host.start(stock.command("fedmsg-logger"), "--post-init-sleep", "15", "--message", "over a restart")
         wait_until(lambda: len(relay.status()["peers"]["publishers"]) == 1, "the stock script connects")
         assert relay.stop() == 0
         relay.start()
