@@ -7,9 +7,11 @@ import json
 import pytest
 
 from harness import Host, Ran
-from pki import SCM, SHELL, TOPIC, Pki, counted, forged, start, unsigned
+from pki import MARKS, SCM, SHELL, TOPIC, Pki, counted, forged, start, unsigned
 from submitted import last_seq
 from wire import Bus, Message, StartBus, accepted
+
+PROBE = "org.fedoraproject.test.relay.probe"
 
 
 @pytest.fixture
@@ -98,6 +100,47 @@ def test_a_replay_at_inbound_is_a_duplicate_also_after_a_restart(enforcing: Bus,
         publisher.send(*message)
     assert enforcing.listener.wait_for(pki.sign(2)) == [pki.sign(2)]
     counted(enforcing, duplicates=2)
+
+
+def in_other_bytes(message: Message) -> list[Message]:
+    """The same message in bytes that its signature does not cover."""
+    topic, body = message
+    return [
+        (topic, b" " + body),
+        (topic, body.replace(b'{"', b'{  "', 1)),
+        (topic, body.replace(b'"signature":"', b'"signature":"!', 1)),
+        (topic, body.replace(b'"certificate":"', b'"certificate":"\\n', 1)),
+        (topic, body.replace(b'"topic"', b'"t\\u006fpic"', 1)),
+    ]
+
+
+def test_a_replay_in_other_bytes_is_a_duplicate_at_inbound_and_submit(enforcing: Bus, pki: Pki) -> None:
+    small, large = pki.sign(0), pki.sign(1, msg={"text": "x" * 10_000})
+    replays = in_other_bytes(small) + in_other_bytes(large)
+    for message in (small, large, *replays):
+        enforcing.publisher.send(*message)
+    counted(enforcing, duplicates=len(replays))
+    assert enforcing.relay.stop() == 0
+    enforcing.relay.start()
+    client = enforcing.sockets.submitter(enforcing.host.submit)
+    for message in replays:
+        assert client.ask(message) | {"seq": 0} == {"status": "accepted", "seq": 0, "duplicates": 1}
+    assert client.ask(pki.sign(2))["status"] == "accepted"
+    assert [message for message in enforcing.listener.wait_for(pki.sign(2)) if message[0] == small[0]] == [
+        small,
+        large,
+        pki.sign(2),
+    ]
+    assert enforcing.relay.status()["reused_names"] == 0
+
+
+def test_a_topic_that_needs_no_signature_does_not_carry_a_message_of_another(enforcing: Bus) -> None:
+    client = enforcing.sockets.submitter(enforcing.host.submit)
+    for topic in (MARKS, PROBE):
+        lie = topic.encode(), b'{"topic": "org.example.prod.git.receive", "msg": {}}'
+        assert client.ask(lie)["reason"] == "topic-mismatch"
+        assert client.ask((topic.encode(), b'{"topic": "%s"}' % topic.encode()))["status"] == "accepted"
+    assert client.ask((PROBE.encode(), b'{"msg": "%s"}' % (b"x" * 3000)))["reason"] == "unsigned"
 
 
 def test_what_was_submitted_and_comes_again_at_inbound_is_a_duplicate(enforcing: Bus, pki: Pki) -> None:

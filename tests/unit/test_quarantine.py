@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -126,3 +127,26 @@ def test_a_guard_tells_of_what_waited_and_had_to_make_room(path: Path, monkeypat
     assert guard.append([], [rejected("trust-unusable", n) for n in range(3)], 0, {})
     assert guard.notices == [f"3{REMOVED}"]
     guard.close()
+
+
+def test_a_step_of_retention_that_fails_forgets_no_message(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal.append([], [rejected("trust-unusable", n) for n in range(10)])
+    before = journal.quarantine.releasable()
+    monkeypatch.setattr(quarantine, "ROWS", 4)
+    remove = journal.quarantine._remove
+
+    def fail(_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(journal.quarantine, "_remove", fail)
+    with pytest.raises(JournalError):
+        journal.trim(86400, 2**30)
+    assert (journal.quarantine.releasable(), journal.quarantine.removed_waiting) == (before, 0)
+    monkeypatch.setattr(journal.quarantine, "_remove", remove)
+    while journal.trim(86400, 2**30):
+        pass
+    assert (journal.quarantine.releasable(), journal.quarantine.removed_waiting) == (before[6:], 6)
+    monkeypatch.setattr(journal.quarantine, "_remove", fail)
+    with pytest.raises(JournalError):  # a release that fails takes back no count
+        journal.append(entries(1), released=before[6:7])
+    assert (journal.quarantine.releasable(), journal.quarantine.removed_waiting) == (before[6:], 6)

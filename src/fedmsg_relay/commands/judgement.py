@@ -94,6 +94,8 @@ def _worrying(status: Status) -> Iterator[str]:
         yield "; ".join(journal["notices"])
     if trust and (ending := [told for _, told in named_files(trust) if told["ends_soon"]]):
         yield ", ".join(f"{printable(told['file'])} is valid {until(told['ends'])}" for told in ending)
+    if trust and trust["waiting"] and not trust["fault"] and trust["signatures"] != "warn":
+        yield f"{trust['waiting']} messages can be checked again: fedmsg-relay journal release --reason trust-unusable"
     if log_fault := status["log"]["fault"]:
         yield f"{status['log']['place']} cannot be written: {log_fault}"
     if status["crowded"]:

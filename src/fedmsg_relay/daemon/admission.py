@@ -169,7 +169,7 @@ class Admission:
                 if reason is None and is_plain:
                     add(Entry(topic, body, msg_id))
                 elif reason is None:
-                    take(Entry(topic, body, msg_id), ruling, peer.address, turn)
+                    take(Entry(topic, body, msg_id), ruling, tcp.host_of(peer.address), turn)
                 else:
                     turn.counts.quarantined += 1
                     if reason is trust.Reason.SOURCE_NOT_ALLOWED:
@@ -185,13 +185,13 @@ class Admission:
         else:
             self._reject(turn, Rejection(Reason.FRAME_COUNT, source, found[0], b"".join(found[1:])))
 
-    def take(self, entry: Entry, ruling: Ruling | None, address: str, turn: Turn) -> bool:
+    def take(self, entry: Entry, ruling: Ruling | None, source: str, turn: Turn) -> bool:
         """Take a message from inbound, now or after it was in the quarantine, that passed the look at it.
 
         Args:
             entry: the message.
             ruling: about its signature, where that was looked at.
-            address: where it is from.
+            source: the IP address that it is from.
             turn: takes it.
 
         Returns:
@@ -199,10 +199,10 @@ class Admission:
         """
         if ruling is None or not ruling.comes_once:
             turn.add(entry)
-        elif not self._duplicates.take_published(entry, address, turn):
+        elif not self._duplicates.take_published(entry, source, turn):
             return False
         if ruling is not None:
-            self._screening.note(ruling, tcp.host_of(address))
+            self._screening.note(ruling, source)
         return True
 
     # Submit.
@@ -233,10 +233,9 @@ class Admission:
 
     def _admit(self, batch: Batch, turn: Turn, max_size: int) -> None:
         """Admit a submitted batch as a whole or not at all."""
-        peer, address = batch.reply_to.peer, batch.reply_to.peer.address
+        peer, source = batch.reply_to.peer, tcp.host_of(batch.reply_to.peer.address)
         outside = not self.sources.may_submit(peer)
-        entries: list[Entry] = []
-        rulings: list[Ruling] = []
+        passed: list[tuple[Entry, Ruling | None]] = []
         for topic, body in batch.messages:
             turn.size += len(topic) + len(body)
             reason, msg_id, ruling = self.look(topic, body, max_size, outside)
@@ -244,19 +243,21 @@ class Admission:
                 # The relay is at fault, so nothing is refused.
                 turn.answers.append((batch.reply_to, submit.Busy(FAULT_RETRY_AFTER).encode()))
                 return
-            if ruling is not None:
-                rulings.append(ruling)
             if reason is not None:
-                self._refuse(batch, turn, Rejection(reason, tcp.host_of(address), topic, body, ruling), len(entries))
+                self._refuse(batch, turn, Rejection(reason, source, topic, body, ruling), len(passed))
                 return
-            entries.append(Entry(topic, body, msg_id))
-        turn.counts.received += len(batch.messages)
-        for ruling in rulings:
-            self._screening.note(ruling, tcp.host_of(address))
+            passed.append((Entry(topic, body, msg_id), ruling))
         previous = len(turn.entries)
-        seqs = [self._duplicates.take(entry, address, turn) for entry in entries]
-        duplicates = len(entries) - (len(turn.entries) - previous)
+        seqs = [
+            self._duplicates.take(entry, source, turn, comes_once=ruling is not None and ruling.comes_once)
+            for entry, ruling in passed
+        ]
+        duplicates = len(passed) - (len(turn.entries) - previous)
         turn.receipts.append(DueReceipt(batch.reply_to, min(seqs), max(seqs), len(seqs), duplicates))
+        turn.counts.received += len(batch.messages)
+        for _, ruling in passed:
+            if ruling is not None:
+                self._screening.note(ruling, source)
 
     def _refuse(self, batch: Batch, turn: Turn, rejection: Rejection, number: int) -> None:
         """Refuse a batch for one of its messages."""

@@ -110,4 +110,12 @@ class Turn:
             seq: of the message of this turn.
             entry: the other message.
         """
-        return self.entries[seq - self.base - 1] == entry
+        return self.entry(seq) == entry
+
+    def entry(self, seq: int) -> Entry:
+        """Get a message of this turn.
+
+        Args:
+            seq: that it will have.
+        """
+        return self.entries[seq - self.base - 1]

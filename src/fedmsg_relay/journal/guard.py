@@ -14,7 +14,7 @@ from fedmsg_relay.errors import JournalError
 from fedmsg_relay.journal.cursor import Cursor
 from fedmsg_relay.journal.fault import Fault
 from fedmsg_relay.journal.opener import Opener, Previous
-from fedmsg_relay.journal.records import Entry, Rejected
+from fedmsg_relay.journal.records import Entry, Record, Rejected
 from fedmsg_relay.journal.retention import DEDUP_WINDOW, Retention
 from fedmsg_relay.journal.store import Journal
 from fedmsg_relay.journal.upkeep import Upkeep
@@ -152,6 +152,16 @@ class JournalGuard:
         except JournalError as error:
             self._fault.note(error)
             return False
+
+    def read(self, seq: int) -> Record | None:
+        """Do what :meth:`.Journal.read` does; None also where the journal cannot be read, which is then a fault."""
+        if self.journal is None:
+            return None
+        try:
+            return self.journal.read(seq)
+        except JournalError as error:
+            self._fault.note(error)
+            return None
 
     def next_waiting(self, limit: int, max_bytes: int = limits.TURN_BYTES) -> Waiting:
         """Read the next messages that were not sent yet.

@@ -144,8 +144,13 @@ class Quarantine:
         """Number of messages that waited for CA or CRL and had to make room."""
         return self._waiting.removed
 
+    def begin(self) -> None:
+        """Note where a transaction begins that adds or removes messages, so that :meth:`count` can go back there."""
+        for shelf in self._shelves:
+            shelf.removed_before = shelf.removed
+
     def count(self) -> None:
-        """Count what the table holds: at first, and when a transaction was undone."""
+        """Count what the table holds: at first, and after each transaction that was undone."""
         for shelf in self._shelves:
             shelf.rows.clear()
             shelf.size, shelf.removed = 0, shelf.removed_before
@@ -161,8 +166,6 @@ class Quarantine:
             now: Unix microseconds.
             rejected: the messages.
         """
-        for shelf in self._shelves:
-            shelf.removed_before = shelf.removed
         rows = []
         for number, one in enumerate(rejected, start=self._last + 1):
             shelf = self._shelf(one.reason, one.source)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import msgspec
 
+from fedmsg_relay.errors import JournalError
 from fedmsg_relay.journal import position
 from fedmsg_relay.journal.database import Database
 from fedmsg_relay.journal.quarantine import Quarantine
@@ -74,8 +75,7 @@ class Trimmer:
             UntrustedError: there is a message beyond the last one.
         """
         if self._quarantine.surplus(keep_bytes):
-            with self._database.transaction():
-                return self._quarantine.trim()
+            return self._trim_quarantine()
         limit = min(published, last - 1)
         oldest = self._database.number("SELECT coalesce(min(seq), 0) FROM message")
         if oldest > last:
@@ -88,6 +88,15 @@ class Trimmer:
                 with self._database.transaction():
                     return self._remove(upto, last)
         return self._give_back()
+
+    def _trim_quarantine(self) -> int:
+        self._quarantine.begin()
+        try:
+            with self._database.transaction():
+                return self._quarantine.trim()
+        except JournalError:
+            self._quarantine.count()
+            raise
 
     def _choose(self, limit: int, surplus: int, keep_seconds: float) -> int:
         """Choose what this step removes; return the ``seq`` of the last such message, or 0 where there is none."""

@@ -37,7 +37,7 @@ from fedmsg_relay.journal.cursor import Cursor
 from fedmsg_relay.journal.database import Database
 from fedmsg_relay.journal.noted_listeners import NotedListeners
 from fedmsg_relay.journal.quarantine import Quarantine
-from fedmsg_relay.journal.records import Entry, Record, Rejected, checksum, read_next
+from fedmsg_relay.journal.records import Entry, Record, Rejected, checksum, read_next, read_records
 from fedmsg_relay.journal.retention import Trimmer
 from fedmsg_relay.journal.room import Room
 from fedmsg_relay.journal.window import Sighting
@@ -125,6 +125,7 @@ class Journal:
         ]
         with self._database.named_errors():
             self._room.require(size)
+        self.quarantine.begin()
         try:
             with self._database.transaction():
                 if rows:
@@ -249,6 +250,21 @@ class Journal:
         """
         with self._database.named_errors(reading=True):
             return window.is_same(self._db, seq, entry)
+
+    def read(self, seq: int) -> Record | None:
+        """Read a message.
+
+        Args:
+            seq: of the message.
+
+        Returns:
+            The message; None where it is damaged, or not there any more.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        with self._database.named_errors(reading=True):
+            return next((record for record in read_records(self._db, "WHERE seq = ?", seq) if record.intact), None)
 
     def recent(self, messages: int) -> Iterator[tuple[str, Sighting]]:
         """Get the newest messages by their ``msg_id``, oldest first, to rebuild the dedup window.

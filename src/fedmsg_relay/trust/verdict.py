@@ -23,6 +23,9 @@ from fedmsg_relay.trust.signers import Signer, Signers, claimed
 MAX_NESTING = 490
 """Levels of a signed message. Stock copies a message before it validates it, and raises some levels beyond."""
 
+PROBE_BYTES = 2048
+"""Maximum bytes of a probe, which needs no signature; it has some 250."""
+
 _PROVEN = (None, Reason.TOPIC_MISMATCH, Reason.NOT_PERMITTED, Reason.NO_POLICY)
 _METHOD = padding.PKCS1v15(), hashes.SHA1()  # noqa: S303 -- stock's; a second message for a signature is out of reach
 
@@ -89,8 +92,16 @@ class Judge:
         verdict = self._of_huge(body) if huge.is_huge(body) else None
         verdict = verdict or self._of_body(frame, body)
         if verdict.reason and not verdict.breaks_listeners and self.policy.needs_no_signature(frame):
-            return Verdict(None)
+            return self._of_exempt(frame, body, verdict)
         return verdict
+
+    def _of_exempt(self, frame: str, body: bytes, verdict: Verdict) -> Verdict:
+        """Judge a message that needs no signature: it must not pass for one of another topic."""
+        if huge.is_huge(body) or (frame == self.policy.probe and len(body) > PROBE_BYTES):
+            return verdict
+        message = json.loads(body.decode())
+        topic = message.get("topic") if isinstance(message, dict) else None
+        return Verdict(Reason.TOPIC_MISMATCH if isinstance(topic, str) and topic != frame else None)
 
     def _of_huge(self, body: bytes) -> Verdict | None:
         """Say why a message of very many values is not even read; None where it is known who has signed it."""
