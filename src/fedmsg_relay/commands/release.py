@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 SILENT_SECONDS = 30.0
 """Maximum time without a word from the relay; it answers one such command after the other."""
 
-
-_STILL_THERE = "What was not released is still in the quarantine"
+_STILL_THERE = "All other messages are still in the quarantine"
 
 
 def add_command(actions: Any) -> None:
@@ -54,9 +53,7 @@ def _release(options: argparse.Namespace) -> int:
         print(file=sys.stderr)
     if last is None or not last["ended"]:
         told = "" if last is None else f"; {_describe(last)} until then"
-        raise NoRelayError(
-            f"the relay of this host ended before it was done{told}. What was not released is still there"
-        )
+        raise NoRelayError(f"the relay of this host ended before it was done{told}. {_STILL_THERE}")
     print(json.dumps(last) if options.json else _describe(last))
     if last["fault"]:
         raise JournalError(f"ended early: {last['fault']}. {_STILL_THERE}")
