@@ -181,7 +181,7 @@ def test_large_waiting_messages_are_passed_on_without_all_being_in_memory(
         most = max(most, old.relay.memory())
         return len(listener.hear(0.01)) == len(large)
 
-    wait_until(out, "all of it is upstream")
+    wait_until(out, "all of it is upstream", 3 * PATIENCE)
     listener.expect(large)
     assert most - before < 12 * LARGE
 

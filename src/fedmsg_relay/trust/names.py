@@ -18,6 +18,9 @@ _ENCODINGS = {
     0x1C: "utf-32-be",  # UniversalString
     0x1E: "utf-16-be",  # BMPString
 }
+_NOT_UNIVERSAL = 0xC0
+"""Bits of a tag that is not one of ASN.1's own."""
+
 _WHITE = re.compile(r"[ \t\n\v\f\r]+")
 _LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
@@ -42,6 +45,8 @@ def name(encoded: bytes) -> Name:
 
 def _attribute(one: der.Element) -> tuple[bytes, object]:
     identifier, value = der.sequence(one.encoded)
+    if value.tag & _NOT_UNIVERSAL:
+        raise ValueError("a part of the name is not a string")  # OpenSSL ends at it, and so do stock listeners
     encoding = _ENCODINGS.get(value.tag)
     if encoding is None:
         return identifier.content, value.encoded
