@@ -229,8 +229,7 @@ class Relay:
         self.pipeline.releases.stop()
         drain.take_in_rest(self.inbound, self.submits, self._turn, self.notifier.sign_of_life)
         self._finish_stage()
-        if abandoned := self.inbound.abandon(drain.ABANDON_SECONDS):
-            log.error("stopped while more came in at inbound: dropped at least %d unread messages", abandoned)
+        drain.abandon(self.inbound)
         self.pipeline.close()
         self.close()
         self.guard.close()  # after outbound: now everything is out

@@ -53,6 +53,7 @@ class Unfinished:
         self._bytes -= peer.splitter.held
         self._large.pop(peer, None)
         self._held_back.pop(peer, None)
+        peer.held_back = False
 
     def waits(self, peer: Peer) -> bool:
         """Tell whether a peer has to wait with the rest of its message."""
@@ -61,10 +62,7 @@ class Unfinished:
     def hold_back(self, peer: Peer) -> None:
         """Note that nothing of a peer is read for now."""
         self._held_back[peer] = None
-
-    def is_held_back(self, peer: Peer) -> bool:
-        """Tell whether nothing of a peer is read for now."""
-        return peer in self._held_back
+        peer.held_back = True
 
     @property
     def any_held_back(self) -> bool:
@@ -80,6 +78,7 @@ class Unfinished:
             released = [first] if first in self._held_back else []
         for peer in released:
             del self._held_back[peer]
+            peer.held_back = False
         return released
 
     def stalled(self) -> bool:
