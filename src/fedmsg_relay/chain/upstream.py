@@ -106,14 +106,14 @@ class Link:
         """
         self._subscription.limit(max_bytes)
 
-    def waking(self, forwarding: bool) -> list[socket.socket]:
+    def wakeup_sockets(self, forwarding: bool) -> list[socket.socket]:
         """Get the sockets that wake the relay's loop.
 
         Args:
             forwarding: whether messages that the relay publishes are wanted now.
         """
         wanted = self._connections[: None if forwarding else 1]
-        return [found for each in wanted if (found := each.waking) is not None]
+        return [found for each in wanted if (found := each.wakeup_socket) is not None]
 
     @property
     def _connections(self) -> list[Outgoing]:

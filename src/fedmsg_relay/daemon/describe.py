@@ -92,7 +92,7 @@ def describe(relay: Relay) -> Status:
             "notices": guard.notices,
             "bytes": guard.bytes,
             "last": journal.last if journal else None,
-            "holding": relay.hold.on,
+            "holding": relay.listener_wait.on,
         },
         "upstream": _upstream(relay.forwarding),
         "trust": {

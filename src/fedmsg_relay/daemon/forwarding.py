@@ -27,7 +27,7 @@ from fedmsg_relay import submit
 from fedmsg_relay.chain.echo import Echo, ForwardedBatch, Message
 from fedmsg_relay.chain.state import State
 from fedmsg_relay.chain.upstream import Answer, Link
-from fedmsg_relay.daemon.hold import Hold
+from fedmsg_relay.daemon.listener_wait import ListenerWait
 from fedmsg_relay.daemon.publishing import PublishedMark
 from fedmsg_relay.daemon.turn import Turn
 from fedmsg_relay.journal.guard import JournalGuard
@@ -71,16 +71,18 @@ class ForwardingStage:
         identity: of this relay.
         guard: of the journal.
         outbound: where to publish what is heard.
-        hold: delays publishing after a start.
+        wait: delays publishing after a start.
         links: to the relays upstream; the first one that is joined gets everything, all of them are listened to.
     """
 
-    def __init__(self, identity: str, guard: JournalGuard, outbound: Outbound, hold: Hold, links: list[Link]) -> None:
+    def __init__(
+        self, identity: str, guard: JournalGuard, outbound: Outbound, wait: ListenerWait, links: list[Link]
+    ) -> None:
         self.links = links
         self._identity = identity
         self._guard = guard
         self._outbound = outbound
-        self._hold = hold
+        self._wait = wait
         self._in_flight: _InFlight | None = None
         self._batch_messages = limits.PASSING_MESSAGES
         self._refused = DropLog("upstream refused %d %s: %s (last: %s)")
@@ -109,17 +111,17 @@ class ForwardingStage:
         """Whether it has nothing to do until something comes."""
         waits = (self._guard.waiting or self._unjournaled) and self.using and not self._in_flight  # for retry_after
         unwritten = self._mark.unwritten
-        return not (self._hold.on or waits or unwritten) and all(link.idle for link in self.links)
+        return not (self._wait.on or waits or unwritten) and all(link.idle for link in self.links)
 
     @property
-    def waking(self) -> set[socket.socket]:
+    def wakeup_sockets(self) -> set[socket.socket]:
         """Sockets that wake the relay's loop."""
-        return {found for link in self.links for found in link.waking(forwarding=not self._hold.on)}
+        return {found for link in self.links for found in link.wakeup_sockets(forwarding=not self._wait.on)}
 
     @property
     def ready_to_stop(self) -> bool:
         """Whether a stop has nothing more to wait for."""
-        heard = not self._echo.awaited or time.monotonic() - self._echo.stirred > LAST_ECHO_SECONDS
+        heard = not self._echo.awaited or self._echo.waited_seconds > LAST_ECHO_SECONDS
         return self.using is None or (not self._guard.waiting and not self._unjournaled and heard)
 
     def introduce(self, subscription: bytes) -> bytes:
@@ -172,7 +174,7 @@ class ForwardingStage:
 
     def close(self) -> None:
         """Publish what the upstream has and is not heard any more, and close the links."""
-        if self.using is not None and self._hold.over:
+        if self.using is not None and self._wait.over:
             self._publish_missed()
         cursor = self._guard.cursor
         cursor.note_unsent(self._echo.complete_up_to(cursor.sent))
@@ -186,8 +188,8 @@ class ForwardingStage:
 
     def _publish_heard(self) -> bool:
         """Publish what was heard, and what should have been; return whether there may be more."""
-        if not self._hold.over:
-            self._echo.stir()
+        if not self._wait.over:
+            self._echo.restart_wait()
             return False
         more = False
         for link in self.links:
@@ -199,8 +201,8 @@ class ForwardingStage:
             more = more or number == FORWARD_MESSAGES
         using = self.using
         if more or using is None:
-            self._echo.stir()
-        elif time.monotonic() - self._echo.stirred > ECHO_SECONDS * len(using.chain):
+            self._echo.restart_wait()
+        elif self._echo.waited_seconds > ECHO_SECONDS * len(using.chain):
             self._publish_missed()
         return more
 

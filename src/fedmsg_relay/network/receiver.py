@@ -189,13 +189,13 @@ class Receiver:
 
     def _see_to_held_back(self) -> None:
         """Let peers go on if there is room again; cut the peer that they wait for if it does not go on itself."""
-        released = self._unfinished.release()
-        for peer in released:
+        resumed = self._unfinished.resume()
+        for peer in resumed:
             peer.heard = time.monotonic()
             self._readiness.update(peer)
             self._queue(peer)
         first = self._unfinished.first
-        if not released and first is not None and self._unfinished.stalled():
+        if not resumed and first is not None and self._unfinished.stalled():
             self._end(first, f"others wait for its message, of which it has sent {first.splitter.held} bytes")
 
     def _read(self, peer: Peer, size: int) -> bytes:

@@ -69,17 +69,17 @@ class Unfinished:
         """Whether a peer waits."""
         return bool(self._held_back)
 
-    def release(self) -> list[Peer]:
+    def resume(self) -> list[Peer]:
         """Let peers go on: all of them if there is room again, else the one whose message began first."""
         first = self.first
         if not self.too_much or first is None:
-            released = [*self._held_back]
+            resumed = [*self._held_back]
         else:
-            released = [first] if first in self._held_back else []
-        for peer in released:
+            resumed = [first] if first in self._held_back else []
+        for peer in resumed:
             del self._held_back[peer]
             peer.held_back = False
-        return released
+        return resumed
 
     def stalled(self) -> bool:
         """Tell whether the first peer is silent, or takes too long. To be asked while others wait for it."""
