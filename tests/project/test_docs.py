@@ -14,7 +14,16 @@ import pytest
 from fedmsg_relay import body, errors, message, publisher, spool, submit, tailing
 from fedmsg_relay.chain import upstream
 from fedmsg_relay.commands import deliver, undeliverable
-from fedmsg_relay.daemon import accounting, admission, forwarding, listener_wait, publishing, rate, screening, settings
+from fedmsg_relay.daemon import (
+    accounting,
+    admission,
+    listener_wait,
+    publishing,
+    rate,
+    republishing,
+    screening,
+    settings,
+)
 from fedmsg_relay.journal import position, quarantine, retention, room, window
 from fedmsg_relay.network import counts, health, outbound
 from fedmsg_relay.runtime import limits, log
@@ -219,7 +228,7 @@ def test_what_may_come_out_twice_of_a_chained_relay() -> None:
     told = prose("docs/chained.md")
     assert f"{limits.ECHO_MESSAGES + limits.PASSING_MESSAGES:,} messages at most" in told
     assert f"{publishing.PORTION} messages at most" in told
-    assert f"or else {forwarding.ECHO_SECONDS:g} s" in told
+    assert f"or else {republishing.ECHO_SECONDS:g} s" in told
     assert f"up to {limits.UNJOURNALED_MESSAGES:,} messages" in told
     assert f"within {upstream.ANSWER_SECONDS:g} s" in told
 

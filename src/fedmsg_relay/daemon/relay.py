@@ -12,6 +12,7 @@ from pathlib import Path
 import zmq
 
 from fedmsg_relay import __version__
+from fedmsg_relay.chain.links import Links
 from fedmsg_relay.chain.upstream import Link
 from fedmsg_relay.daemon import addresses, drain
 from fedmsg_relay.daemon.admission import Admission
@@ -110,7 +111,7 @@ class Relay:
         largest = limits.cut_bytes(settings.limits.max_message_size)
         links = [Link(identity, *addresses, largest) for addresses in upstream]
         if links:
-            self.forwarding = ForwardingStage(identity, self.guard, self.outbound, self.listener_wait, links)
+            self.forwarding = ForwardingStage(identity, self.guard, self.outbound, self.listener_wait, Links(links))
         self._stage: Stage = self.forwarding or PublishingStage(identity, self.guard, self.outbound, self.listener_wait)
         self.screening = Screening(checks)
         admission = Admission(self.inbound, self.submits, self.guard, self._stage, self.screening)
@@ -213,8 +214,8 @@ class Relay:
             new, checks = outcome
             log_outcome(new, self._settings)
             self._settings = self.pipeline.settings = new
-            for link in self.forwarding.links if self.forwarding else ():
-                link.limit(limits.cut_bytes(new.limits.max_message_size))
+            if self.forwarding is not None:
+                self.forwarding.links.limit(limits.cut_bytes(new.limits.max_message_size))
             self.screening.use(checks)
         self.notifier.tell(READY="1")
 
