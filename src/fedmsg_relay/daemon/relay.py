@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-
-import zmq
 
 from fedmsg_relay import __version__
 from fedmsg_relay.chain.links import Links
@@ -26,6 +23,7 @@ from fedmsg_relay.daemon.screening import Screening
 from fedmsg_relay.daemon.settings import Settings
 from fedmsg_relay.daemon.signals import Signals
 from fedmsg_relay.daemon.stage import Stage
+from fedmsg_relay.daemon.wakeup import Wakeup
 from fedmsg_relay.errors import ConfigError, RelayError
 from fedmsg_relay.journal.guard import JournalGuard
 from fedmsg_relay.network import handshake
@@ -95,8 +93,7 @@ class Relay:
         self.submits = Receiver("submitter", handshake.ROUTER, streams=False)
         self.forwarding: ForwardingStage | None = None
         self.health: Health | None = None
-        self._poller = zmq.Poller()
-        self._wakeup_sockets: set[socket.socket] = set()
+        self._wakeup = Wakeup()
         try:
             self._bind(self.outbound.bind, "outbound", plans.outbound)
             state = paths.state()
@@ -149,7 +146,7 @@ class Relay:
         self._bind(self.submits.bind, "submit", self._plans.submit)
         self._bind(self.inbound.bind, "inbound", self._plans.inbound)
         for source in (self.inbound, self.submits, self.outbound.socket, self._signals.wakeup_socket):
-            self._poller.register(source, zmq.POLLIN)
+            self._wakeup.add(source)
         self.health = Health(self.addresses)
         self.notifier.tell(READY="1", STATUS="relaying")
 
@@ -177,13 +174,7 @@ class Relay:
 
     def _wait(self, milliseconds: int) -> None:
         """Sleep until something comes; handle signals."""
-        if self._stage.wakeup_sockets != self._wakeup_sockets:
-            for gone in self._wakeup_sockets - self._stage.wakeup_sockets:
-                self._poller.unregister(gone)
-            for new in self._stage.wakeup_sockets - self._wakeup_sockets:
-                self._poller.register(new, zmq.POLLIN)
-            self._wakeup_sockets = set(self._stage.wakeup_sockets)
-        if self._signals.wakeup_socket.fileno() in dict(self._poller.poll(milliseconds)):
+        if self._signals.wakeup_socket.fileno() in self._wakeup.wait(milliseconds, self._stage.wakeup_sockets):
             self._handle_signals()
 
     def _turn(self) -> bool:
@@ -247,24 +238,7 @@ class Relay:
     # Report.
 
     def _report(self) -> None:
-        totals = self.pipeline.accounting.totals()
-        log.info(
-            "stop received=%d published=%d dropped=%d journaled=%d quarantined=%d refused=%d duplicates=%d "
-            "unjournaled=%d carried=%d waiting=%d damaged=%d refused_upstream=%d (%s)",
-            totals.received,
-            totals.published + totals.unjournaled,
-            totals.quarantined + totals.refused,
-            totals.journaled,
-            totals.quarantined,
-            totals.refused,
-            totals.duplicates,
-            totals.unjournaled,
-            totals.carried,
-            totals.waiting,
-            totals.damaged,
-            totals.refused_upstream,
-            self._stop,
-        )
+        log.info("stop %s (%s)", self.pipeline.accounting.totals().describe(), self._stop)
 
 
 def name_process() -> None:
