@@ -90,7 +90,7 @@ def enforce(site: Site, pki: Pki, more: str = "") -> None:
     settings(site.host, "enforce", more)
 
 
-def test_signed_messages_pass_a_chain_and_what_the_upstream_refuses_has_a_count(
+def test_signed_messages_pass_a_chain_and_refusals_upstream_are_counted(
     old: Site, new: Site, pki: Pki, sockets: Sockets
 ) -> None:
     enforce(new, pki)
@@ -238,7 +238,7 @@ def sender(host: Host, sockets: Sockets, tmp_path: Path) -> Iterator[Sender]:
 
 
 @pytest.mark.parametrize("vector", DEADLY, ids=lambda vector: f"{vector.group}, {vector.what}")
-def test_a_stock_listener_that_hears_such_a_message_straight_from_its_sender_ends(
+def test_a_stock_listener_ends_at_such_a_message_straight_from_its_sender(
     vector: Vector, host: Host, sender: Sender
 ) -> None:
     process = host.start(stock.command("fedmsg-tail"))

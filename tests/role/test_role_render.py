@@ -267,7 +267,7 @@ def test_every_host_has_the_policy_of_all_hosts(rendered: Path, host: str) -> No
         assert not {"certnames", "sign_messages", "ssldir"} & set(read)
 
 
-def test_a_relay_checks_as_the_inventory_says_and_by_default_has_no_such_table(rendered: Path) -> None:
+def test_a_relay_checks_as_the_inventory_says_and_by_default_not_at_all(rendered: Path) -> None:
     trust = settings.load(rendered / "signer01.example.org-relay.toml").trust
     assert (trust.signatures, trust.ca, trust.crl) == (
         settings.Signatures.WARN,
