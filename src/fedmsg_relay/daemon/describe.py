@@ -92,7 +92,7 @@ def describe(relay: Relay) -> Status:
             "notices": guard.notices,
             "bytes": guard.bytes,
             "last": journal.last if journal else None,
-            "holding": relay.hold.on,
+            "holding": relay.listener_wait.on,
         },
         "upstream": _upstream(relay.forwarding),
         "trust": {
@@ -109,7 +109,7 @@ def describe(relay: Relay) -> Status:
                 "acked": laggard.acked,
                 "lost": laggard.lost,
             }
-            for laggard in list(relay.outbound.laggards.values())
+            for laggard in relay.outbound.laggards.all()
         ],
         "peers": {
             "publishers": connected["inbound"].addresses,
@@ -132,8 +132,8 @@ def _upstream(stage: ForwardingStage | None) -> UpstreamStatus | None:
     if stage is None:
         return None
     return {
-        "state": stage.state,
-        "using": stage.using.submit_address if stage.using else None,
+        "state": stage.links.state,
+        "using": stage.links.using.submit_address if stage.links.using else None,
         "submit": [link.submit_address for link in stage.links],
         "outbound": [link.outbound_address for link in stage.links],
         "states": [link.state for link in stage.links],

@@ -12,12 +12,13 @@ from pathlib import Path
 import zmq
 
 from fedmsg_relay import __version__
+from fedmsg_relay.chain.links import Links
 from fedmsg_relay.chain.upstream import Link
 from fedmsg_relay.daemon import addresses, drain
 from fedmsg_relay.daemon.admission import Admission
 from fedmsg_relay.daemon.checks import Checks
 from fedmsg_relay.daemon.forwarding import ForwardingStage
-from fedmsg_relay.daemon.hold import Hold, ListenerNote
+from fedmsg_relay.daemon.listener_wait import ListenerNote, ListenerWait
 from fedmsg_relay.daemon.pipeline import Pipeline
 from fedmsg_relay.daemon.publishing import PublishingStage
 from fedmsg_relay.daemon.reload import Read, Reload, log_outcome
@@ -95,7 +96,7 @@ class Relay:
         self.forwarding: ForwardingStage | None = None
         self.health: Health | None = None
         self._poller = zmq.Poller()
-        self._waking: set[socket.socket] = set()
+        self._wakeup_sockets: set[socket.socket] = set()
         try:
             self._bind(self.outbound.bind, "outbound", plans.outbound)
             state = paths.state()
@@ -104,14 +105,14 @@ class Relay:
         except RelayError:
             self.close()
             raise
-        self.hold = Hold(self.outbound, self.guard.listeners)
-        self._listener_note = ListenerNote(self.guard, self.outbound, self.hold)
+        self.listener_wait = ListenerWait(self.outbound, self.guard.listeners)
+        self._listener_note = ListenerNote(self.guard, self.outbound, self.listener_wait)
         identity = paths.identity(state)
         largest = limits.cut_bytes(settings.limits.max_message_size)
         links = [Link(identity, *addresses, largest) for addresses in upstream]
         if links:
-            self.forwarding = ForwardingStage(identity, self.guard, self.outbound, self.hold, links)
-        self._stage: Stage = self.forwarding or PublishingStage(identity, self.guard, self.outbound, self.hold)
+            self.forwarding = ForwardingStage(identity, self.guard, self.outbound, self.listener_wait, Links(links))
+        self._stage: Stage = self.forwarding or PublishingStage(identity, self.guard, self.outbound, self.listener_wait)
         self.screening = Screening(checks)
         admission = Admission(self.inbound, self.submits, self.guard, self._stage, self.screening)
         self.sources = admission.sources
@@ -147,7 +148,7 @@ class Relay:
         # Inbound last: its publishers get no receipt, so what they send is lost where anything still fails.
         self._bind(self.submits.bind, "submit", self._plans.submit)
         self._bind(self.inbound.bind, "inbound", self._plans.inbound)
-        for source in (self.inbound, self.submits, self.outbound.socket, self._signals.waking):
+        for source in (self.inbound, self.submits, self.outbound.socket, self._signals.wakeup_socket):
             self._poller.register(source, zmq.POLLIN)
         self.health = Health(self.addresses)
         self.notifier.tell(READY="1", STATUS="relaying")
@@ -176,13 +177,13 @@ class Relay:
 
     def _wait(self, milliseconds: int) -> None:
         """Sleep until something comes; handle signals."""
-        if self._stage.waking != self._waking:
-            for gone in self._waking - self._stage.waking:
+        if self._stage.wakeup_sockets != self._wakeup_sockets:
+            for gone in self._wakeup_sockets - self._stage.wakeup_sockets:
                 self._poller.unregister(gone)
-            for new in self._stage.waking - self._waking:
+            for new in self._stage.wakeup_sockets - self._wakeup_sockets:
                 self._poller.register(new, zmq.POLLIN)
-            self._waking = set(self._stage.waking)
-        if self._signals.waking.fileno() in dict(self._poller.poll(milliseconds)):
+            self._wakeup_sockets = set(self._stage.wakeup_sockets)
+        if self._signals.wakeup_socket.fileno() in dict(self._poller.poll(milliseconds)):
             self._handle_signals()
 
     def _turn(self) -> bool:
@@ -213,8 +214,8 @@ class Relay:
             new, checks = outcome
             log_outcome(new, self._settings)
             self._settings = self.pipeline.settings = new
-            for link in self.forwarding.links if self.forwarding else ():
-                link.limit(limits.cut_bytes(new.limits.max_message_size))
+            if self.forwarding is not None:
+                self.forwarding.links.limit(limits.cut_bytes(new.limits.max_message_size))
             self.screening.use(checks)
         self.notifier.tell(READY="1")
 
@@ -229,8 +230,7 @@ class Relay:
         self.pipeline.releases.stop()
         drain.take_in_rest(self.inbound, self.submits, self._turn, self.notifier.sign_of_life)
         self._finish_stage()
-        if abandoned := self.inbound.abandon(drain.ABANDON_SECONDS):
-            log.error("stopped while more came in at inbound: dropped at least %d unread messages", abandoned)
+        drain.abandon(self.inbound)
         self.pipeline.close()
         self.close()
         self.guard.close()  # after outbound: now everything is out

@@ -132,7 +132,7 @@ class TrustFileStatus(TypedDict):
 
 
 class LaggardStatus(TypedDict):
-    """A listener that does not keep up: see :class:`~fedmsg_relay.network.outbound.Laggard`."""
+    """A listener that does not keep up: see :class:`~fedmsg_relay.network.laggards.Laggard`."""
 
     address: str
     since: float
