@@ -157,6 +157,7 @@ class World:
         limited: whether the run is limited to a part of the hosts.
         gone: hosts and addresses of relays that are to be left alone.
         tolerated: hosts that a move can do without.
+        webs: URLs of the web processes of the relays.
         grace: seconds for which a relay must have been unused before it is retired.
         paths: where the role's files are.
     """
@@ -171,6 +172,7 @@ class World:
     limited: bool = False
     gone: frozenset[str] = frozenset()
     tolerated: frozenset[str] = frozenset()
+    webs: tuple[str, ...] = ()
     grace: int = 300
 
     @property
@@ -220,6 +222,7 @@ def read(run: Mapping[str, Any], told: Mapping[str, Mapping[str, Any]]) -> World
         limited=run["limited"],
         gone=frozenset(run["gone"]),
         tolerated=frozenset(run["tolerated"]),
+        webs=tuple(run["webs"]),
         grace=int(run["grace"]),
     )
 
