@@ -269,7 +269,7 @@ for _ in range(2):
     Key.signing.wait()
     child = os.fork()
     if not child:
-        signal.alarm(15)  # a child that hangs is killed
+        signal.alarm(25)  # a child that hangs is killed
         signer.sign({})
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
