@@ -55,6 +55,9 @@ SIGNER = {
 }
 """A relay's host whose scripts sign."""
 
+MONITORED = {"moksha.monitoring.socket": "ipc:///run/monitors/relay.socket"}
+"""More of the global config: where stock's monitoring looks."""
+
 PROXY = {"fedmsg_relay_network": "vpn", "fedmsg_relay_datagrepper": True}
 """A host of another network, with stock consumers."""
 
@@ -173,7 +176,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
         variables={
             "fedmsg_relay_environment": "stg",
             "fedmsg_relay_topic_prefix": "org.example",
-            "fedmsg_relay_config_extra": {"odd": ODD, "endpoints": {"shell.app01": ["tcp://app01:3000"]}},
+            "fedmsg_relay_config_extra": {"odd": ODD, "endpoints": {"shell.app01": ["tcp://app01:3000"]}} | MONITORED,
             "fedmsg_relay_settings": {
                 "bind": {"inbound": ["tcp://*:9941", "tcp://[::1]:3998"]},
                 "limits": {"max_message_size": 4096},
@@ -349,6 +352,12 @@ def test_systemd_counts_at_most_1_5_of_exposure(rendered: Path, host: str, name:
     )
     assert scored.returncode == 0, scored.stdout + scored.stderr
     assert "Unknown key" not in scored.stderr
+
+
+def test_a_relay_may_make_the_socket_of_stocks_monitoring(rendered: Path) -> None:
+    unit = (rendered / "debian13-fedmsg-relay.service").read_text()
+    assert re.findall(r"^ReadWritePaths=(.*)$", unit, re.M) == ["-/run/fedmsg -/run/monitors"]
+    assert re.findall(r"^RuntimeDirectory=(.*)$", unit, re.M) == ["fedmsg-relay"]
 
 
 @pytest.mark.parametrize("host", SYSTEMS)
