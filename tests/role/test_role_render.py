@@ -52,6 +52,7 @@ SIGNER = {
     "fedmsg_relay_certs_from": "/srv/keys",
     "fedmsg_relay_sign": True,
     "fedmsg_relay_trust": "warn",
+    "fedmsg_relay_spool_textfile": "/srv/node/fedmsg.prom",
 }
 """A relay's host whose scripts sign."""
 
@@ -291,6 +292,18 @@ def test_a_relay_checks_as_the_inventory_says_and_by_default_has_no_such_table(r
         "/etc/pki/fedmsg/crl.pem",
     )
     assert "trust" not in tomllib.loads((rendered / "debian12-relay.toml").read_text())
+
+
+def test_the_depth_of_the_spool_is_written_where_the_inventory_says(rendered: Path) -> None:
+    unit = (rendered / "signer01.example.org-spool.service").read_text()
+    (command,) = re.findall(r"^ExecStart=(.*)$", unit, re.M)
+    assert command.endswith(" spool deliver --spool /var/spool/fedmsg-relay --textfile /srv/node/fedmsg.prom")
+    assert re.findall(r"^ReadWritePaths=(.*)$", unit, re.M) == ["/var/spool/fedmsg-relay", "-/srv/node"]
+    other = (rendered / "debian13-spool.service").read_text()
+    assert re.findall(r"^ExecStart=.*( spool deliver .*)$", other, re.M) == [
+        " spool deliver --spool /var/spool/fedmsg-relay"
+    ]
+    assert re.findall(r"^ReadWritePaths=(.*)$", other, re.M) == ["/var/spool/fedmsg-relay"]
 
 
 def test_the_spool_is_delivered_in_the_group_that_may_read_the_shell_key(rendered: Path) -> None:
