@@ -52,8 +52,12 @@ SIGNER = {
     "fedmsg_relay_certs_from": "/srv/keys",
     "fedmsg_relay_sign": True,
     "fedmsg_relay_trust": "warn",
+    "fedmsg_relay_spool_textfile": "/srv/node/fedmsg.prom",
 }
 """A relay's host whose scripts sign."""
+
+MONITORED = {"moksha.monitoring.socket": "ipc:///run/monitors/relay.socket"}
+"""More of the global config: where stock's monitoring looks."""
 
 PROXY = {"fedmsg_relay_network": "vpn", "fedmsg_relay_datagrepper": True}
 """A host of another network, with stock consumers."""
@@ -173,7 +177,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
         variables={
             "fedmsg_relay_environment": "stg",
             "fedmsg_relay_topic_prefix": "org.example",
-            "fedmsg_relay_config_extra": {"odd": ODD, "endpoints": {"shell.app01": ["tcp://app01:3000"]}},
+            "fedmsg_relay_config_extra": {"odd": ODD, "endpoints": {"shell.app01": ["tcp://app01:3000"]}} | MONITORED,
             "fedmsg_relay_settings": {
                 "bind": {"inbound": ["tcp://*:9941", "tcp://[::1]:3998"]},
                 "limits": {"max_message_size": 4096},
@@ -290,6 +294,18 @@ def test_a_relay_checks_as_the_inventory_says_and_by_default_not_at_all(rendered
     assert "trust" not in tomllib.loads((rendered / "debian12-relay.toml").read_text())
 
 
+def test_the_depth_of_the_spool_is_written_where_the_inventory_says(rendered: Path) -> None:
+    unit = (rendered / "signer01.example.org-spool.service").read_text()
+    (command,) = re.findall(r"^ExecStart=(.*)$", unit, re.M)
+    assert command.endswith(" spool deliver --spool /var/spool/fedmsg-relay --textfile /srv/node/fedmsg.prom")
+    assert re.findall(r"^ReadWritePaths=(.*)$", unit, re.M) == ["/var/spool/fedmsg-relay", "-/srv/node"]
+    other = (rendered / "debian13-spool.service").read_text()
+    assert re.findall(r"^ExecStart=.*( spool deliver .*)$", other, re.M) == [
+        " spool deliver --spool /var/spool/fedmsg-relay"
+    ]
+    assert re.findall(r"^ReadWritePaths=(.*)$", other, re.M) == ["/var/spool/fedmsg-relay"]
+
+
 def test_the_spool_is_delivered_in_the_group_that_may_read_the_shell_key(rendered: Path) -> None:
     unit = (rendered / "signer01.example.org-spool.service").read_text()
     assert re.findall(r"^SupplementaryGroups=(.*)$", unit, re.M) == ["sysadmin"]
@@ -349,6 +365,12 @@ def test_systemd_counts_at_most_1_5_of_exposure(rendered: Path, host: str, name:
     )
     assert scored.returncode == 0, scored.stdout + scored.stderr
     assert "Unknown key" not in scored.stderr
+
+
+def test_a_relay_may_make_the_socket_of_stocks_monitoring(rendered: Path) -> None:
+    unit = (rendered / "debian13-fedmsg-relay.service").read_text()
+    assert re.findall(r"^ReadWritePaths=(.*)$", unit, re.M) == ["-/run/fedmsg -/run/monitors"]
+    assert re.findall(r"^RuntimeDirectory=(.*)$", unit, re.M) == ["fedmsg-relay"]
 
 
 @pytest.mark.parametrize("host", SYSTEMS)

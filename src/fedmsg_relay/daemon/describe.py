@@ -39,6 +39,7 @@ def describe(relay: Relay) -> Status:
     """
     pipeline, guard = relay.pipeline, relay.guard
     totals, dropped = pipeline.accounting.totals(), pipeline.accounting.dropped()
+    ways = pipeline.accounting.ways()
     journal = guard.journal
     connected = {
         "inbound": relay.inbound.connected,
@@ -84,6 +85,8 @@ def describe(relay: Relay) -> Status:
             "dropped": totals.quarantined + totals.refused,
             "balanced": totals.balanced,
         },
+        "received_by": {way: ways[way] for way in ("inbound", "submit", "quarantine")},
+        "delays": pipeline.delays.describe(),
         "overloaded": pipeline.turned_back,
         "reused_names": pipeline.reused_names,
         "dropped": {code: dropped[code] for code in (*Reason, *submit.Refusal, *trust.Reason)},
