@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fedmsg_relay.errors import ConfigError, NoRelayError, RelayError, tenths
 from fedmsg_relay.forks import is_forked, setting_up
-from fedmsg_relay.names import Candidates
+from fedmsg_relay.hostnames import Candidates
 
 try:
     import zmq

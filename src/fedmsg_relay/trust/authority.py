@@ -17,7 +17,7 @@ from fedmsg_relay import der, pem
 from fedmsg_relay.trust import certificate
 from fedmsg_relay.trust import extensions as x
 from fedmsg_relay.trust.certificate import Certificate
-from fedmsg_relay.trust.names import name
+from fedmsg_relay.trust.distinguished_names import name
 
 LOOK_SECONDS = 1.0
 """How often the files are looked at, at most."""

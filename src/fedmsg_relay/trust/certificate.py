@@ -8,7 +8,7 @@ from cryptography import x509
 
 from fedmsg_relay import der
 from fedmsg_relay.trust import extensions as x
-from fedmsg_relay.trust.names import Name, name
+from fedmsg_relay.trust.distinguished_names import Name, name
 
 MAX_PARTS = 64
 """Maximum number of extensions of a certificate, and of parts of each of its names: each takes time to read, and the
