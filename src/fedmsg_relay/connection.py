@@ -43,7 +43,7 @@ Message = tuple[bytes, bytes]
 
 
 class Sent(NamedTuple):
-    """What became of a list of messages.
+    """The outcome for a list of messages.
 
     Attributes:
         number: how many of them a relay has taken, from the first one on.

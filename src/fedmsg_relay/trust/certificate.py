@@ -16,7 +16,7 @@ certificate comes from somebody who is not known yet."""
 
 
 class Certificate(NamedTuple):
-    """What decides whether one certificate was issued by another.
+    """The parts of a certificate that decide whether another one issued it.
 
     Attributes:
         parsed: by ``cryptography``.
