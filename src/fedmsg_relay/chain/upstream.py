@@ -5,6 +5,10 @@ publishes by itself, that chain does not lead back here, and the relay has our s
 nothing is submitted to it and nothing that it publishes is published here. So each message comes out exactly once at
 every outbound along the chain.
 
+If the relay upstream is chained to this one, nothing comes out at either. Then one of the two publishes by itself: the
+one that was joined to the other before, as the other one was chained later. If neither was, as after both hosts were
+restarted, it is the one with the lower identity, after some time (:attr:`Link.leads_back`).
+
 Any fault of a link, or of the bytes that come over it, ends both its connections. It is logged in one line, and the
 link connects anew after a pause.
 """
@@ -48,6 +52,9 @@ HEAR_SECONDS = 3.0
 STEADY_SECONDS = 2.0
 """Time for which a link has to be joined before its pauses are short again."""
 
+LOOP_SECONDS = 10.0
+"""Time after which one of two relays that are chained to each other publishes, where neither was joined before."""
+
 ANSWERS_AT_ONCE = 100
 """Answers looked at in one turn. No more than two can be due; more end the link."""
 
@@ -86,6 +93,7 @@ class Link:
         self._pause = Pause()
         self._asked = False
         self._sent = self._next_inquiry = 0.0
+        self._was_joined = False
         self.awaits_receipt = False
 
     @property
@@ -97,6 +105,14 @@ class Link:
     def why(self) -> str:
         """The reason for the state, for a person."""
         return self._state.why
+
+    @property
+    def leads_back(self) -> bool:
+        """Whether the relay is chained to this one directly, and this is the one of the two that is to publish."""
+        if self.state != State.LOOP or self.chain[1:2] != [self._identity]:
+            return False
+        lasts = time.monotonic() - self._state.since > LOOP_SECONDS
+        return self._was_joined or (lasts and self._identity < self.chain[0])
 
     def limit(self, max_bytes: int) -> None:
         """Change the maximum size of a message that the relay publishes.
@@ -178,7 +194,7 @@ class Link:
         Args:
             why: the reason, for the log.
         """
-        if self.state == State.JOINED and time.monotonic() - self._state.joined_since > STEADY_SECONDS:
+        if self.state == State.JOINED and time.monotonic() - self._state.since > STEADY_SECONDS:
             self._pause.shorten()
         self._state.become(State.AWAY, why)
         self._subscription.end()
@@ -267,6 +283,7 @@ class Link:
         elif relay.complete and relay.heard and self._subscription.leftover is None:
             if mirror is not None:
                 mirror.forwarded = True
+            self._was_joined = True
             self._state.become(State.JOINED, f"chain {chain}")
         elif not relay.complete:
             self._state.become(State.AWAY, "its own upstream is away")

@@ -25,6 +25,7 @@ from itertools import islice
 
 from fedmsg_relay import submit
 from fedmsg_relay.chain.echo import Echo, ForwardedBatch, Message
+from fedmsg_relay.chain.inquirers import Inquirers
 from fedmsg_relay.chain.state import State
 from fedmsg_relay.chain.upstream import Answer, Link
 from fedmsg_relay.daemon.hold import Hold
@@ -87,6 +88,7 @@ class ForwardingStage:
         self._not_before = 0.0
         self._unjournaled: deque[Entry] = deque()
         self._echo = Echo()
+        self._inquirers = Inquirers()
         self._mark = PublishedMark(guard, outbound)
 
     @property
@@ -98,6 +100,14 @@ class ForwardingStage:
     def state(self) -> State:
         """State of the chain: joined if one link is, else a loop if there is one."""
         return min((link.state for link in self.links), key=[State.JOINED, State.LOOP, State.AWAY].index)
+
+    @property
+    def leads_back(self) -> bool:
+        """Whether nothing comes out before this relay publishes by itself: the relay upstream is chained to it.
+
+        It is so only once that relay hears everything that would be published here.
+        """
+        return self.using is None and any(link.leads_back for link in self.links) and self._inquirers.all_hear
 
     @property
     def takes_forwarded(self) -> bool:
@@ -132,7 +142,9 @@ class ForwardingStage:
         known = using.chain if using else [each for link in self.links for each in link.chain]
         # In a loop every relay adds the others again.
         chain = list(dict.fromkeys([self._identity, *known]))
-        return submit.Introduction(chain, using is not None, self._outbound.mirrored_by(subscription)).encode()
+        heard = self._outbound.mirrored_by(subscription)
+        self._inquirers.note(subscription, heard)
+        return submit.Introduction(chain, using is not None, heard).encode()
 
     def send(self, turn: Turn) -> bool:
         """Publish what was heard, and submit the next messages in the journal's order.
@@ -169,6 +181,21 @@ class ForwardingStage:
     def note_published(self) -> None:
         """Note in the journal which messages have come out, upstream and here, even if the relay is killed now."""
         self._mark.note(self._echo.complete_up_to(self._guard.cursor.sent))
+
+    def end(self, turn: Turn) -> list[Entry]:
+        """Close the links. What has not come out here waits in the journal again.
+
+        Args:
+            turn: the current turn.
+
+        Returns:
+            Messages that are in memory only.
+        """
+        unjournaled, sent = list(self._unjournaled), self._guard.cursor.sent
+        self._unjournaled.clear()
+        self.close()
+        turn.counts.published -= sent - self._guard.cursor.sent
+        return unjournaled
 
     def close(self) -> None:
         """Publish what the upstream has and is not heard any more, and close the links."""
