@@ -203,7 +203,7 @@ class Fleet:
     group: tuple[str, ...]
     limit: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()
-    tolerated: tuple[str, ...] = ()
+    tolerated: Any = ()
     variables: dict[str, dict[str, Any]] = field(default_factory=dict)
     keys: dict[str, list[str]] = field(default_factory=dict)
     answers: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -242,7 +242,7 @@ class Fleet:
             "inventory": list(self.machines),
             "limited": bool(self.limit),
             "gone": list(self.gone),
-            "tolerated": list(self.tolerated),
+            "tolerance": self.tolerated,
             "grace": 300,
             "paths": {
                 "config": CONFIG,
