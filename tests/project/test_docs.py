@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fedmsg_relay import body, errors, message, publisher, spool, submit, tailing
-from fedmsg_relay.chain import upstream
+from fedmsg_relay.chain.link import ANSWER_SECONDS
 from fedmsg_relay.commands import deliver, undeliverable
 from fedmsg_relay.daemon import (
     accounting,
@@ -230,7 +230,7 @@ def test_what_may_come_out_twice_of_a_chained_relay() -> None:
     assert f"{publishing.PORTION} messages at most" in told
     assert f"or else {republishing.ECHO_SECONDS:g} s" in told
     assert f"up to {limits.UNJOURNALED_MESSAGES:,} messages" in told
-    assert f"within {upstream.ANSWER_SECONDS:g} s" in told
+    assert f"within {ANSWER_SECONDS:g} s" in told
 
 
 def test_the_limits_of_the_web_process() -> None:

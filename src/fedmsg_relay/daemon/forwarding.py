@@ -7,7 +7,7 @@ is away, messages wait in the journal.
 Invariants:
 
 1. A message is sent when the upstream has given its receipt, so the upstream has it on disk.
-2. One batch is in flight at a time, always to a relay that is joined (:mod:`fedmsg_relay.chain.upstream`). Without a
+2. One batch is in flight at a time, always to a relay that is joined (:mod:`fedmsg_relay.chain.link`). Without a
    receipt the same messages are submitted again, and the upstream's dedup window knows them.
 3. The upstream judges each message by itself. One that it refuses is counted and logged, and is in the journal only.
 4. A message is noted as published when it has come out here as well. A message that the upstream has and that is not
@@ -26,8 +26,8 @@ from itertools import islice
 from fedmsg_relay import submit
 from fedmsg_relay.chain.echo import Echo, ForwardedBatch, Message
 from fedmsg_relay.chain.inquirers import Inquirers
+from fedmsg_relay.chain.link import Answer, Link
 from fedmsg_relay.chain.links import Links
-from fedmsg_relay.chain.upstream import Answer, Link
 from fedmsg_relay.daemon.listener_wait import ListenerWait
 from fedmsg_relay.daemon.publishing import PublishedMark
 from fedmsg_relay.daemon.republishing import Republishing

@@ -11,8 +11,8 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from fedmsg_relay import __version__
+from fedmsg_relay.chain.link import Link
 from fedmsg_relay.chain.links import Links
-from fedmsg_relay.chain.upstream import Link
 from fedmsg_relay.daemon import addresses, drain
 from fedmsg_relay.daemon.admission import Admission
 from fedmsg_relay.daemon.chained import ChainedStage
