@@ -209,7 +209,7 @@ class Fleet:
     group: tuple[str, ...]
     limit: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()
-    tolerated: tuple[str, ...] = ()
+    tolerated: Any = ()
     variables: dict[str, dict[str, Any]] = field(default_factory=dict)
     keys: dict[str, list[str]] = field(default_factory=dict)
     answers: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -249,7 +249,7 @@ class Fleet:
             "inventory": list(self.machines),
             "limited": bool(self.limit),
             "gone": list(self.gone),
-            "tolerated": list(self.tolerated),
+            "tolerance": self.tolerated,
             "grace": 300,
             "webs": [f"http://{name}:9943" for name in self.group if self.variables.get(name, {}).get("web")],
             "paths": {

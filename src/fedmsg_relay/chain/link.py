@@ -3,6 +3,10 @@
 Until a link is *joined* (:mod:`.joining`), nothing is submitted to the relay at its other end, and nothing that it
 publishes is published here. So each message comes out exactly once at every outbound along the chain.
 
+If the relay upstream is chained to this one, nothing comes out at either. Then one of the two publishes by itself: the
+one that was joined to the other before, as the other one was chained later. If neither was, as after both hosts were
+restarted, it is the one with the lower identity, after some time (:attr:`Link.leads_back`).
+
 Any fault of a link, or of the bytes that come over it, ends both its connections. It is logged in one line, and the
 link connects anew after a pause.
 """
@@ -38,6 +42,9 @@ ANSWER_SECONDS = 5.0
 STEADY_SECONDS = 2.0
 """Time for which a link has to be joined before its pauses are short again."""
 
+LOOP_SECONDS = 10.0
+"""Time after which one of two relays that are chained to each other publishes, where neither was joined before."""
+
 ANSWERS_AT_ONCE = 100
 """Answers looked at in one turn. No more than two can be due; more end the link."""
 
@@ -72,6 +79,7 @@ class Link:
         self._pause = Pause()
         self._asked = False
         self._sent = self._next_inquiry = 0.0
+        self._was_joined = False
         self.awaits_receipt = False
 
     @property
@@ -83,6 +91,14 @@ class Link:
     def why(self) -> str:
         """The reason for the state, for a person."""
         return self._state.why
+
+    @property
+    def leads_back(self) -> bool:
+        """Whether the relay is chained to this one directly, and this is the one of the two that is to publish."""
+        if self.state != State.LOOP or self.chain[1:2] != [self._identity]:
+            return False
+        lasts = time.monotonic() - self._state.since > LOOP_SECONDS
+        return self._was_joined or (lasts and self._identity < self.chain[0])
 
     def limit(self, max_bytes: int) -> None:
         """Change the maximum size of a message that the relay publishes.
@@ -164,7 +180,7 @@ class Link:
         Args:
             why: the reason, for the log.
         """
-        if self.state == State.JOINED and time.monotonic() - self._state.joined_since > STEADY_SECONDS:
+        if self.state == State.JOINED and time.monotonic() - self._state.since > STEADY_SECONDS:
             self._pause.shorten()
         self._state.become(State.AWAY, why)
         self._subscription.end()
@@ -245,5 +261,7 @@ class Link:
         self._next_inquiry = time.monotonic() + decision.pause
         if decision.state is not None:
             self._state.become(decision.state, decision.why)
-        if decision.state == State.JOINED and self._subscription.mirror is not None:
-            self._subscription.mirror.forwarded = True
+        if decision.state == State.JOINED:
+            self._was_joined = True
+            if self._subscription.mirror is not None:
+                self._subscription.mirror.forwarded = True

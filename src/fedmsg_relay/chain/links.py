@@ -39,6 +39,11 @@ class Links:
         return using.chain if using else [each for link in self._links for each in link.chain]
 
     @property
+    def leads_back(self) -> bool:
+        """Whether no link is joined, and this is the relay that is to publish by itself (:attr:`Link.leads_back`)."""
+        return self.using is None and any(link.leads_back for link in self._links)
+
+    @property
     def idle(self) -> bool:
         """Whether no link has anything to do until something comes."""
         return all(link.idle for link in self._links)

@@ -25,6 +25,7 @@ from itertools import islice
 
 from fedmsg_relay import submit
 from fedmsg_relay.chain.echo import Echo, ForwardedBatch, Message
+from fedmsg_relay.chain.inquirers import Inquirers
 from fedmsg_relay.chain.link import Answer, Link
 from fedmsg_relay.chain.links import Links
 from fedmsg_relay.daemon.listener_wait import ListenerWait
@@ -84,8 +85,17 @@ class ForwardingStage:
         self._not_before = 0.0
         self._unjournaled: deque[Entry] = deque()
         self._echo = Echo()
+        self._inquirers = Inquirers()
         self._republishing = Republishing(outbound, links, self._echo)
         self._mark = PublishedMark(guard, outbound)
+
+    @property
+    def leads_back(self) -> bool:
+        """Whether nothing comes out before this relay publishes by itself: the relay upstream is chained to it.
+
+        It is so only once that relay hears everything that would be published here.
+        """
+        return self.links.leads_back and self._inquirers.all_hear
 
     @property
     def takes_forwarded(self) -> bool:
@@ -119,6 +129,7 @@ class ForwardingStage:
         # In a loop every relay adds the others again.
         chain = list(dict.fromkeys([self._identity, *self.links.chain]))
         heard = self._outbound.mirrored_by(subscription)
+        self._inquirers.note(subscription, heard)
         return submit.Introduction(chain, self.links.using is not None, heard).encode()
 
     def send(self, turn: Turn) -> bool:
@@ -160,6 +171,21 @@ class ForwardingStage:
     def note_published(self) -> None:
         """Note in the journal which messages have come out, upstream and here, even if the relay is killed now."""
         self._mark.note(self._echo.complete_up_to(self._guard.cursor.sent))
+
+    def end(self, turn: Turn) -> list[Entry]:
+        """Close the links. What has not come out here waits in the journal again.
+
+        Args:
+            turn: the current turn.
+
+        Returns:
+            Messages that are in memory only.
+        """
+        unjournaled, sent = list(self._unjournaled), self._guard.cursor.sent
+        self._unjournaled.clear()
+        self.close()
+        turn.counts.published -= sent - self._guard.cursor.sent
+        return unjournaled
 
     def close(self) -> None:
         """Publish what the upstream has and is not heard any more, and close the links."""

@@ -8,11 +8,14 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from fedmsg_relay import __version__
 from fedmsg_relay.chain.link import Link
 from fedmsg_relay.chain.links import Links
 from fedmsg_relay.daemon import addresses, drain
 from fedmsg_relay.daemon.admission import Admission
+from fedmsg_relay.daemon.chained import ChainedStage
 from fedmsg_relay.daemon.checks import Checks
 from fedmsg_relay.daemon.forwarding import ForwardingStage
 from fedmsg_relay.daemon.listener_wait import ListenerNote, ListenerWait
@@ -59,7 +62,7 @@ class Relay:
         turned: when the loop last came round, by ``time.monotonic``.
         addresses: addresses that are bound, by endpoint.
         named: the same, and the addresses that a wildcard takes in as well: the status tells which peers use each.
-        forwarding: the stage of a relay that is chained.
+        chained: the stage of a relay that its settings chain to another one.
         health: checks the bound endpoints, once all are.
         screening: of signatures.
         sources: the IP addresses that messages come from.
@@ -91,7 +94,7 @@ class Relay:
         self.outbound = Outbound(linger=drain.LINGER_SECONDS)
         self.inbound = Receiver("publisher", handshake.SUB, streams=True)
         self.submits = Receiver("submitter", handshake.ROUTER, streams=False)
-        self.forwarding: ForwardingStage | None = None
+        self.chained: ChainedStage | None = None
         self.health: Health | None = None
         self._wakeup = Wakeup()
         try:
@@ -108,12 +111,17 @@ class Relay:
         largest = limits.cut_bytes(settings.limits.max_message_size)
         links = [Link(identity, *addresses, largest) for addresses in upstream]
         if links:
-            self.forwarding = ForwardingStage(identity, self.guard, self.outbound, self.listener_wait, Links(links))
-        self._stage: Stage = self.forwarding or PublishingStage(identity, self.guard, self.outbound, self.listener_wait)
+            self.chained = ChainedStage(identity, self.guard, self.outbound, self.listener_wait, Links(links))
+        self._stage: Stage = self.chained or PublishingStage(identity, self.guard, self.outbound, self.listener_wait)
         self.screening = Screening(checks)
         admission = Admission(self.inbound, self.submits, self.guard, self._stage, self.screening)
         self.sources = admission.sources
         self.pipeline = Pipeline(admission, self.submits, self.guard, self._stage, settings)
+
+    @property
+    def forwarding(self) -> ForwardingStage | None:
+        """The stage that forwards; None in a relay that publishes by itself."""
+        return self.chained.forwarding if self.chained is not None else None
 
     def run(self) -> None:
         """Relay until SIGTERM or SIGINT, also one that came during the start.
@@ -133,8 +141,8 @@ class Relay:
         self._closed = True
         if self.health:
             self.health.close()
-        if self.forwarding is not None:
-            self.forwarding.close()
+        if self.chained is not None:
+            self.chained.close()
         self.inbound.close()
         self.submits.close(linger=drain.ANSWER_SECONDS)
         self.outbound.close()
@@ -203,7 +211,11 @@ class Relay:
             log.error("not reloaded, the settings stay as they were: %s", outcome)
         else:
             new, checks = outcome
-            log_outcome(new, self._settings)
+            previous = self._settings
+            if self.chained is not None and self.chained.released_from and new.upstream is None:
+                self.chained.released_from = []  # to publish by itself is what it now shall do
+                previous = replace(previous, upstream=None)
+            log_outcome(new, previous)
             self._settings = self.pipeline.settings = new
             if self.forwarding is not None:
                 self.forwarding.links.limit(limits.cut_bytes(new.limits.max_message_size))

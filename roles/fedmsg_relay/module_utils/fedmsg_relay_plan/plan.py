@@ -64,6 +64,7 @@ class Plan:
     Attributes:
         hosts: the hosts that answered.
         leaving: hosts whose relay left the group.
+        tolerated: hosts that this run can do without, if they do not answer.
         refusal: why no host takes a step; empty if they do.
         questions: what has to be asked before the plan is final.
         sentences: the plan for people, a line each.
@@ -72,6 +73,7 @@ class Plan:
 
     hosts: Mapping[str, HostPlan]
     leaving: list[str]
+    tolerated: list[str]
     refusal: str
     questions: Mapping[str, Question]
     sentences: list[str]
@@ -92,6 +94,7 @@ def plan(world: World) -> Plan:
     return Plan(
         hosts=hosts,
         leaving=[host.name for host in of_part(world, Part.LEAVING)],
+        tolerated=sorted(world.tolerated),
         refusal=refusal,
         questions=questions(world),
         sentences=_sentences(world, hosts, refusal),
