@@ -77,7 +77,7 @@ def heal(world: Fleet) -> None:
         machine.used = machine.running and any(name in (one.config or ()) for one in world.machines.values())
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(group=GROUPS, lives=st.lists(edits(), min_size=1, max_size=4))
 def test_no_run_takes_a_relay_away_or_names_one_that_has_not_proved_itself(
     group: tuple[str, ...], lives: list[dict[str, Any]]
@@ -88,7 +88,7 @@ def test_no_run_takes_a_relay_away_or_names_one_that_has_not_proved_itself(
         assert run(world, edit["ends_after"]).violations == []
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(group=GROUPS, lives=st.lists(edits(), min_size=1, max_size=4))
 def test_running_again_ends_in_what_the_inventory_says(group: tuple[str, ...], lives: list[dict[str, Any]]) -> None:
     world = begin(group)

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from certificates import NOW, TOPIC, Pair, TestCa, changed, envelope, rsa_key
 from fedmsg_relay.canonical import canonical
@@ -148,6 +150,24 @@ def test_an_ec_certificate_is_malformed(court: Court) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     body = court.signer.sign(envelope(), court.ca.issue(key=key).pem)
     assert court.of(body) == (Reason.CERTIFICATE_MALFORMED, None, True)
+
+
+PARTS = [x509.NameAttribute(NameOID.COMMON_NAME, "signer")] * 65
+EXTENSIONS = [(x509.UnrecognizedExtension(x509.ObjectIdentifier(f"1.2.{n}"), b""), False) for n in range(1, 66)]
+MANY: dict[str, tuple[Callable[[int], dict[str, Any]], Reason | None]] = {
+    "subject": (lambda count: {"subject": x509.Name(PARTS[:count])}, None),
+    "issuer": (lambda count: {"issuer": x509.Name(PARTS[:count])}, Reason.CERTIFICATE_UNTRUSTED),
+    "extensions": (lambda count: {"extensions": EXTENSIONS[:count]}, None),
+}
+
+
+@pytest.mark.parametrize("place", MANY)
+def test_a_certificate_of_more_than_64_parts_is_malformed(court: Court, place: str) -> None:
+    """It is not read: it comes from somebody who is not known yet, and reading it would hold the relay up."""
+    options, allowed = MANY[place]
+    for count, expected in ((64, allowed), (65, Reason.CERTIFICATE_MALFORMED)):
+        certificate = court.ca.issue(**options(count)).pem
+        assert court.of(court.signer.sign(envelope(), certificate)).reason is expected, count
 
 
 def test_a_certificate_field_holds_exactly_one_pem_block(court: Court) -> None:

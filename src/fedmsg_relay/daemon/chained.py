@@ -11,9 +11,9 @@ import socket
 from collections.abc import Set as AbstractSet
 from functools import partial
 
-from fedmsg_relay.chain.upstream import Link
+from fedmsg_relay.chain.links import Links
 from fedmsg_relay.daemon.forwarding import ForwardingStage
-from fedmsg_relay.daemon.hold import Hold
+from fedmsg_relay.daemon.listener_wait import ListenerWait
 from fedmsg_relay.daemon.publishing import PublishingStage
 from fedmsg_relay.daemon.stage import Stage
 from fedmsg_relay.daemon.turn import Turn
@@ -29,7 +29,7 @@ class ChainedStage:
         identity: of this relay.
         guard: of the journal.
         outbound: where to publish.
-        hold: delays publishing after a start.
+        wait: for the previous listeners, after a start.
         links: to the relays upstream.
 
     Attributes:
@@ -37,10 +37,12 @@ class ChainedStage:
         released_from: the submit addresses of the relays that this one was chained to, once it publishes by itself.
     """
 
-    def __init__(self, identity: str, guard: JournalGuard, outbound: Outbound, hold: Hold, links: list[Link]) -> None:
-        self.forwarding: ForwardingStage | None = ForwardingStage(identity, guard, outbound, hold, links)
+    def __init__(
+        self, identity: str, guard: JournalGuard, outbound: Outbound, wait: ListenerWait, links: Links
+    ) -> None:
+        self.forwarding: ForwardingStage | None = ForwardingStage(identity, guard, outbound, wait, links)
         self.released_from: list[str] = []
-        self._publishing = partial(PublishingStage, identity, guard, outbound, hold)
+        self._publishing = partial(PublishingStage, identity, guard, outbound, wait)
         self._stage: Stage = self.forwarding
 
     @property
@@ -59,9 +61,9 @@ class ChainedStage:
         return self._stage.takes_forwarded
 
     @property
-    def waking(self) -> AbstractSet[socket.socket]:
+    def wakeup_sockets(self) -> AbstractSet[socket.socket]:
         """Sockets that wake the relay's loop."""
-        return self._stage.waking
+        return self._stage.wakeup_sockets
 
     def introduce(self, subscription: bytes) -> bytes:
         """Make the answer to a chained relay that asks which relay this is.

@@ -86,10 +86,21 @@ def unknown_tolerance(world: World, _name: str, _inventory: Inventory) -> str:
     )
 
 
+def nowhere_to_fetch(world: World, name: str, inventory: Inventory) -> str:
+    """Stock consumers are told a place that is there."""
+    if not inventory.datagrepper or world.webs:
+        return ""
+    return (
+        f"fedmsg_relay_datagrepper is set on {name}, but no relay has a web process: set fedmsg_relay_web for the "
+        f"group {world.group}."
+    )
+
+
 CHECKS: tuple[Callable[[World, str, Inventory], str], ...] = (
     no_relay,
     unknown_tolerance,
     unusable_name,
     shared_name,
     named_twice,
+    nowhere_to_fetch,
 )

@@ -111,7 +111,7 @@ def theirs(world: World, host: Host) -> list[str]:
     if has_program(world, host):
         replaced += host.paths.commands
     if part(world, host) is Part.RELAY:
-        replaced += host.paths.service
+        replaced += [*host.paths.service, *([host.paths.web] if host.inventory.web else [])]
     found = {path for path in replaced if path in host.foreign} | {foreign_unit(world, host)}
     return sorted(found - {""})
 

@@ -137,7 +137,7 @@ def _replaced(world: World, host: Host) -> Replaced:
         for path in host.unit.get("DropInPaths", "").split()
         if path.startswith("/etc/systemd/") and path.split("/")[-2] == "fedmsg-relay.service.d"
     ]
-    ours = {*host.paths.service, *host.paths.commands, host.paths.config}
+    ours = {*host.paths.service, *host.paths.commands, host.paths.config, host.paths.web}
     dropins = dropins if unit else []
     return Replaced(
         files=files,

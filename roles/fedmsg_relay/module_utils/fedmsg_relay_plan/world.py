@@ -164,6 +164,7 @@ class World:
         limited: whether the run is limited to a part of the hosts.
         gone: hosts and addresses of relays that are to be left alone.
         tolerance: which hosts a run can do without, as :mod:`.tolerance` takes it.
+        webs: URLs of the web processes of the relays.
         grace: seconds for which a relay must have been unused before it is retired.
         paths: where the role's files are.
     """
@@ -178,6 +179,7 @@ class World:
     limited: bool = False
     gone: frozenset[str] = frozenset()
     tolerance: Any = ()
+    webs: tuple[str, ...] = ()
     grace: int = 300
 
     @property
@@ -233,6 +235,7 @@ def read(run: Mapping[str, Any], told: Mapping[str, Mapping[str, Any]]) -> World
         limited=run["limited"],
         gone=frozenset(run["gone"]),
         tolerance=run["tolerance"],
+        webs=tuple(run["webs"]),
         grace=int(run["grace"]),
     )
 
