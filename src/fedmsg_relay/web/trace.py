@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from fedmsg_relay import submit
 from fedmsg_relay.errors import printable
-from fedmsg_relay.web import answers, limits, query, view
+from fedmsg_relay.journal.quarantine import AT_SUBMIT
+from fedmsg_relay.trust import reasons as trust
+from fedmsg_relay.web import answers, limits, messages, query, view
 
 if TYPE_CHECKING:
     from fedmsg_relay.journal.records import Record
-    from fedmsg_relay.web.history import History
+    from fedmsg_relay.web.history import Dropped, History
     from fedmsg_relay.web.site import Site
 
 
@@ -55,7 +58,16 @@ async def journaled(site: Site, record: Record) -> dict[str, Any]:
         "bytes": len(record.body),
         "published": record.seq <= published,
         "signature": signature.text,
+        "signer": signature.signer,
+        "username": messages.username(record.body),
     }
+
+
+def _way(one: Dropped) -> str:
+    """The endpoint at which a message was dropped; empty where the quarantine does not tell."""
+    if one.source.endswith(AT_SUBMIT) or one.reason in set(submit.Refusal):
+        return "submit"
+    return "inbound" if one.reason in set(trust.Reason) else ""
 
 
 def _quarantined(journal: History, msg_id: str) -> list[dict[str, Any]]:
@@ -64,7 +76,8 @@ def _quarantined(journal: History, msg_id: str) -> list[dict[str, Any]]:
         {
             "time": one.time / 1e6,
             "reason": printable(one.reason),
-            "source": printable(one.source),
+            "source": printable(one.source.removesuffix(AT_SUBMIT)),
+            "via": _way(one),
             "topic": view.clean(one.topic),
         }
         for one in journal.dropped(query.forms(msg_id), limits.SHOWN_DROPPED)
