@@ -249,13 +249,13 @@ def rivals(rows: Sequence[Row]) -> str:
         ]
         for row in scripts
     ]
-    kept = [[row["keeper"], row["version"], row["keeps"], times(row["syncs"])] for row in keepers]
+    kept = [[row["keeper"], row["version"], row["keeps"], times(row["syncs"]), times(row["shared"])] for row in keepers]
     head = ["clients", "batch", "", "messages/s with a receipt", "x ours", "us CPU a message", "clients' CPU", "fate"]
     return "\n\n".join(
         [
             table(head, receipts),
             table(["one message from a cold script", "ms from start to exit", "ms CPU", "x ours", "lost"], cold),
-            table(["", "version", "kept how", "syncs a receipt, 1 client"], kept),
+            table(["", "version", "kept how", "syncs a receipt, 1 client", "50 clients"], kept),
         ]
     )
 

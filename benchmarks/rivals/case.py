@@ -15,6 +15,8 @@ from harness import Host
 CELLS = ((1, 1), (50, 1), (200, 1), (1, 100))
 QUICK_CELLS = ((1, 1), (3, 1), (1, 100))
 """Clients, and messages in a request of theirs."""
+CROWD = 50
+"""Clients that may share a sync."""
 STARTS = 4
 """Of each script in a round."""
 SIZE = 300
@@ -33,6 +35,7 @@ def run(plan: Plan) -> list[Row]:
                 "version": keeper.version,
                 "keeps": keeper.keeps,
                 "syncs": syncs(plan, keeper, Work(plan.pick(300, 20), SIZE)),
+                "shared": syncs(plan, keeper, Work(plan.pick(20, 2), SIZE, CROWD)),
             }
             for keeper in keepers.values()
         ]

@@ -18,13 +18,13 @@ _CALL = re.compile(rf"\b(?:{'|'.join(CALLS)})\(")
 
 
 def syncs(plan: Plan, keeper: Keeper, work: Work) -> float | None:
-    """Syncs a receipt with one client, or None where strace is not to be had.
+    """Syncs a receipt, or None where strace is not to be had.
 
-    A server that syncs before each receipt has at least 1. With more clients it may share a sync among them.
+    A server that syncs before each receipt has at least 1 with one client. With more it may share a sync among them.
     """
     strace = peers.program("strace")
     if strace is None:
-        plan.note(f"{keeper.name}: no strace is installed to count its syncs")
+        plan.note("no strace is installed to count syncs")
         return None
     keeper.begin()
     with closing(Host()) as host:
@@ -39,7 +39,7 @@ def syncs(plan: Plan, keeper: Keeper, work: Work) -> float | None:
         tracer.stop(signal.SIGINT)  # it detaches, and has written all
         made = count(calls.read_text()) / work.total
     keeper.verdict(work)
-    plan.say(f"rivals: {keeper.name}: {made:.2f} syncs a receipt")
+    plan.say(f"rivals: {keeper.name}: {made:.2f} syncs a receipt with {work.publishers} clients")
     return made
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from benchmarks import trust
+from benchmarks import report, trust
 from benchmarks.contenders import OURS, OURS_OFF, OURS_TMPFS, PROXY, STOCK
 from benchmarks.load import decode
 from benchmarks.rivals import keepers
@@ -121,6 +121,22 @@ def test_the_tables_have_a_place_in_the_docs(ran: Path) -> None:
     for name in printed:
         assert f"<!-- {name} -->\n" in page
         assert f"<!-- end of {name} -->" in page
+
+
+def test_a_run_of_some_cases_replaces_their_tables_alone(
+    results: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "benchmarks.md"
+    places = [f"<!-- {name} -->\nbefore\n<!-- end of {name} -->\n" for name in ("run", "rivals", "receipts", "notes")]
+    page.write_text("".join(places))
+    monkeypatch.setattr(report, "PAGE", page)
+    monkeypatch.setattr(report, "DOCS", tmp_path)
+    report.update_docs(results | {"cases": {"rivals": results["cases"]["rivals"]}, "notes": ["a note"]})
+    run, rivals, *rest = re.split(r"(?<=<!-- end of run -->\n)|(?<=<!-- end of rivals -->\n)", page.read_text())
+    assert [run, *rest] == [places[0], places[2] + places[3]]
+    assert f"date: {results['run']['date']}" in rivals
+    assert "Note: a note." in rivals
+    assert "before\n" not in rivals
 
 
 def test_the_plots_are_svg_and_shown_in_the_docs(ran: Path) -> None:

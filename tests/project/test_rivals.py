@@ -164,6 +164,6 @@ def test_the_table_says_which_rival_is_ahead() -> None:
     shared = {"clients": 1, "batch": 100, "cpu_us": [5.0, 5.0], "busy": [0.1, 0.1], "verdicts": ["all kept"] * 2}
     rows = [{"of": OURS, "rate": [10.0, 20.0], **shared}, {"of": "rival", "rate": [15.0, 30.0], **shared}]
     rows += [{"script": name, "seconds": [0.2], "cpu": [0.1], "lost": 0} for name in (OURS, "rival")]
-    rows += [{"keeper": name, "version": "1", "keeps": "", "syncs": None} for name in (OURS, "rival")]
+    rows += [{"keeper": name, "version": "1", "keeps": "", "syncs": None, "shared": None} for name in (OURS, "rival")]
     line = next(line for line in tables.rivals(rows).splitlines() if "rival" in line)
     assert [cell.strip() for cell in line.split("|")][3:6] == ["rival", "2,250 (1,500..3,000)", "1.50"]
