@@ -13,6 +13,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from bridged import Bridge
+from broker import Broker, Exchange
+from broker import shared as broker_of_all
 from harness import Host
 from pki import Pki
 from relays import Relay
@@ -188,3 +191,24 @@ def old(site: Callable[[], Site]) -> Site:
 @pytest.fixture
 def new(site: Callable[[], Site]) -> Site:
     return site()
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Broker]:
+    """A RabbitMQ for all tests that leave it as they found it."""
+    directory = tmp_path_factory.getbasetemp()
+    with broker_of_all(directory if worker_id == "master" else directory.parent) as broker:
+        yield broker
+
+
+@pytest.fixture
+def exchange(broker: Broker) -> Exchange:
+    """An exchange of this test alone."""
+    return Exchange(broker)
+
+
+@pytest.fixture
+def bridge(host: Host, exchange: Exchange) -> Iterator[Bridge]:
+    """A bridge that has not been started."""
+    with contextlib.closing(Bridge(host, exchange)) as bridge:
+        yield bridge

@@ -93,7 +93,10 @@ class Nats(Server):
 
 
 class RabbitMq(Server):
-    """RabbitMQ without systemd, and an epmd of its own: else it would start one that outlives it."""
+    """RabbitMQ without systemd, set up as its package has it; the broker of the tests has settings of its own.
+
+    It has an epmd of its own: else it would start one that outlives it.
+    """
 
     _group: Process | None = None
 

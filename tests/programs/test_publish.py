@@ -185,7 +185,7 @@ def test_a_message_that_cannot_be_json_is_an_error_of_the_caller(shared_bus: Bus
         "fedmsg.publish(topic='x', msg={}, modname='m')",
     ],
 )
-def test_a_config_that_asks_for_signing_without_a_certificate_sends_nothing(
+def test_a_config_that_wants_signing_without_a_certificate_sends_nothing(
     shared_bus: Bus, host: Host, statement: str
 ) -> None:
     host.configure([shared_bus.host.inbound], [shared_bus.host.outbound], sign_messages=True)

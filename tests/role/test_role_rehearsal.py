@@ -27,7 +27,7 @@ def edits(draw: st.DrawFn) -> dict[str, Any]:
         "group": draw(GROUPS),
         "limit": draw(st.sampled_from([*[()] * 6, ("a", "b"), ("b", "c", "d")])),
         "down": draw(some),
-        "tolerated": draw(some),
+        "tolerated": draw(st.one_of(some.map(sorted), st.sampled_from([1, "25%", "50%", "all"]))),
         "broken": draw(some),
         "used": draw(some),
         "stopped": draw(some),
@@ -47,7 +47,7 @@ def begin(group: tuple[str, ...]) -> Fleet:
 def live(world: Fleet, edit: dict[str, Any]) -> None:
     """Let time pass until the next run."""
     world.group, world.limit = edit["group"], edit["limit"]
-    world.tolerated = tuple(edit["tolerated"])
+    world.tolerated = edit["tolerated"]
     for name, machine in world.machines.items():
         machine.answers = name not in edit["down"]
         machine.broken = name in edit["broken"]

@@ -203,7 +203,7 @@ class Rehearsal:
             yield "spool"
 
     def _retire(self, machine: Machine) -> Iterator[str]:
-        away = set(self.fleet.asked) - (set(self.plan.hosts) - self.failed)
+        away = set(self.fleet.asked) - (set(self.plan.hosts) - self.failed) - set(self.plan.tolerated)
         stays = self.fleet.limit or away or machine.used or not machine.upstream
         if Step.HAND_OVER in self._steps(machine) and stays:
             return
@@ -248,7 +248,7 @@ class Rehearsal:
         alone = {name for name in in_use if self.fleet.machines[name].alone}
         released = {name for name in alone if name not in self._in_use(self.before) or self._was_chained(name)}
         # One that Ansible does not reach stays as it is, if the operator tolerates that.
-        tolerated = {name for name in self.fleet.tolerated if name not in self.plan.hosts}
+        tolerated = set(self.plan.tolerated) - set(self.plan.hosts)
         leaving = alone - set(self.fleet.group) - tolerated
         if released and leaving:
             self.violations.append(f"{what}: {', '.join(sorted(alone))} are in use and publish apart from each other")

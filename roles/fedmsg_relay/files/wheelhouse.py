@@ -3,8 +3,9 @@
 
     wheelhouse.py release SOURCE
         prints the release that SOURCE makes: its version, and a digest of everything that goes into the wheel.
-    wheelhouse.py collect SOURCE INTO PYTHON MACHINE
-        makes the directory INTO: the wheel, and every wheel it needs on PYTHON (3.13) and MACHINE (x86_64).
+    wheelhouse.py collect [--extra NAME] SOURCE INTO PYTHON MACHINE
+        makes the directory INTO: the wheel, and every wheel it needs on PYTHON (3.13) and MACHINE (x86_64), also for an
+        extra such as web.
 
 INTO appears whole or not at all. Runs that want the same one at the same time wait for each other.
 """
@@ -49,7 +50,7 @@ def pip(*arguments: str) -> None:
         sys.exit(f"{' '.join(command)} failed:\n{done.stdout.strip()}")
 
 
-def collect(source: Path, into: Path, python: str, machine: str) -> None:
+def collect(source: Path, into: Path, python: str, machine: str, extra: str) -> None:
     into.parent.mkdir(parents=True, exist_ok=True)
     with (into.parent.parent / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -61,7 +62,8 @@ def collect(source: Path, into: Path, python: str, machine: str) -> None:
             pip("wheel", "--no-deps", "--wheel-dir", str(wheels), str(source))
             platforms = [f"--platform={glibc}_{machine}" for glibc in GLIBC]
             target = ["--only-binary=:all:", "--implementation=cp", f"--python-version={python}", *platforms]
-            pip("download", *target, "--dest", str(wheels), *map(str, wheels.glob("*.whl")))
+            wanted = [f"{wheel}[{extra}]" if extra else str(wheel) for wheel in wheels.glob("*.whl")]
+            pip("download", *target, "--dest", str(wheels), *wanted)
             if release(source) != into.parent.name:
                 sys.exit(f"{source} was changed while it was packed: run again")
             wheels.rename(into)
@@ -81,13 +83,14 @@ def main() -> None:
     verbs.choices["collect"].add_argument("into", type=Path)
     verbs.choices["collect"].add_argument("python")
     verbs.choices["collect"].add_argument("machine")
+    verbs.choices["collect"].add_argument("--extra", default="")
     asked = parser.parse_args()
     if not (asked.source / "src/fedmsg_relay/__init__.py").is_file():
         sys.exit(f"{asked.source} is not the source of fedmsg-relay: set fedmsg_relay_source to its checkout")
     if asked.verb == "release":
         print(release(asked.source))
     else:
-        collect(asked.source, asked.into, asked.python, asked.machine)
+        collect(asked.source, asked.into, asked.python, asked.machine, asked.extra)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Any
 
 sys.path.append(str(Path(__file__).parents[1] / "module_utils"))
 
-from fedmsg_relay_plan import addresses, faults, plan, retire, service, steps
+from fedmsg_relay_plan import addresses, faults, plan, retire, service, steps, web
 
 
 class FilterModule:
@@ -35,4 +35,5 @@ class FilterModule:
             "fedmsg_relay_demands": service.demands,
             "fedmsg_relay_stays": retire.relay_stays,
             "fedmsg_relay_addresses_stay": retire.addresses_stay,
+            "fedmsg_relay_web_urls": web.urls,
         }

@@ -64,6 +64,7 @@ class Plan:
     Attributes:
         hosts: the hosts that answered.
         leaving: hosts whose relay left the group.
+        tolerated: hosts that this run can do without, if they do not answer.
         refusal: why no host takes a step; empty if they do.
         questions: what has to be asked before the plan is final.
         sentences: the plan for people, a line each.
@@ -72,6 +73,7 @@ class Plan:
 
     hosts: Mapping[str, HostPlan]
     leaving: list[str]
+    tolerated: list[str]
     refusal: str
     questions: Mapping[str, Question]
     sentences: list[str]
@@ -92,6 +94,7 @@ def plan(world: World) -> Plan:
     return Plan(
         hosts=hosts,
         leaving=[host.name for host in of_part(world, Part.LEAVING)],
+        tolerated=sorted(world.tolerated),
         refusal=refusal,
         questions=questions(world),
         sentences=_sentences(world, hosts, refusal),
@@ -134,7 +137,7 @@ def _replaced(world: World, host: Host) -> Replaced:
         for path in host.unit.get("DropInPaths", "").split()
         if path.startswith("/etc/systemd/") and path.split("/")[-2] == "fedmsg-relay.service.d"
     ]
-    ours = {*host.paths.service, *host.paths.commands, host.paths.config}
+    ours = {*host.paths.service, *host.paths.commands, host.paths.config, host.paths.web}
     dropins = dropins if unit else []
     return Replaced(
         files=files,

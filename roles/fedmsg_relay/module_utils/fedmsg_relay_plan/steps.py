@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from fedmsg_relay_plan.keys import dropped, reads_policy
 from fedmsg_relay_plan.parts import Part, hands_over, has_program, is_leftover, old_addresses, part, takes_over
+from fedmsg_relay_plan.web import serves, stops_serving
 from fedmsg_relay_plan.world import Host, World
 
 
@@ -15,6 +16,9 @@ class Step(StrEnum):
 
     INSTALL = "install"
     """Installs the program beside the one in use."""
+
+    INSTALL_WEB = "install_web"
+    """Adds what the web process needs."""
 
     BRING_KEYS = "bring_keys"
     """Brings keys and certificates, before a config names them and before a relay needs them."""
@@ -46,6 +50,9 @@ class Step(StrEnum):
     HAND_OVER = "hand_over"
     """Sees that what goes in at the leaving relay comes out at those of the group."""
 
+    SERVE = "serve"
+    """Runs the web process beside the relay, before a config names it."""
+
     POINT_RELAY = "point_relay"
     """Writes the global config of a relay's host."""
 
@@ -54,6 +61,9 @@ class Step(StrEnum):
 
     POINT = "point"
     """Writes the global config of every other host."""
+
+    STOP_SERVING = "stop_serving"
+    """Removes the web process where it is no longer wanted, now that no config names it."""
 
     DROP_KEYS = "drop_keys"
     """Removes keys and certificates that the inventory no longer names, now that no config names them."""
@@ -114,6 +124,7 @@ def _is_leaving(world: World, host: Host) -> bool:
 
 TAKES: dict[Step, Callable[[World, Host], bool]] = {
     Step.INSTALL: lambda world, host: has_program(world, host) and not _is_leaving(world, host),
+    Step.INSTALL_WEB: serves,
     Step.BRING_KEYS: lambda world, host: bool(host.keys.differ),  # noqa: ARG005
     Step.REPLACE: _is_relay,
     Step.RELY: lambda world, host: True,  # noqa: ARG005
@@ -127,9 +138,11 @@ TAKES: dict[Step, Callable[[World, Host], bool]] = {
     Step.CHAIN_LAST: lambda world, host: hands_over(world, host) and host.chained,
     Step.TAKE_OVER: takes_over,
     Step.HAND_OVER: hands_over,
+    Step.SERVE: serves,
     Step.POINT_RELAY: _is_relay,
     Step.READ_POLICY: reads_policy,
     Step.POINT: lambda world, host: not _is_relay(world, host),
+    Step.STOP_SERVING: stops_serving,
     Step.DROP_KEYS: lambda world, host: bool(dropped(host)),  # noqa: ARG005
     Step.DELIVER: has_program,
     Step.RETIRE: lambda world, host: (
