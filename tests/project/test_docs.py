@@ -281,6 +281,8 @@ def test_the_example_in_submit_md_gets_its_receipt_or_gives_up(submit_bus: Bus) 
         ("### journal show", ["fedmsg-relay", "journal", "show"]),
         ("### journal tail", ["fedmsg-relay", "journal", "tail"]),
         ("### journal export", ["fedmsg-relay", "journal", "export"]),
+        ("### journal waiting", ["fedmsg-relay", "journal", "waiting"]),
+        ("### journal convert", ["fedmsg-relay", "journal", "convert"]),
         ("### journal quarantine", ["fedmsg-relay", "journal", "quarantine"]),
         ("### journal release", ["fedmsg-relay", "journal", "release"]),
         ("### journal check", ["fedmsg-relay", "journal", "check"]),

@@ -26,6 +26,7 @@ from fedmsg_relay.daemon.settings import Settings
 from fedmsg_relay.daemon.signals import Signals
 from fedmsg_relay.daemon.stage import Stage
 from fedmsg_relay.errors import ConfigError, RelayError
+from fedmsg_relay.journal import schema
 from fedmsg_relay.journal.guard import JournalGuard
 from fedmsg_relay.network import handshake
 from fedmsg_relay.network.health import Health
@@ -42,6 +43,9 @@ settings are read anew."""
 
 LONG_SLEEP_MILLISECONDS = 1000
 """Maximum sleep of the loop."""
+
+CONVERSION_SECONDS = 3600
+"""Maximum time that systemd waits for a start that converts the journal first."""
 
 
 class Relay:
@@ -100,7 +104,10 @@ class Relay:
             self._bind(self.outbound.bind, "outbound", plans.outbound)
             state = paths.state()
             self._lock = paths.lock(state)
-            self.guard = JournalGuard(state / "journal.db")
+            journal = state / "journal.db"
+            if schema.needs_conversion(journal):  # with millions of messages that takes a minute
+                self.notifier.tell(STATUS="converting the journal", EXTEND_TIMEOUT_USEC=str(CONVERSION_SECONDS * 10**6))
+            self.guard = JournalGuard(journal)
         except RelayError:
             self.close()
             raise
