@@ -218,7 +218,10 @@ def test_the_times_of_trust() -> None:
 def test_what_may_come_out_twice_of_a_chained_relay() -> None:
     told = prose("docs/chained.md")
     assert f"{limits.ECHO_MESSAGES + limits.PASSING_MESSAGES:,} messages at most" in told
-    assert f"{publishing.PORTION} messages at most" in told
+    assert f"{publishing.MOST_TWICE:,} messages at most" in told
+    assert f"at most {publishing.MOST_TWICE:,}, those of the last {2 * publishing.LOOK_SECONDS} s" in prose(
+        "docs/journal.md"
+    )
     assert f"or else {forwarding.ECHO_SECONDS:g} s" in told
     assert f"up to {limits.UNJOURNALED_MESSAGES:,} messages" in told
     assert f"within {upstream.ANSWER_SECONDS:g} s" in told

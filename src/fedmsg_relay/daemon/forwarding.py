@@ -87,7 +87,7 @@ class ForwardingStage:
         self._not_before = 0.0
         self._unjournaled: deque[Entry] = deque()
         self._echo = Echo()
-        self._mark = PublishedMark(guard, outbound)
+        self._mark = PublishedMark(guard)
 
     @property
     def using(self) -> Link | None:
@@ -108,8 +108,7 @@ class ForwardingStage:
     def idle(self) -> bool:
         """Whether it has nothing to do until something comes."""
         waits = (self._guard.waiting or self._unjournaled) and self.using and not self._in_flight  # for retry_after
-        unwritten = self._mark.unwritten
-        return not (self._hold.on or waits or unwritten) and all(link.idle for link in self.links)
+        return not (self._hold.on or waits or self._mark.pending) and all(link.idle for link in self.links)
 
     @property
     def waking(self) -> set[socket.socket]:
@@ -167,8 +166,8 @@ class ForwardingStage:
         return self.send(turn)
 
     def note_published(self) -> None:
-        """Note in the journal which messages have come out, upstream and here, even if the relay is killed now."""
-        self._mark.note(self._echo.complete_up_to(self._guard.cursor.sent))
+        """Note in the journal which messages have come out, upstream and here, if it is time for that."""
+        self._mark.look(self._echo.complete_up_to(self._guard.cursor.sent))
 
     def close(self) -> None:
         """Publish what the upstream has and is not heard any more, and close the links."""

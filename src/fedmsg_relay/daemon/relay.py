@@ -38,7 +38,7 @@ from fedmsg_relay.runtime.log import log
 from fedmsg_relay.runtime.systemd import Notifier
 
 SHORT_SLEEP_MILLISECONDS = 20
-"""Maximum sleep of the loop while publishing waits for listeners, or for what it published to be written, and while
+"""Maximum sleep of the loop while publishing waits for listeners or published messages are to be noted, and while
 settings are read anew."""
 
 LONG_SLEEP_MILLISECONDS = 1000
