@@ -2,7 +2,7 @@
 
 Two relays that are chained to each other publish nothing. A move back makes such a pair: the relay that leaves is
 chained to the one that it was the upstream of. Then this stage publishes by itself from the next turn on, until the
-relay is restarted. :attr:`fedmsg_relay.chain.upstream.Link.leads_back` decides which of the two does.
+relay is restarted. :attr:`fedmsg_relay.chain.link.Link.leads_back` decides which of the two does.
 """
 
 from __future__ import annotations

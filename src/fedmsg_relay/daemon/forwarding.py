@@ -87,7 +87,7 @@ class ForwardingStage:
         self._echo = Echo()
         self._inquirers = Inquirers()
         self._republishing = Republishing(outbound, links, self._echo)
-        self._mark = PublishedMark(guard, outbound)
+        self._mark = PublishedMark(guard)
 
     @property
     def leads_back(self) -> bool:
@@ -107,7 +107,7 @@ class ForwardingStage:
         """Whether it has nothing to do until something comes."""
         waits = self._guard.waiting or self._unjournaled
         put_off = waits and self.links.using and not self._in_flight  # for retry_after
-        return not (self._wait.on or put_off or self._mark.unwritten) and self.links.idle
+        return not (self._wait.on or put_off or self._mark.pending) and self.links.idle
 
     @property
     def wakeup_sockets(self) -> set[socket.socket]:
@@ -169,8 +169,8 @@ class ForwardingStage:
         return self.send(turn)
 
     def note_published(self) -> None:
-        """Note in the journal which messages have come out, upstream and here, even if the relay is killed now."""
-        self._mark.note(self._echo.complete_up_to(self._guard.cursor.sent))
+        """Note in the journal which messages have come out, upstream and here, if it is time for that."""
+        self._mark.look(self._echo.complete_up_to(self._guard.cursor.sent))
 
     def end(self, turn: Turn) -> list[Entry]:
         """Close the links. What has not come out here waits in the journal again.
