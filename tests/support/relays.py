@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness import PATIENCE, Host, Process, wait_until
+from harness import COMMANDS, PATIENCE, Host, Process, wait_until
 
 
 class ServiceManager:
@@ -171,3 +171,17 @@ def assert_balanced(messages: Mapping[str, int], dropped: bool = False) -> None:
     published = m["published"] - m["unjournaled"] if dropped else m["published"]
     ended = published + m["waiting"] + m["damaged"] + m["refused_upstream"]
     assert m["journaled"] + m["carried"] == ended, messages
+
+
+_LONGER = """\
+import sys
+from fedmsg_relay.commands import relay as cli
+from fedmsg_relay.daemon import listener_wait
+listener_wait.WAIT_SECONDS = float(sys.argv.pop(1))
+sys.exit(cli.main())
+"""
+
+
+def wait_longer(relay: Relay, seconds: float) -> None:
+    """From its next start on the relay waits longer for its previous listeners: a busy machine does not use that up."""
+    relay.program = [COMMANDS / "python", "-c", _LONGER, str(seconds)]
