@@ -18,7 +18,7 @@ module: fedmsg_relay_ask
 short_description: Answer what a plan of the role fedmsg_relay asks of a host
 description:
   - Finds out what only some runs need to know. Changes nothing, so it also runs in check mode.
-  - Uses the Python of the program in use.
+  - Uses the program in use.
 options:
   home: {description: The directory of the program., type: path, required: true}
   journal: {description: The path of the relay's journal., type: path, required: true}
@@ -53,10 +53,6 @@ waiting:
 Ran = tuple[int, str, str]
 Run = Callable[[list[str]], Ran]
 
-COUNT = """import sqlite3, sys
-journal = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True)
-print(*journal.execute("SELECT coalesce((SELECT max(seq) FROM message), published) - published FROM state").fetchone())
-"""
 NAME_SECONDS = 5.0
 PEER_SECONDS = 2.0
 
@@ -98,11 +94,11 @@ def answering(peers: list[str], port: int) -> list[str]:
     return [peer for peer in peers if _accepts(peer, port)]
 
 
-def count(python: str, journal: str, run: Run) -> int:
+def count(program: str, journal: str, run: Run) -> int:
     """Count the messages that a stopped relay has not passed on.
 
     Args:
-        python: that of the program.
+        program: the command ``fedmsg-relay``.
         journal: the path of the journal.
         run: runs a command.
 
@@ -114,7 +110,7 @@ def count(python: str, journal: str, run: Run) -> int:
     """
     if not Path(journal).exists():
         return 0
-    code, answer, reason = run([python, "-c", COUNT, journal])
+    code, answer, reason = run([program, "journal", "waiting", "--journal", journal])
     if code != 0:
         raise AskError(f"{journal} cannot be read: {(reason.strip().splitlines() or ['no reason given'])[-1]}")
     return int(answer)
@@ -169,9 +165,9 @@ def main() -> None:
         return ran
 
     asked = module.params
-    python = f"{asked['home']}/current/bin/python"
+    program = f"{asked['home']}/current/bin/fedmsg-relay"
     try:
-        waiting = count(python, asked["journal"], run) if asked["waiting"] else 0
+        waiting = count(program, asked["journal"], run) if asked["waiting"] else 0
     except AskError as error:
         module.fail_json(msg=str(error))
     found = {"names": own_names(asked["names"]), "peers": answering(asked["peers"], asked["port"])}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator, Sequence
 
+from fedmsg_relay.chain.link import Link
 from fedmsg_relay.chain.state import State
-from fedmsg_relay.chain.upstream import Link
 
 
 class Links:
@@ -40,7 +40,7 @@ class Links:
 
     @property
     def leads_back(self) -> bool:
-        """Whether nothing comes out before this relay publishes by itself: a relay upstream is chained to it."""
+        """Whether no link is joined, and this is the relay that is to publish by itself (:attr:`Link.leads_back`)."""
         return self.using is None and any(link.leads_back for link in self._links)
 
     @property

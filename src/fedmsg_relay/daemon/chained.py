@@ -2,7 +2,7 @@
 
 Two relays that are chained to each other publish nothing. A move back makes such a pair: the relay that leaves is
 chained to the one that it was the upstream of. Then this stage publishes by itself from the next turn on, until the
-relay is restarted. :attr:`fedmsg_relay.chain.upstream.Link.leads_back` decides which of the two does.
+relay is restarted. :attr:`fedmsg_relay.chain.link.Link.leads_back` decides which of the two does.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ChainedStage:
         identity: of this relay.
         guard: of the journal.
         outbound: where to publish.
-        wait: for the previous listeners, after a start.
+        wait: delays publishing after a start.
         links: to the relays upstream.
 
     Attributes:

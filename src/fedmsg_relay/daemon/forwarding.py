@@ -7,7 +7,7 @@ is away, messages wait in the journal.
 Invariants:
 
 1. A message is sent when the upstream has given its receipt, so the upstream has it on disk.
-2. One batch is in flight at a time, always to a relay that is joined (:mod:`fedmsg_relay.chain.upstream`). Without a
+2. One batch is in flight at a time, always to a relay that is joined (:mod:`fedmsg_relay.chain.link`). Without a
    receipt the same messages are submitted again, and the upstream's dedup window knows them.
 3. The upstream judges each message by itself. One that it refuses is counted and logged, and is in the journal only.
 4. A message is noted as published when it has come out here as well. A message that the upstream has and that is not
@@ -26,8 +26,8 @@ from itertools import islice
 from fedmsg_relay import submit
 from fedmsg_relay.chain.echo import Echo, ForwardedBatch, Message
 from fedmsg_relay.chain.inquirers import Inquirers
+from fedmsg_relay.chain.link import Answer, Link
 from fedmsg_relay.chain.links import Links
-from fedmsg_relay.chain.upstream import Answer, Link
 from fedmsg_relay.daemon.listener_wait import ListenerWait
 from fedmsg_relay.daemon.publishing import PublishedMark
 from fedmsg_relay.daemon.republishing import Republishing
@@ -87,11 +87,14 @@ class ForwardingStage:
         self._echo = Echo()
         self._inquirers = Inquirers()
         self._republishing = Republishing(outbound, links, self._echo)
-        self._mark = PublishedMark(guard, outbound)
+        self._mark = PublishedMark(guard)
 
     @property
     def leads_back(self) -> bool:
-        """Whether this relay has to publish by itself: a relay upstream is chained to it, and hears it."""
+        """Whether nothing comes out before this relay publishes by itself: the relay upstream is chained to it.
+
+        It is so only once that relay hears everything that would be published here.
+        """
         return self.links.leads_back and self._inquirers.all_hear
 
     @property
@@ -104,7 +107,7 @@ class ForwardingStage:
         """Whether it has nothing to do until something comes."""
         waits = self._guard.waiting or self._unjournaled
         put_off = waits and self.links.using and not self._in_flight  # for retry_after
-        return not (self._wait.on or put_off or self._mark.unwritten) and self.links.idle
+        return not (self._wait.on or put_off or self._mark.pending) and self.links.idle
 
     @property
     def wakeup_sockets(self) -> set[socket.socket]:
@@ -166,8 +169,8 @@ class ForwardingStage:
         return self.send(turn)
 
     def note_published(self) -> None:
-        """Note in the journal which messages have come out, upstream and here, even if the relay is killed now."""
-        self._mark.note(self._echo.complete_up_to(self._guard.cursor.sent))
+        """Note in the journal which messages have come out, upstream and here, if it is time for that."""
+        self._mark.look(self._echo.complete_up_to(self._guard.cursor.sent))
 
     def end(self, turn: Turn) -> list[Entry]:
         """Close the links. What has not come out here waits in the journal again.

@@ -109,7 +109,7 @@ class UpstreamStatus(TypedDict):
 
 
 class ConditionStatus(TypedDict):
-    """What is done about signatures, why they cannot be checked, and against what."""
+    """The checks of signatures: whether they are made, against which files, and why they cannot be made."""
 
     signatures: str
     fault: str

@@ -261,6 +261,7 @@ class Link:
         self._next_inquiry = time.monotonic() + decision.pause
         if decision.state is not None:
             self._state.become(decision.state, decision.why)
-        self._was_joined = self._was_joined or decision.state == State.JOINED
-        if decision.state == State.JOINED and self._subscription.mirror is not None:
-            self._subscription.mirror.forwarded = True
+        if decision.state == State.JOINED:
+            self._was_joined = True
+            if self._subscription.mirror is not None:
+                self._subscription.mirror.forwarded = True
