@@ -8,7 +8,7 @@ from typing import Any
 
 sys.path.append(str(Path(__file__).parents[1] / "module_utils"))
 
-from fedmsg_relay_plan import addresses, faults, plan, retire, service, steps, web
+from fedmsg_relay_plan import addresses, condition, faults, plan, retire, service, steps, web
 
 
 class FilterModule:
@@ -29,6 +29,7 @@ class FilterModule:
             "fedmsg_relay_use": addresses.use,
             "fedmsg_relay_listed": addresses.listed,
             "fedmsg_relay_connectable": addresses.connectable,
+            "fedmsg_relay_condition": condition.of,
             "fedmsg_relay_fault": faults.fault_of,
             "fedmsg_relay_plan": plan.of,
             "fedmsg_relay_with": steps.hosts_with,
