@@ -20,6 +20,8 @@ UNIT = {
     "systemd-analyze": "systemd",
 }
 """For tests/."""
+BROKER = {"epmd": "erlang-base", "rabbitmq-server": "rabbitmq-server", "rabbitmqctl": "rabbitmq-server"}
+"""For the tests of the bridge."""
 FRESH = {"debootstrap": "debootstrap", "git": "git"}
 """For the fresh machines of fresh.py."""
 MOLECULE = {

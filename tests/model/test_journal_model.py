@@ -104,5 +104,5 @@ class JournalAndModel(RuleBasedStateMachine):
 
 TestJournalAndModel = JournalAndModel.TestCase
 TestJournalAndModel.settings = settings(
-    max_examples=60, stateful_step_count=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=60, stateful_step_count=20, suppress_health_check=list(HealthCheck)
 )

@@ -205,7 +205,7 @@ def test_a_damaged_message_is_not_handed_out(host: Host) -> None:
         assert web.get("/id", {"id": "2026-1"}).code == 404
 
 
-def test_what_a_relay_takes_is_found_and_the_relay_does_not_notice_the_web_process(bus: Bus) -> None:
+def test_each_message_is_found_and_the_relay_notices_no_web_process(bus: Bus) -> None:
     with contextlib.closing(Web(bus.host)) as web:
         web.start()
         sent = numbered(500)

@@ -65,7 +65,7 @@ def test_every_counter_of_the_status_is_a_metric(shared_bus: Bus, web: Web) -> N
         wanted = {
             f"messages_{name}_total": number
             for name, number in status["messages"].items()
-            if name not in {"waiting", "dropped", "balanced"}
+            if name not in {"received", "waiting", "dropped", "balanced"}
         }
         wanted |= {f"connections_{name}_total": number for name, number in status["connections"].items()}
         wanted |= {"messages_waiting": status["messages"]["waiting"], "journal_last_seq": status["journal"]["last"]}
@@ -74,8 +74,36 @@ def test_every_counter_of_the_status_is_a_metric(shared_bus: Bus, web: Web) -> N
         ]
 
     wait_until(lambda: not differing(), "metrics and status are equal")
+    assert value(web, "messages_received_total", via="inbound") == shared_bus.relay.status()["messages"]["received"]
     reasons = {dict(labels)["reason"] for name, labels in samples(web) if name.endswith("messages_dropped_total")}
     assert reasons == set(shared_bus.relay.status()["dropped"])
+
+
+def test_the_way_in_and_the_time_in_the_relay_are_metrics(submit_bus: Bus) -> None:
+    with contextlib.closing(Web(submit_bus.host)) as web:
+        web.start()
+        earlier = submit_bus.relay.status()
+        submit_bus.publisher.send_all(numbered(20))
+        submit_bus.publisher.send(b"org.example.test", b"not JSON")
+        submitter = submit_bus.sockets.submitter(submit_bus.host.submit)
+        submitter.ask(*numbered(7, start=100))
+        submitter.ask((b"org.example.test", b"not JSON"))
+
+        def found(name: str, **labels: str) -> float:
+            return value(web, name, **labels) or 0.0
+
+        received, published = earlier["messages"]["received"], earlier["messages"]["published"] + 27
+        wait_until(lambda: found("messages_received_total", via="inbound") == received + 21, "inbound is counted")
+        wait_until(lambda: found("messages_received_total", via="submit") == 8, "submit is counted")
+        wait_until(lambda: found("message_delay_seconds_count") == published, "all that were published are counted")
+        steps = sorted(
+            (float(dict(labels)["le"]), number)
+            for (name, labels), number in samples(web).items()
+            if name == "fedmsg_relay_message_delay_seconds_bucket"
+        )
+        assert steps[-1] == (float("inf"), published)
+        assert [number for _, number in steps] == sorted(number for _, number in steps)
+        assert 0 < found("message_delay_seconds_sum") < published * 3600
 
 
 def test_peers_journal_and_process_are_metrics(shared_bus: Bus, web: Web) -> None:
@@ -140,6 +168,7 @@ def test_each_metric_that_is_named_is_one(shared_bus: Bus, web: Web, path: Any) 
     else:
         texts = [rule["expr"] for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]]
     named = {name for text in texts for name in re.findall(r"\bfedmsg_relay_\w+", text)}
+    named = {name.removesuffix("_bucket") for name in named}
     types = set(re.findall(r"^# TYPE (\S+)", web.get("/metrics").body.decode(), re.MULTILINE))
     assert named
     assert named <= types | ELSEWHERE | of_the_spool(shared_bus.host)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fedmsg_relay_look import ASK, READ, LookError, Places, Ran, look, properties
+from fedmsg_relay_look import ASK, COMMANDS, READ, LookError, Places, Ran, look, properties
 
 ROLE = Path(__file__).parents[2] / "roles/fedmsg_relay"
 ANSIBLE = Path(sys.executable).parent / "ansible"
@@ -22,6 +23,7 @@ OURS = f"{MARKER}. Change the inventory, not this file.\nx\n"
 SHOWN = """LoadState=loaded
 UnitFileState=enabled
 ActiveState=active
+NeedDaemonReload=no
 ActiveEnterTimestamp=@1700000002
 ExecMainStartTimestamp=@1700000001
 MainPID=17
@@ -52,6 +54,8 @@ PROCESSES = """     17 /opt/fedmsg-relay/current/bin/python /opt/fedmsg-relay/cu
      19 python fedmsg-relay status --json
      20 python /usr/local/bin/fedmsg-relay --config-filename x journal tail
      21 fedmsg-relay status
+     22 /usr/bin/python3 /usr/local/bin/fedmsg-relay tail --since 12:00
+     23 /opt/fedmsg-relay/current/bin/python /opt/fedmsg-relay/current/bin/fedmsg-relay web
 """
 
 
@@ -95,6 +99,8 @@ def places(tmp_path: Path) -> Places:
         contents=[str(tmp_path / "etc/toml")],
         config=str(tmp_path / "etc/relay.py"),
         unit=str(tmp_path / "etc/unit"),
+        web_unit=str(tmp_path / "etc/web.service"),
+        settings=str(tmp_path / "etc/toml"),
         spool_units=["relay-spool.service", "relay-spool.path"],
         pythons=["/usr/bin/python3", "/usr/bin/python3.11"],
         user="nobody-has-this-name",
@@ -158,7 +164,8 @@ def test_contents_that_cannot_be_read_are_empty(places: Places) -> None:
 
 
 def test_releases_are_named_with_their_state(places: Places) -> None:
-    assert only(places, "releases") == {"home": True, "current": "", "present": [], "complete": [], "used": []}
+    none: dict[str, list[str]] = {"present": [], "complete": [], "used": [], "web": []}
+    assert only(places, "releases") == {"home": True, "current": "", **none}
     folder = Path(places.home, "releases")
     for number, name in enumerate(["1", "2", "3", ".hidden"]):
         (folder / name).mkdir()
@@ -166,6 +173,7 @@ def test_releases_are_named_with_their_state(places: Places) -> None:
             (folder / name / mark).touch()
             os.utime(folder / name / mark, (number, number))
     (folder / "1/.complete").unlink()
+    (folder / "3/.web").touch()
     (folder / "2/.used").unlink()
     (folder / "4").symlink_to("3")
     Path(places.home, "current").symlink_to("releases/3")
@@ -176,6 +184,7 @@ def test_releases_are_named_with_their_state(places: Places) -> None:
         "present": paths,
         "complete": paths[1:],
         "used": [paths[2], paths[0]],
+        "web": [paths[2]],
     }
 
 
@@ -187,6 +196,30 @@ def test_the_newer_of_unit_and_link_counts(places: Places) -> None:
     Path(places.home, "current").symlink_to("releases/3")
     os.utime(Path(places.home, "current"), (2000, 2000), follow_symlinks=False)
     assert only(places, "written") == 2000
+
+
+def test_a_web_process_is_ready_and_as_old_as_its_files(places: Places) -> None:
+    def web(**changed: str) -> dict[str, bool]:
+        shown = dict(line.split("=", 1) for line in SHOWN.splitlines()) | changed
+        run = Host(systemctl="".join(f"{key}={value}\n" for key, value in shown.items()))
+        found: dict[str, bool] = only(places, "web", run)
+        assert run.ran[0][-1] == "web.service"
+        return found
+
+    well = {"loaded": True, "ready": True, "outdated": False}
+    assert web() == well
+    assert web(UnitFileState="disabled") == {**well, "ready": False}
+    assert web(ActiveState="activating") == {**well, "ready": False}
+    assert web(NeedDaemonReload="yes") == {**well, "outdated": True}
+    for path in (places.web_unit, places.settings):
+        Path(path).touch()
+        os.utime(path, (1700000001.9, 1700000001.9))
+        assert web() == well
+        os.utime(path, (1700000002, 1700000002))
+        assert web() == {**well, "outdated": True}
+        Path(path).unlink()
+    absent = {"LoadState": "not-found", "UnitFileState": "", "ActiveState": "inactive", "ExecMainStartTimestamp": ""}
+    assert web(**absent)["loaded"] is False
 
 
 def test_the_user_may_be_there_or_not(places: Places) -> None:
@@ -278,6 +311,14 @@ def test_processes_are_relays_and_not_the_commands_of_operators(places: Places) 
     assert only(places, "processes", Host(ps=(1, "", ""))) == []
 
 
+def test_no_command_of_operators_is_taken_for_a_relay() -> None:
+    relay = Path(sys.executable).with_name("fedmsg-relay")
+    shown = execute([str(relay), "--help"])[1]
+    found = set(re.findall(r"^    ([a-z-]+)(?: |$)", shown.partition("\ncommands:")[2], re.MULTILINE))
+    assert {"status", "web"} <= found
+    assert found <= set(COMMANDS)
+
+
 def test_ports_are_listed_with_the_process_where_it_is_known(places: Places) -> None:
     held = [["22", "sshd", "12"], ["9941", "", ""], ["3999", "fedmsg-relay", "17"]]
     assert only(places, "ports", Host(ss=PORTS)) == held
@@ -331,7 +372,7 @@ def test_pythons_that_are_there_say_their_version(places: Places) -> None:
     assert only(places, "pythons", Host(python3="3.13\n")) == {"/usr/bin/python3": "3.13"}
 
 
-@pytest.mark.parametrize("name", ["service", "spool", "processes"])
+@pytest.mark.parametrize("name", ["service", "spool", "web", "processes"])
 def test_a_command_that_has_to_work_and_does_not_is_an_error(places: Places, name: str) -> None:
     with pytest.raises(LookError, match="No such file"):
         only(places, name)
@@ -341,7 +382,7 @@ def test_a_command_that_has_to_work_and_does_not_is_an_error(places: Places, nam
 
 def test_ansible_runs_it(places: Places) -> None:
     """As Ansible's module, in a dry run, with everything that needs no service manager."""
-    gather = sorted({*READ, *ASK} - {"service", "spool"})
+    gather = sorted({*READ, *ASK} - {"service", "spool", "web"})
     done = subprocess.run(
         [
             *(ANSIBLE, "localhost", "--connection=local", "--check", "--module-name=fedmsg_relay_look"),

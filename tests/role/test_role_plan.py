@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fedmsg_relay_plan.faults import fault_of
 from fedmsg_relay_plan.parts import Part
 from fedmsg_relay_plan.plan import of
 from fedmsg_relay_plan.steps import Step
+from fedmsg_relay_plan.web import urls
 
-from fleet import CONFIG, STOCK_UNIT, Fleet, fleet, relay, scripts
+from fleet import CONFIG, STOCK_UNIT, WEB, Fleet, fleet, relay, scripts
 
 TASKS = Path(__file__).parents[2] / "roles/fedmsg_relay/tasks"
 
@@ -115,6 +117,26 @@ MOVES = {
             "unused",
         ],
     ),
+    "a relay that gets a web process": (
+        fleet(relay("app01"), group="app01", variables={"app01": {"web": True}}),
+        ["app01: serves its journal over HTTP"],
+    ),
+    "a relay whose web process is older than its program": (
+        fleet(
+            relay("app01", web=True, more={"web": {"loaded": True, "ready": True, "outdated": True}}),
+            group="app01",
+            variables={"app01": {"web": True}},
+        ),
+        ["app01: serves its journal over HTTP"],
+    ),
+    "a relay that has the web process that it should have": (
+        fleet(relay("app01", web=True), group="app01", variables={"app01": {"web": True}}),
+        ["Nothing to change: app01"],
+    ),
+    "a relay that loses its web process": (
+        fleet(relay("app01", web=True), group="app01"),
+        ["app01: no longer serves its journal over HTTP"],
+    ),
     "an upgrade": (
         fleet(relay("app01", release="releases/1"), scripts("pkgs01", "app01", release="", complete=()), group="app01"),
         ["app01: uses the program 2", "pkgs01: installs the program 2"],
@@ -157,6 +179,11 @@ def test_the_plan_is_said_a_line_for_each_host(world: Fleet, sentences: list[str
     assert plan.sentences == sentences
 
 
+SERVED = fleet(relay("app01", web=True), group="app01", variables={"app01": {"web": True}})
+"""A relay with a web process."""
+
+REPLACED, POINTED = "replace rely reach", "point_relay deliver prune count"
+
 STEPS = {
     "relay": (DEPLOYED, "app01", Part.RELAY, "install replace rely reach point_relay deliver prune count"),
     "script host": (DEPLOYED, "pkgs01", Part.SCRIPTS, "install rely reach point deliver prune count"),
@@ -198,6 +225,25 @@ STEPS = {
     ),
     "gone": (
         fleet(relay("app01", "bus01"), relay("bus01"), group="bus01", gone=("app01",)),
+        "app01",
+        Part.GONE,
+        "install rely reach point deliver prune count",
+    ),
+    "with a web process": (SERVED, "app01", Part.RELAY, f"install install_web {REPLACED} serve {POINTED}"),
+    "that is to lose its web process": (
+        fleet(relay("app01", web=True), group="app01"),
+        "app01",
+        Part.RELAY,
+        "install replace rely reach point_relay stop_serving deliver prune count",
+    ),
+    "handing over, with a web process": (
+        move(web=True),
+        "app01",
+        Part.LEAVING,
+        "rely install_later chain hand_over point stop_serving deliver retire prune count",
+    ),
+    "gone, with a web process": (
+        fleet(relay("app01", "bus01", web=True), relay("bus01"), group="bus01", gone=("app01",)),
         "app01",
         Part.GONE,
         "install rely reach point deliver prune count",
@@ -277,6 +323,36 @@ def test_files_of_others_are_told_apart() -> None:
     }
 
 
+def test_a_unit_of_others_in_the_place_of_the_web_process_is_refused() -> None:
+    world = fleet(relay("app01"), group="app01", variables={"app01": {"web": True}})
+    told = world.told()
+    told["app01"]["looked"]["files"]["foreign"] = [WEB]
+    assert f"Not written by this role: {WEB}." in of(told, world.shared())["hosts"]["app01"]["refusal"]
+    told["app01"]["inventory"]["web"] = False
+    assert of(told, world.shared())["hosts"]["app01"]["refusal"] == ""
+
+
+def test_consumers_are_told_only_a_place_that_is_there() -> None:
+    world = fleet(relay("app01"), group="app01", variables={"app01": {"datagrepper": True}})
+    inventory = world.inventory("app01")
+    assert fault_of(inventory, "app01", world.shared()) == (
+        "fedmsg_relay_datagrepper is set on app01, but no relay has a web process: set fedmsg_relay_web for the group "
+        "fedmsg_relay. Nothing was changed."
+    )
+    world.variables["app01"]["web"] = True
+    assert fault_of(inventory, "app01", world.shared()) == ""
+
+
+def test_a_web_process_is_where_the_settings_say() -> None:
+    relays: list[tuple[str, bool, dict[str, Any]]] = [
+        ("app01", False, {}),
+        ("[fd00::17]", True, {}),
+        ("app03", True, {"http": {"listen": ["ipc:///run/x", "tcp://*:80"]}}),
+        ("app04", True, {"http": {"listen": []}}),
+    ]
+    assert urls(relays) == ["http://[fd00::17]:9943", "http://app03:80", "http://app04:9943"]
+
+
 def test_an_address_that_another_process_has_by_now_is_not_kept() -> None:
     ports = {"inbound": "9951", "outbound": "3999", "submit": "9942"}
     machine = relay("app01", running=False, ports=ports, more={"ports": [["9951", "httpd", "5"]]})
@@ -289,4 +365,4 @@ def test_ansible_gets_text_and_no_types_of_python() -> None:
     made = of(DEPLOYED.told(), DEPLOYED.shared())
     host = made["hosts"]["pkgs01"]
     assert {type(one) for one in [host["part"], *host["steps"]]} == {str}
-    assert set(made) == {"hosts", "leaving", "refusal", "questions", "sentences", "standing"}
+    assert set(made) == {"hosts", "relays", "leaving", "tolerated", "refusal", "questions", "sentences", "standing"}

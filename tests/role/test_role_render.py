@@ -52,8 +52,15 @@ SIGNER = {
     "fedmsg_relay_certs_from": "/srv/keys",
     "fedmsg_relay_sign": True,
     "fedmsg_relay_trust": "warn",
+    "fedmsg_relay_spool_textfile": "/srv/node/fedmsg.prom",
 }
 """A relay's host whose scripts sign."""
+
+MONITORED = {"moksha.monitoring.socket": "ipc:///run/monitors/relay.socket"}
+"""More of the global config: where stock's monitoring looks."""
+
+PROXY = {"fedmsg_relay_network": "vpn", "fedmsg_relay_datagrepper": True}
+"""A host of another network, with stock consumers."""
 
 SITE = {
     "fedmsg_relay_certs": [{"service": "scm", "can_send": ["git.receive"]}],
@@ -94,6 +101,7 @@ RENDER = """
           stays.toml: "{{ lookup('template', settings, template_vars=stays | combine(other)) }}"
           leaves.toml: "{{ lookup('template', settings, template_vars=leaves | combine(other)) }}"
           spool.service: "{{ lookup('template', role ~ '/templates/fedmsg-relay-spool.service.j2') }}"
+          web.service: "{{ lookup('template', role ~ '/templates/fedmsg-relay-web.service.j2') }}"
           planned: "{{ __fedmsg_relay_wanted_files.texts }}"
           system: {python: "{{ __fedmsg_relay_python }}", packages: "{{ packages }}"}
         packages: "{{ __fedmsg_relay_packages + __fedmsg_relay_service_packages }}"
@@ -162,16 +170,16 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
         playbook,
         f"--extra-vars={json.dumps({'out': str(out), 'role': str(ROLE)})}",
         hosts=hosts
-        | {"proxy01": {"facts": facts(*SYSTEMS["debian12"]), "fedmsg_relay_network": "vpn"}}
+        | {"proxy01": {"facts": facts(*SYSTEMS["debian12"]), **PROXY}}
         | {"signer01.example.org": {"facts": facts(*SYSTEMS["debian13"]), **SIGNER}},
         relays={
             "debian12": {"fedmsg_relay_addresses": {"vpn": "bus.vpn.example.org"}},
-            "rhel9": {"fedmsg_relay_addresses": {"default": "fd00::17", "vpn": "10.8.0.17"}},
+            "rhel9": {"fedmsg_relay_addresses": {"default": "fd00::17", "vpn": "10.8.0.17"}, "fedmsg_relay_web": True},
         },
         variables={
             "fedmsg_relay_environment": "stg",
             "fedmsg_relay_topic_prefix": "org.example",
-            "fedmsg_relay_config_extra": {"odd": ODD, "endpoints": {"shell.app01": ["tcp://app01:3000"]}},
+            "fedmsg_relay_config_extra": {"odd": ODD, "endpoints": {"shell.app01": ["tcp://app01:3000"]}} | MONITORED,
             "fedmsg_relay_settings": {
                 "bind": {"inbound": ["tcp://*:9941", "tcp://[::1]:3998"]},
                 "limits": {"max_message_size": 4096},
@@ -269,7 +277,16 @@ def test_every_host_has_the_policy_of_all_hosts(rendered: Path, host: str) -> No
         assert not {"certnames", "sign_messages", "ssldir"} & set(read)
 
 
-def test_a_relay_checks_as_the_inventory_says_and_by_default_has_no_such_table(rendered: Path) -> None:
+def test_a_config_names_the_web_processes_that_are_there(rendered: Path) -> None:
+    read = config.read([str(rendered / "debian13-relay.py")])
+    assert read["relay_web"] == ["http://[fd00::17]:9943"]
+    assert "datagrepper_url" not in read
+    consumer = config.read([str(rendered / "proxy01-relay.py")])
+    assert consumer["relay_web"] == ["http://10.8.0.17:9943"]
+    assert consumer["datagrepper_url"] == "http://10.8.0.17:9943/raw"
+
+
+def test_a_relay_checks_as_the_inventory_says_and_by_default_not_at_all(rendered: Path) -> None:
     trust = settings.load(rendered / "signer01.example.org-relay.toml").trust
     assert (trust.signatures, trust.ca, trust.crl) == (
         settings.Signatures.WARN,
@@ -277,6 +294,18 @@ def test_a_relay_checks_as_the_inventory_says_and_by_default_has_no_such_table(r
         "/etc/pki/fedmsg/crl.pem",
     )
     assert "trust" not in tomllib.loads((rendered / "debian12-relay.toml").read_text())
+
+
+def test_the_depth_of_the_spool_is_written_where_the_inventory_says(rendered: Path) -> None:
+    unit = (rendered / "signer01.example.org-spool.service").read_text()
+    (command,) = re.findall(r"^ExecStart=(.*)$", unit, re.M)
+    assert command.endswith(" spool deliver --spool /var/spool/fedmsg-relay --textfile /srv/node/fedmsg.prom")
+    assert re.findall(r"^ReadWritePaths=(.*)$", unit, re.M) == ["/var/spool/fedmsg-relay", "-/srv/node"]
+    other = (rendered / "debian13-spool.service").read_text()
+    assert re.findall(r"^ExecStart=.*( spool deliver .*)$", other, re.M) == [
+        " spool deliver --spool /var/spool/fedmsg-relay"
+    ]
+    assert re.findall(r"^ReadWritePaths=(.*)$", other, re.M) == ["/var/spool/fedmsg-relay"]
 
 
 def test_the_spool_is_delivered_in_the_group_that_may_read_the_shell_key(rendered: Path) -> None:
@@ -292,6 +321,7 @@ def test_the_plan_has_the_text_of_each_file_at_its_path(rendered: Path, host: st
     units = {
         f"{UNITS}/fedmsg-relay.service": "fedmsg-relay.service",
         f"{UNITS}/fedmsg-relay-spool.service": "spool.service",
+        f"{UNITS}/fedmsg-relay-web.service": "web.service",
     }
     for path, name in {**written, **units}.items():
         assert planned.pop(path) == (rendered / f"{host}-{name}").read_text()
@@ -324,10 +354,11 @@ def test_each_system_gets_a_python_that_is_new_enough(rendered: Path, host: str,
     assert "logrotate" in system["packages"]
 
 
+@pytest.mark.parametrize("name", ["fedmsg-relay.service", "web.service"])
 @pytest.mark.parametrize("host", SYSTEMS)
-def test_systemd_counts_at_most_1_5_of_exposure(rendered: Path, host: str, tmp_path: Path) -> None:
+def test_systemd_counts_at_most_1_5_of_exposure(rendered: Path, host: str, name: str, tmp_path: Path) -> None:
     unit = tmp_path / "fedmsg-relay.service"
-    unit.write_bytes((rendered / f"{host}-fedmsg-relay.service").read_bytes())
+    unit.write_bytes((rendered / f"{host}-{name}").read_bytes())
     scored = subprocess.run(
         ["systemd-analyze", "security", "--offline=true", "--threshold=15", "--no-pager", unit],
         capture_output=True,
@@ -336,6 +367,12 @@ def test_systemd_counts_at_most_1_5_of_exposure(rendered: Path, host: str, tmp_p
     )
     assert scored.returncode == 0, scored.stdout + scored.stderr
     assert "Unknown key" not in scored.stderr
+
+
+def test_a_relay_may_make_the_socket_of_stocks_monitoring(rendered: Path) -> None:
+    unit = (rendered / "debian13-fedmsg-relay.service").read_text()
+    assert re.findall(r"^ReadWritePaths=(.*)$", unit, re.M) == ["-/run/fedmsg -/run/monitors"]
+    assert re.findall(r"^RuntimeDirectory=(.*)$", unit, re.M) == ["fedmsg-relay"]
 
 
 @pytest.mark.parametrize("host", SYSTEMS)
@@ -373,6 +410,7 @@ def test_systemd_lets_a_relay_take_its_time_to_stop(rendered: Path, host: str) -
             "comes from fedmsg_relay_trust",
         ),
         ({**SITE, "fedmsg_relay_trust": "enforce"}, {"app01": None}, "would refuse all messages of app01, pkgs01: set"),
+        ({"fedmsg_relay_datagrepper": True}, {"app01": None}, "but no relay has a web process: set fedmsg_relay_web"),
         ({"fedmsg_relay_inbound_port": "http"}, {"app01": None}, "unable to convert to int"),
     ],
 )

@@ -82,6 +82,14 @@ def test_a_wheelhouse_holds_all_that_a_target_needs_and_is_made_once(
     assert run("collect", source, into, python, machine).stdout.strip() == "already there"
 
 
+def test_a_wheelhouse_for_the_web_process_holds_more(source: Path, tmp_path: Path) -> None:
+    into = tmp_path / "cache" / release(source) / "3.13-x86_64-web"
+    done = run("collect", "--extra=web", source, into, "3.13", "x86_64")
+    assert done.returncode == 0, done.stderr
+    wheels = {path.name.partition("-")[0] for path in into.iterdir()}
+    assert wheels > {"pyzmq", "fedmsg_relay", "jinja2", "prometheus_client", "starlette", "uvicorn"}
+
+
 def test_two_runs_at_once_make_one_wheelhouse(source: Path, tmp_path: Path) -> None:
     into = tmp_path / "cache" / release(source) / "3.13-x86_64"
     command: list[str | Path] = [sys.executable, SCRIPT, "collect", source, into, "3.13", "x86_64"]

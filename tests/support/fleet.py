@@ -14,6 +14,7 @@ MARKER = "# Ansible managed"
 CONFIG = "/etc/fedmsg.d/relay.py"
 SETTINGS = "/etc/fedmsg-relay/relay.toml"
 UNIT = "/etc/systemd/system/fedmsg-relay.service"
+WEB = "/etc/systemd/system/fedmsg-relay-web.service"
 KEYS = "/etc/fedmsg-relay/keys"
 PKI = "/etc/pki/fedmsg"
 SPOOL_UNIT = "/etc/systemd/system/fedmsg-relay-spool.path"
@@ -44,7 +45,9 @@ class Machine:
         spool: whether it delivers its spool.
         commands: whether the inventory gives it the commands.
         used: whether peers are connected to its relay.
+        visited: whether a config has sent peers to its relay at some time.
         broken: whether no message comes through a relay that is started here.
+        web: whether the web process runs beside its relay.
         keys: the keys and certificates that the role has written.
         policy_read: when the relay has read its config, which was written at 100.
         compared: how its keys differ from those of the controller.
@@ -67,7 +70,9 @@ class Machine:
     spool: bool = False
     commands: bool = True
     used: bool = False
+    visited: bool = False
     broken: bool = False
+    web: bool = False
     keys: tuple[str, ...] = ()
     policy_read: int = 100
     compared: dict[str, list[str]] = field(default_factory=dict)
@@ -146,8 +151,9 @@ def looked(machine: Machine) -> dict[str, Any]:
     unit_text = f"{MARKER}\nunit" if ours else ""
     spool_text = f"{MARKER}\nspool" if machine.spool else ""
     contents = {CONFIG: config, SETTINGS: settings_text(machine), UNIT: unit_text, SPOOL_UNIT: spool_text}
+    contents[WEB] = f"{MARKER}\nweb" if machine.web else ""
     contents[KEYS] = "".join(f"{line}\n" for line in (MARKER, *machine.keys)) if machine.keys else ""
-    present = {CONFIG: config, SETTINGS: settings_text(machine), UNIT: unit_text}
+    present = {CONFIG: config, SETTINGS: settings_text(machine), UNIT: unit_text, WEB: contents[WEB]}
     written = [path for path, text in present.items() if text and not (path == CONFIG and machine.their_config)]
     found = {
         "account": {"user": True, "group": True},
@@ -165,6 +171,7 @@ def looked(machine: Machine) -> dict[str, Any]:
             "present": [f"/opt/fedmsg-relay/{path}" for path in machine.complete],
             "complete": [f"/opt/fedmsg-relay/{path}" for path in machine.complete],
             "used": [],
+            "web": [],
         },
         "service": {
             "loaded": bool(machine.unit),
@@ -179,6 +186,7 @@ def looked(machine: Machine) -> dict[str, Any]:
         },
         "spool": {"present": machine.spool, "unready": [] if machine.spool else ["fedmsg-relay-spool.path"]},
         "status": {"rc": 0, "stderr": "", "answer": status_of(machine)},
+        "web": {"loaded": machine.web, "ready": machine.web, "outdated": False},
         "written": 0,
     }
     return {**found, **machine.more}
@@ -194,6 +202,7 @@ class Fleet:
         limit: the hosts that a run is limited to; all, if there are none.
         gone: ``fedmsg_relay_gone``.
         tolerated: ``fedmsg_relay_tolerate_unreachable``.
+        tags: those of the command line.
         variables: more variables of hosts, by the name of the host.
         keys: the keys and certificates that hosts are to have, by the name of the host.
         answers: what hosts have answered to questions.
@@ -203,7 +212,8 @@ class Fleet:
     group: tuple[str, ...]
     limit: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()
-    tolerated: tuple[str, ...] = ()
+    tolerated: Any = ()
+    tags: tuple[str, ...] = ("all",)
     variables: dict[str, dict[str, Any]] = field(default_factory=dict)
     keys: dict[str, list[str]] = field(default_factory=dict)
     answers: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -224,6 +234,7 @@ class Fleet:
 
     def tells(self, name: str) -> dict[str, Any]:
         texts = {CONFIG: config_text(self.group), UNIT: f"{MARKER}\nunit", SPOOL_UNIT: f"{MARKER}\nspool"}
+        texts[WEB] = f"{MARKER}\nweb"
         return {
             "inventory": self.inventory(name),
             "looked": looked(self.machines[name]),
@@ -241,13 +252,16 @@ class Fleet:
             "asked": self.asked,
             "inventory": list(self.machines),
             "limited": bool(self.limit),
+            "tags": list(self.tags),
             "gone": list(self.gone),
-            "tolerated": list(self.tolerated),
+            "tolerance": self.tolerated,
             "grace": 300,
+            "webs": [f"http://{name}:9943" for name in self.group if self.variables.get(name, {}).get("web")],
             "paths": {
                 "config": CONFIG,
                 "settings": SETTINGS,
                 "unit": UNIT,
+                "web": WEB,
                 "service": [UNIT, SETTINGS],
                 "commands": [COMMAND],
                 "keys": KEYS,

@@ -63,7 +63,8 @@ def test_a_reader_never_sees_half_of_a_batch() -> None:
     with ThreadPoolExecutor(2) as readers:
         reading = [readers.submit(read) for _ in range(2)]
         for _ in range(3000):
-            accounting.add(batch, 0, Counter())
+            accounting.add(batch, 0, Counter(), {"inbound": 6, "submit": 4})
         done.set()
         assert all(reader.result() > 0 for reader in reading)
+    assert accounting.ways() == {"inbound": 18000, "submit": 12000}
     assert accounting.totals() == replace(batch, **{name: 3000 * getattr(batch, name) for name in TERMS})

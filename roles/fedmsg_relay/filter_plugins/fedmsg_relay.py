@@ -23,7 +23,7 @@ def load(package: str) -> None:
 
 load("fedmsg_relay_plan")
 
-from fedmsg_relay_plan import addresses, faults, plan, retire, service, steps  # noqa: E402 - what load() makes importable
+from fedmsg_relay_plan import addresses, faults, plan, retire, service, steps, web  # noqa: E402 - load()
 
 
 class FilterModule:
@@ -50,4 +50,5 @@ class FilterModule:
             "fedmsg_relay_demands": service.demands,
             "fedmsg_relay_stays": retire.relay_stays,
             "fedmsg_relay_addresses_stay": retire.addresses_stay,
+            "fedmsg_relay_web_urls": web.urls,
         }

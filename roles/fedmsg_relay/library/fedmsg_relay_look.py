@@ -42,6 +42,7 @@ options:
       - service
       - spool
       - status
+      - web
       - written
     required: true
   home: {description: The directory of the program., type: path, required: true}
@@ -52,6 +53,8 @@ options:
   contents: {description: The files to read., type: list, elements: path, required: true}
   config: {description: The path of the global config., type: path, required: true}
   unit: {description: The path of the relay's unit., type: path, required: true}
+  web_unit: {description: The path of the web process's unit., type: path, required: true}
+  settings: {description: The path of the relay's settings., type: path, required: true}
   spool_units: {description: The names of the units that deliver the spool., type: list, elements: str, required: true}
   pythons: {description: Paths of Pythons that the program may use., type: list, elements: path, required: true}
   user: {description: The name of the relay's user and group., type: str, required: true}
@@ -109,6 +112,7 @@ pythons:
 releases:
   description:
     - The C(current) link, and the releases C(present), C(complete) and C(used), the newest first.
+    - C(web) are those that have what the web process needs.
     - C(home) tells whether the directory of the program exists.
   type: dict
   returned: if gathered
@@ -122,6 +126,12 @@ spool:
   returned: if gathered
 status:
   description: The relay's C(answer), empty if there is none, with C(rc) and C(stderr) of the command.
+  type: dict
+  returned: if gathered
+web:
+  description:
+    - Whether systemd knows the unit of the web process (C(loaded)), and whether it runs and starts at boot (C(ready)).
+    - C(outdated) if its program, its unit or the relay's settings are newer than the process.
   type: dict
   returned: if gathered
 written:
@@ -139,8 +149,10 @@ PROPERTIES = (
     "LoadState,UnitFileState,ActiveState,ActiveEnterTimestamp,StateChangeTimestamp,ExecMainStartTimestamp,MainPID,"
     "FragmentPath,SourcePath,DropInPaths,ExecStart,InvocationID"
 )
+WEB_PROPERTIES = "LoadState,UnitFileState,ActiveState,NeedDaemonReload,ExecMainStartTimestamp"
 SPOOL_PROPERTIES = "Id,LoadState,UnitFileState,ActiveState,NeedDaemonReload"
-OPERATORS_COMMAND = re.compile(r"fedmsg-relay.* (status|probe|endpoints|check-config|journal|spool)( |$)")
+COMMANDS = ("bridge", "check-config", "endpoints", "journal", "probe", "spool", "status", "tail", "trace", "web")
+OPERATORS_COMMAND = re.compile(rf"fedmsg-relay.* ({'|'.join(COMMANDS)})( |$)")
 SOCKET = re.compile(r':(\d+) +\S+(?: +users:\(\("([^"]+)",pid=(\d+))?')
 ADDRESS = re.compile(r"\binet6? ([0-9A-Fa-f.:]+)")
 EXECUTE = """import json, runpy, sys
@@ -168,6 +180,8 @@ class Places:
     contents: list[str]
     config: str
     unit: str
+    web_unit: str
+    settings: str
     spool_units: list[str]
     pythons: list[str]
     user: str
@@ -225,14 +239,14 @@ def releases(places: Places) -> Found:
         "current": _target(f"{places.home}/current"),
         "present": [str(path) for path in present],
         "complete": [str(path) for path in present if (path / ".complete").exists()],
+        "web": [str(path) for path in present if (path / ".web").exists()],
         "used": [str(path) for _, path in newest_first],
     }
 
 
 def written(places: Places) -> int:
     """Find when the newest of the unit and the current link was written."""
-    paths = [Path(places.unit), Path(places.home, "current")]
-    return max([int(path.lstat().st_mtime) for path in paths if os.path.lexists(path)], default=0)
+    return _newest(places.unit, f"{places.home}/current")
 
 
 def addresses(_: Places, run: Run) -> list[str]:
@@ -308,6 +322,19 @@ def status(places: Places, run: Run) -> Found:
     return {"rc": code, "stderr": reason, "answer": told if isinstance(told, dict) and "relay" in told else {}}
 
 
+def web(places: Places, run: Run) -> Found:
+    """Ask systemd about the web process, and compare it with its files."""
+    unit = Path(places.web_unit).name
+    shown = properties(_must(run, ["systemctl", "show", "--timestamp=unix", f"--property={WEB_PROPERTIES}", unit], 0))
+    started = shown.get("ExecMainStartTimestamp", "").lstrip("@")
+    newest = _newest(places.web_unit, places.settings, f"{places.home}/current")
+    return {
+        "loaded": shown.get("LoadState") == "loaded",
+        "ready": (shown.get("UnitFileState"), shown.get("ActiveState")) == ("enabled", "active"),
+        "outdated": shown.get("NeedDaemonReload") == "yes" or newest > int(started if started.isdigit() else 0),
+    }
+
+
 def properties(answer: str) -> dict[str, str]:
     """Parse properties as ``systemctl show`` writes them.
 
@@ -343,6 +370,7 @@ ASK = {
     "service": service,
     "spool": spool,
     "status": status,
+    "web": web,
 }
 
 
@@ -387,6 +415,11 @@ def _is_marked(path: str, marker: str) -> bool:
 
 def _leads(path: str, places: Places) -> bool:
     return _target(path).startswith(f"{places.home}/")
+
+
+def _newest(*paths: str) -> int:
+    """When the newest of the files and links was written, in whole seconds; 0 if none is there."""
+    return max([int(os.lstat(path).st_mtime) for path in paths if os.path.lexists(path)], default=0)
 
 
 def _target(path: str) -> str:
@@ -441,6 +474,8 @@ def main() -> None:
             "contents": paths,
             "config": path,
             "unit": path,
+            "web_unit": path,
+            "settings": path,
             "spool_units": names,
             "pythons": paths,
             "user": {"type": "str", "required": True},

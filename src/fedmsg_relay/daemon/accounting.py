@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 
@@ -56,6 +57,24 @@ class Counts:
             and self.journaled + self.carried == self.published + self.waiting + self.damaged + self.refused_upstream
         )
 
+    def describe(self) -> str:
+        """Write them in one line, as the log has them at a stop."""
+        told = {
+            "received": self.received,
+            "published": self.published + self.unjournaled,
+            "dropped": self.quarantined + self.refused,
+            "journaled": self.journaled,
+            "quarantined": self.quarantined,
+            "refused": self.refused,
+            "duplicates": self.duplicates,
+            "unjournaled": self.unjournaled,
+            "carried": self.carried,
+            "waiting": self.waiting,
+            "damaged": self.damaged,
+            "refused_upstream": self.refused_upstream,
+        }
+        return " ".join(f"{name}={number}" for name, number in told.items())
+
 
 class Accounting:
     """Counts whole turns of the pipeline, so that the identities hold whenever they are looked at. Thread-safe."""
@@ -64,25 +83,33 @@ class Accounting:
         self._lock = threading.Lock()
         self._counts = Counts()
         self._dropped: Counter[str] = Counter()
+        self._ways: Counter[str] = Counter()
 
-    def add(self, counts: Counts, waiting: int, dropped: Counter[str]) -> None:
+    def add(self, counts: Counts, waiting: int, dropped: Counter[str], ways: Mapping[str, int]) -> None:
         """Count what one turn of the pipeline did.
 
         Args:
             counts: to add; its ``waiting`` is not looked at.
             waiting: number of messages that wait in the journal now.
             dropped: numbers of messages quarantined or refused, by reason.
+            ways: numbers of messages received, by the way in.
         """
         with self._lock:
             for field in fields(Counts):
                 setattr(self._counts, field.name, getattr(self._counts, field.name) + getattr(counts, field.name))
             self._counts.waiting = waiting
             self._dropped.update(dropped)
+            self._ways.update(ways)
 
     def totals(self) -> Counts:
         """Get the counters as they stand after the last whole turn."""
         with self._lock:
             return Counts(**{field.name: getattr(self._counts, field.name) for field in fields(Counts)})
+
+    def ways(self) -> Counter[str]:
+        """Get how many messages were received, by the way in."""
+        with self._lock:
+            return Counter(self._ways)
 
     def dropped(self) -> Counter[str]:
         """Get how many messages were quarantined or refused, by reason."""

@@ -147,6 +147,7 @@ class Admission:
         reason: Reason | trust.Reason | None
         for peer, messages in self._inbound.receive(max_size, 2, limits.cut_bytes(max_size)):
             turn.counts.received += len(messages)
+            turn.at_inbound += len(messages)
             self.sources.note_published(peer, len(messages))
             may_publish = self.sources.may_publish(peer)
             is_plain = may_publish and not self._screening.is_on  # then only the form counts, and costs

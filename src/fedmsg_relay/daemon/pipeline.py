@@ -26,9 +26,12 @@ Invariants:
 
 from __future__ import annotations
 
+import time
+
 from fedmsg_relay import submit, tcp
 from fedmsg_relay.daemon.accounting import Accounting, Counts
 from fedmsg_relay.daemon.admission import FAULT_RETRY_AFTER, Admission
+from fedmsg_relay.daemon.delays import Delays
 from fedmsg_relay.daemon.release import Releases
 from fedmsg_relay.daemon.settings import Settings
 from fedmsg_relay.daemon.stage import Stage
@@ -53,6 +56,7 @@ class Pipeline:
     Attributes:
         settings: the daemon's own settings.
         accounting: the counters.
+        delays: how long messages take.
         reused_names: number of messages that had the ``msg_id`` of another message.
         releases: of messages of the quarantine.
     """
@@ -62,6 +66,7 @@ class Pipeline:
     ) -> None:
         self.settings = settings
         self.accounting = Accounting()
+        self.delays = Delays(guard.last)
         self.reused_names = 0
         self._submits = submits
         self._guard = guard
@@ -87,11 +92,13 @@ class Pipeline:
         Returns:
             Whether there is more to do at once.
         """
+        began = time.monotonic()
         self._guard.recover()
         turn = Turn(self._guard.last)
         self._receive_and_admit(turn)
         self._journal(turn)
         more_to_send = self._send(turn)
+        self.delays.note(began, self._guard.last, self._guard.cursor.sent)
         self._count(turn)
         self._answer(turn)
         self._note_published()
@@ -138,7 +145,9 @@ class Pipeline:
     def _count(self, turn: Turn) -> None:
         turn.counts.carried += self._guard.take_carried()
         if turn.counts != Counts():
-            self.accounting.add(turn.counts, self._guard.waiting, turn.dropped)
+            ways = {"inbound": turn.at_inbound, "quarantine": self.releases.counted}
+            ways["submit"] = turn.counts.received - sum(ways.values())
+            self.accounting.add(turn.counts, self._guard.waiting, turn.dropped, ways)
             if not (totals := self.accounting.totals()).balanced:
                 log.error("the counters do not add up: %s", totals)
 

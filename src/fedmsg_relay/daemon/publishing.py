@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Set as AbstractSet
 
 from fedmsg_relay import submit
-from fedmsg_relay.daemon.hold import Hold
+from fedmsg_relay.daemon.listener_wait import ListenerWait
 from fedmsg_relay.daemon.turn import Turn
 from fedmsg_relay.journal.guard import JournalGuard
 from fedmsg_relay.journal.records import Entry
@@ -79,24 +79,24 @@ class PublishingStage:
         identity: of this relay.
         guard: of the journal.
         outbound: where to publish.
-        hold: delays publishing after a start.
+        wait: delays publishing after a start.
     """
 
     takes_forwarded = True
-    waking: AbstractSet[socket.socket] = frozenset()
+    wakeup_sockets: AbstractSet[socket.socket] = frozenset()
     ready_to_stop = True
 
-    def __init__(self, identity: str, guard: JournalGuard, outbound: Outbound, hold: Hold) -> None:
+    def __init__(self, identity: str, guard: JournalGuard, outbound: Outbound, wait: ListenerWait) -> None:
         self._identity = identity
         self._guard = guard
         self._outbound = outbound
-        self._hold = hold
+        self._wait = wait
         self._mark = PublishedMark(guard, outbound)
 
     @property
     def idle(self) -> bool:
         """Whether it has nothing to do until something comes."""
-        return not self._hold.on and (self._guard.journal is None or self._guard.cursor.all_published)
+        return not self._wait.on and (self._guard.journal is None or self._guard.cursor.all_published)
 
     def introduce(self, subscription: bytes) -> bytes:
         """Make the answer to a chained relay that asks which relay this is.
@@ -115,7 +115,7 @@ class PublishingStage:
         Returns:
             Whether more messages wait that may be published at once.
         """
-        if not self._hold.over:
+        if not self._wait.over:
             return False
         if not 0 < self._guard.waiting == len(turn.entries):
             return self._publish_waiting(turn) and self._guard.waiting > 0
@@ -134,7 +134,7 @@ class PublishingStage:
             Whether more messages wait that may be published at once.
         """
         # These entries are in memory only, so they cannot be held back.
-        self._hold.give_up()
+        self._wait.give_up()
         while self._publish_waiting(turn):
             pass
         for topic, body, _ in turn.entries:
@@ -154,7 +154,7 @@ class PublishingStage:
         cursor.note_sent(cursor.sent + len(portion))
 
     def _publish_waiting(self, turn: Turn) -> bool:
-        """Publish messages that are in the journal only: those from before a restart or from a hold.
+        """Publish messages that are in the journal only: those from before a restart or from the wait for listeners.
 
         Returns:
             Whether there were any.

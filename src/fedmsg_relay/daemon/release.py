@@ -122,6 +122,11 @@ class Releases:
         """Whether there is more to do at once."""
         return self._current is not None or not self._asked.empty()
 
+    @property
+    def counted(self) -> int:
+        """Number of messages that this turn has received from the quarantine."""
+        return self._taken + self._duplicates
+
     def ask(self, release: Release) -> None:
         """Let a release wait for its turn. Thread-safe.
 
@@ -174,6 +179,7 @@ class Releases:
         else:
             turn.counts.received -= self._taken + self._duplicates
             turn.counts.duplicates -= self._duplicates
+            self._taken = self._duplicates = 0
         if fault := self._guard.fault:
             self._end(f"the journal cannot be used: {fault}")
         elif not release.numbers:

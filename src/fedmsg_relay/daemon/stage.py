@@ -25,7 +25,7 @@ class Stage(Protocol):
         """Whether messages that a chained relay forwards to us come out, and do not come back to that relay."""
 
     @property
-    def waking(self) -> AbstractSet[socket.socket]:
+    def wakeup_sockets(self) -> AbstractSet[socket.socket]:
         """Sockets that wake the relay's loop."""
 
     def introduce(self, subscription: bytes) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
+from fedmsg_relay.daemon.delays import DelaysStatus
 from fedmsg_relay.daemon.sources import SourcesStatus
 from fedmsg_relay.daemon.tally import DistrustStatus, SignerStatus
 from fedmsg_relay.network.health import DoorStatus
@@ -17,9 +18,12 @@ class Status(TypedDict):
         dead_threads: by the name of each thread that has died, what it died of.
         endpoints: addresses that are bound, by the endpoint.
         crowded: endpoints that turned somebody away a moment ago.
+        received_by: messages received, by the way in: ``inbound``, ``submit``, or released from the ``quarantine``.
+        delays: how long messages took.
         overloaded: submitted batches that were told to try again.
         reused_names: submitted messages that had the ``msg_id`` of another message.
         dropped: messages that were dropped, by the reason.
+        released_from: submit of the upstream that turned out to be chained to this relay, which publishes since then.
     """
 
     relay: RelayStatus
@@ -31,11 +35,14 @@ class Status(TypedDict):
     settings: dict[str, dict[str, Any]]
     health: list[DoorStatus]
     messages: MessagesStatus
+    received_by: dict[str, int]
+    delays: DelaysStatus
     overloaded: int
     reused_names: int
     dropped: dict[str, int]
     journal: JournalStatus
     upstream: UpstreamStatus | None
+    released_from: list[str]
     trust: TrustStatus
     laggards: list[LaggardStatus]
     peers: PeersStatus
@@ -102,7 +109,7 @@ class UpstreamStatus(TypedDict):
 
 
 class ConditionStatus(TypedDict):
-    """What is done about signatures, why they cannot be checked, and against what."""
+    """The checks of signatures: whether they are made, against which files, and why they cannot be made."""
 
     signatures: str
     fault: str
@@ -132,7 +139,7 @@ class TrustFileStatus(TypedDict):
 
 
 class LaggardStatus(TypedDict):
-    """A listener that does not keep up: see :class:`~fedmsg_relay.network.outbound.Laggard`."""
+    """A listener that does not keep up: see :class:`~fedmsg_relay.network.laggards.Laggard`."""
 
     address: str
     since: float

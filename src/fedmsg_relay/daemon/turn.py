@@ -51,6 +51,7 @@ class Turn:
         entries: messages to be journaled.
         known: where the entries will be, by their ``msg_id``: for the dedup window.
         renamed: number of messages that have the ``msg_id`` of another message.
+        at_inbound: number of messages that came at inbound.
         from_inbound: number of entries that came at inbound; they are the first ones.
         receipts: due once the turn is on disk.
         answers: all other replies, and where they go.
@@ -64,6 +65,7 @@ class Turn:
     base: int
     entries: list[Entry] = field(default_factory=list)
     known: dict[str, tuple[Sighting, ...]] = field(default_factory=dict)
+    at_inbound: int = 0
     from_inbound: int = 0
     receipts: list[DueReceipt] = field(default_factory=list)
     answers: list[tuple[ReturnPath, bytes]] = field(default_factory=list)

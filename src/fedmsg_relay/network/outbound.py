@@ -12,16 +12,14 @@ import os
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import zmq
 import zmq.backend
 
-from fedmsg_relay import tcp
+from fedmsg_relay.network.laggards import Laggards
 from fedmsg_relay.network.listeners import Listeners, source
 from fedmsg_relay.runtime import limits
-from fedmsg_relay.runtime.log import log
 
 SEND_QUEUE = 10_000
 """Maximum number of messages that libzmq keeps for a slow listener."""
@@ -39,32 +37,10 @@ _send = zmq.backend.Socket.send
 SETTLE_SECONDS = 0.1
 """Time without a subscription after which a listener has subscribed to all its topics."""
 
-CHECK_SECONDS = 1.0
-"""Interval at which laggards are looked at."""
-
 MIRROR = b"fedmsg-relay-mirror."
 """Beginning of a topic that a chained relay subscribes to besides everything, by which it asks whether it is heard."""
 
 _THREADS = Path("/proc/self/task")
-
-
-@dataclass
-class Laggard:
-    """A listener that does not keep up.
-
-    Attributes:
-        address: of the listener.
-        since: Unix seconds when its queue was full.
-        published: messages that had been published by then.
-        acked: bytes its kernel had acknowledged by then.
-        lost: messages published since, which is about what it has lost.
-    """
-
-    address: str
-    since: float
-    published: int
-    acked: int
-    lost: int = 0
 
 
 class Outbound:
@@ -96,9 +72,9 @@ class Outbound:
             self.socket.setsockopt(option, value)
         self.listeners = Listeners(self.socket)
         self.published = 0
-        self.laggards: dict[int, Laggard] = {}
+        self.laggards = Laggards(self.listeners)
         self._patience = PATIENCE_SECONDS
-        self._refilled = self._checked = time.monotonic()
+        self._refilled = time.monotonic()
         self._subscribed: dict[int, str] = {}
         """Address of the connection that last subscribed, by its file descriptor."""
         self._unplaced = 0
@@ -165,8 +141,7 @@ class Outbound:
                 (self._mirrors.add if subscribed else self._mirrors.discard)(topic)
             elif subscribed:
                 self._note_subscribed(source(frame))
-        if self.laggards and time.monotonic() - self._checked >= CHECK_SECONDS:
-            self._check_laggards()
+        self.laggards.check(self.published)
 
     def returned(self, expected: Sequence[str]) -> bool:
         """Tell whether listeners are back.
@@ -227,13 +202,13 @@ class Outbound:
     def _send_past_a_full_queue(self, topic: bytes) -> None:
         """Wait a little for the full queue, then send to all others."""
         started = time.monotonic()
-        before = {fd: tcp.flow(fd) for fd, _ in self.listeners.connections()}
+        before = self.laggards.flows()
         self._patience = min(PATIENCE_SECONDS, self._patience + (started - self._refilled) * PATIENCE_SHARE)
         try:
             self.socket.sndtimeo = max(1, int(self._patience * 1000))
             self.socket.send(topic, zmq.SNDMORE)
         except zmq.Again:
-            self._note_laggards(before)
+            self.laggards.find(before, self.published)
             self.socket.setsockopt(zmq.XPUB_NODROP, 0)
             self.socket.send(topic, zmq.SNDMORE)
             self.socket.setsockopt(zmq.XPUB_NODROP, 1)
@@ -241,37 +216,6 @@ class Outbound:
             self.socket.sndtimeo = -1
             self._refilled = time.monotonic()
             self._patience = max(0.0, self._patience - (self._refilled - started))
-
-    def _note_laggards(self, before: dict[int, tcp.Flow | None]) -> None:
-        """Find whose connection has stood still with bytes to send: theirs is the full queue.
-
-        From here on libzmq passes over that listener without a word, until its queue has room: it must be found now.
-        So where all move it is the one that is furthest behind.
-        """
-        behind = {}
-        for fd, address in self.listeners.connections():
-            if fd not in self.laggards and (now := tcp.flow(fd)) and now.unsent:
-                behind[fd] = (now, address)
-        still = [fd for fd, (now, _) in behind.items() if now == before.get(fd)]
-        for fd in still or sorted(behind, key=lambda fd: behind[fd][0].unsent)[-1:]:
-            now, address = behind[fd]
-            self.laggards[fd] = Laggard(address, time.time(), self.published, now.acked)
-            log.warning("listener %s does not keep up: it loses messages from here on", address)
-
-    def _check_laggards(self) -> None:
-        """Lift a laggard that has caught up or left; say how much it lost."""
-        self._checked = time.monotonic()
-        present = dict(self.listeners.connections())
-        for fd, laggard in list(self.laggards.items()):
-            state = tcp.flow(fd) if present.get(fd) == laggard.address else None
-            if state is None:
-                log.warning("listener %s left without catching up; it lost about %d", laggard.address, laggard.lost)
-                del self.laggards[fd]
-            elif state.unsent == 0 and state.acked > laggard.acked:
-                log.warning("listener %s has caught up; it lost about %d messages", laggard.address, laggard.lost)
-                del self.laggards[fd]
-            else:
-                laggard.lost = self.published - laggard.published
 
 
 _AT = " at port "

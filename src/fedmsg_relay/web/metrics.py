@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Metric, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 from starlette.requests import Request
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 PREFIX = "fedmsg_relay_"
 
-_NOT_COUNTERS = {"waiting", "balanced", "dropped"}
-"""Of the messages of a status: what goes up and down, or follows from the counters."""
+_NOT_COUNTERS = {"received", "waiting", "balanced", "dropped"}
+"""Of the messages of a status: what has a label, goes up and down, or follows from the counters."""
 
 
 async def metrics(request: Request) -> Response:
@@ -85,10 +85,18 @@ def _process(status: Status) -> Iterator[Metric]:
 
 
 def _messages(status: Status) -> Iterator[Metric]:
+    received = CounterMetricFamily(f"{PREFIX}messages_received", "Messages received, by the way in.", labels=["via"])
+    for way, value in status["received_by"].items():
+        received.add_metric([way], value)
+    yield received
     messages: Mapping[str, Any] = status["messages"]
     for name, value in messages.items():
         if name not in _NOT_COUNTERS:
             yield _counter(f"messages_{name}", f"Messages {name} since the start of the relay.", value)
+    delays = status["delays"]
+    steps = [*((end, float(count)) for end, count in delays["steps"].items()), ("+Inf", float(delays["messages"]))]
+    text = "Time from the turn that took a message until it was sent on."
+    yield HistogramMetricFamily(f"{PREFIX}message_delay_seconds", text, steps, sum_value=delays["seconds"])
     yield _gauge("messages_waiting", "Messages in the journal that are not published yet.", messages["waiting"])
     yield _gauge("counters_balanced", "Whether the counters add up.", messages["balanced"])
     dropped = CounterMetricFamily(f"{PREFIX}messages_dropped", "Messages that were not taken.", labels=["reason"])

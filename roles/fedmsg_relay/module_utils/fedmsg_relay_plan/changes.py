@@ -18,6 +18,7 @@ from fedmsg_relay_plan.parts import (
     part,
     takes_over,
 )
+from fedmsg_relay_plan.web import is_served, serves, stops_serving
 from fedmsg_relay_plan.world import Host, World
 
 SPOOL = "fedmsg-relay-spool."
@@ -96,6 +97,12 @@ def _hand_over(world: World, host: Host) -> str:
     return f"is chained, hands over to {relays}, is retired when it has been unused for {world.grace} s"
 
 
+def _web(world: World, host: Host) -> str:
+    if serves(world, host):
+        return "" if is_served(host) else "serves its journal over HTTP"
+    return "no longer serves its journal over HTTP" if stops_serving(world, host) else ""
+
+
 def _config(world: World, host: Host) -> str:
     if not host.is_behind:
         return ""
@@ -133,6 +140,7 @@ CLAUSES: tuple[Callable[[World, Host], str], ...] = (
     _relay,
     _addresses,
     _hand_over,
+    _web,
     _files_of_others,
     _config,
     _policy,

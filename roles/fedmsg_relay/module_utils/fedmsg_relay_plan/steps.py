@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 
+from fedmsg_relay_plan import tags
 from fedmsg_relay_plan.keys import dropped, reads_policy
 from fedmsg_relay_plan.parts import Part, hands_over, has_program, is_leftover, old_addresses, part, takes_over
+from fedmsg_relay_plan.web import serves, stops_serving
 from fedmsg_relay_plan.world import Host, World
 
 
@@ -15,6 +17,9 @@ class Step(StrEnum):
 
     INSTALL = "install"
     """Installs the program beside the one in use."""
+
+    INSTALL_WEB = "install_web"
+    """Adds what the web process needs."""
 
     BRING_KEYS = "bring_keys"
     """Brings keys and certificates, before a config names them and before a relay needs them."""
@@ -46,6 +51,9 @@ class Step(StrEnum):
     HAND_OVER = "hand_over"
     """Sees that what goes in at the leaving relay comes out at those of the group."""
 
+    SERVE = "serve"
+    """Runs the web process beside the relay, before a config names it."""
+
     POINT_RELAY = "point_relay"
     """Writes the global config of a relay's host."""
 
@@ -54,6 +62,9 @@ class Step(StrEnum):
 
     POINT = "point"
     """Writes the global config of every other host."""
+
+    STOP_SERVING = "stop_serving"
+    """Removes the web process where it is no longer wanted, now that no config names it."""
 
     DROP_KEYS = "drop_keys"
     """Removes keys and certificates that the inventory no longer names, now that no config names them."""
@@ -87,7 +98,7 @@ def steps(world: World, host: Host) -> list[Step]:
     Returns:
         The steps in their order.
     """
-    return [step for step in Step if TAKES[step](world, host)]
+    return [step for step in Step if TAKES[step](world, host) and _is_tagged(world, host, step)]
 
 
 def hosts_with(achieved: Mapping[str, Sequence[str]], what: str) -> list[str]:
@@ -104,6 +115,12 @@ def hosts_with(achieved: Mapping[str, Sequence[str]], what: str) -> list[str]:
     return [host for host, done in achieved.items() if what in done]
 
 
+def _is_tagged(world: World, host: Host, step: Step) -> bool:
+    """Whether the tags of the run include a step."""
+    own = part(world, host)
+    return not world.tags or any(own in TAGGED[tag][0] and step in TAGGED[tag][1] for tag in world.tags)
+
+
 def _is_relay(world: World, host: Host) -> bool:
     return part(world, host) is Part.RELAY
 
@@ -114,6 +131,7 @@ def _is_leaving(world: World, host: Host) -> bool:
 
 TAKES: dict[Step, Callable[[World, Host], bool]] = {
     Step.INSTALL: lambda world, host: has_program(world, host) and not _is_leaving(world, host),
+    Step.INSTALL_WEB: serves,
     Step.BRING_KEYS: lambda world, host: bool(host.keys.differ),  # noqa: ARG005
     Step.REPLACE: _is_relay,
     Step.RELY: lambda world, host: True,  # noqa: ARG005
@@ -127,9 +145,11 @@ TAKES: dict[Step, Callable[[World, Host], bool]] = {
     Step.CHAIN_LAST: lambda world, host: hands_over(world, host) and host.chained,
     Step.TAKE_OVER: takes_over,
     Step.HAND_OVER: hands_over,
+    Step.SERVE: serves,
     Step.POINT_RELAY: _is_relay,
     Step.READ_POLICY: reads_policy,
     Step.POINT: lambda world, host: not _is_relay(world, host),
+    Step.STOP_SERVING: stops_serving,
     Step.DROP_KEYS: lambda world, host: bool(dropped(host)),  # noqa: ARG005
     Step.DELIVER: has_program,
     Step.RETIRE: lambda world, host: (
@@ -140,3 +160,19 @@ TAKES: dict[Step, Callable[[World, Host], bool]] = {
     Step.PRUNE: has_program,
     Step.COUNT: lambda world, host: True,  # noqa: ARG005
 }
+
+TAGGED: dict[str, tuple[frozenset[Part], frozenset[Step]]] = {
+    tags.PROGRAM: (frozenset(Part), frozenset({Step.INSTALL, Step.INSTALL_WEB, Step.INSTALL_LATER})),
+    tags.KEYS: (frozenset(Part), frozenset({Step.BRING_KEYS})),
+    tags.RELAY: (
+        frozenset({Part.RELAY}),
+        frozenset(
+            {Step.INSTALL, Step.INSTALL_WEB, Step.BRING_KEYS, Step.REPLACE, Step.SERVE, Step.PRUNE, Step.COUNT},
+        ),
+    ),
+    tags.SCRIPTS: (
+        frozenset({Part.SCRIPTS}),
+        frozenset({Step.INSTALL, Step.RELY, Step.REACH, Step.POINT, Step.DELIVER, Step.PRUNE}),
+    ),
+}
+"""The parts and the steps that a tag takes."""

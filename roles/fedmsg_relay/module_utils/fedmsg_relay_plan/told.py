@@ -17,6 +17,7 @@ class Paths:
         config: the global config.
         settings: relay.toml.
         unit: the unit of the relay.
+        web: the unit of the web process.
         service: all files of a relay's host, with those two.
         commands: the links to the program.
         keys: the list of the keys and certificates that the role has written.
@@ -26,6 +27,7 @@ class Paths:
     config: str
     settings: str
     unit: str
+    web: str
     service: tuple[str, ...]
     commands: tuple[str, ...]
     keys: str
@@ -45,6 +47,8 @@ class Inventory:
         settings: tables of relay.toml.
         signatures: what a relay here does about signatures: ``off``, ``warn`` or ``enforce``.
         publishes: whether scripts publish here.
+        web: whether a relay here has a web process.
+        datagrepper: whether the global config says where stock consumers fetch what they missed.
         binds: what a relay here binds, by endpoint.
     """
 
@@ -57,6 +61,8 @@ class Inventory:
     settings: Mapping[str, Any] = field(default_factory=dict)
     signatures: str = "off"
     publishes: bool = True
+    web: bool = False
+    datagrepper: bool = False
 
 
 @dataclass(frozen=True)
