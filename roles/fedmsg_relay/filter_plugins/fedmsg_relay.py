@@ -23,7 +23,7 @@ def load(package: str) -> None:
 
 load("fedmsg_relay_plan")
 
-from fedmsg_relay_plan import addresses, faults, plan, retire, service, steps, web  # noqa: E402 - load()
+from fedmsg_relay_plan import addresses, faults, firewall, plan, retire, service, steps, web  # noqa: E402 - load()
 
 
 class FilterModule:
@@ -45,6 +45,7 @@ class FilterModule:
             "fedmsg_relay_listed": addresses.listed,
             "fedmsg_relay_connectable": addresses.connectable,
             "fedmsg_relay_fault": faults.fault_of,
+            "fedmsg_relay_open_ports": firewall.open_ports,
             "fedmsg_relay_plan": plan.of,
             "fedmsg_relay_with": steps.hosts_with,
             "fedmsg_relay_demands": service.demands,
