@@ -87,8 +87,7 @@ class Contender:
 
     def cpu(self) -> float:
         """Seconds of CPU that the relay's process has used, all its threads together."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICK
+        return cpu_of(self.process.pid)
 
     def memory(self) -> int:
         """Resident bytes (VmRSS)."""
@@ -110,6 +109,12 @@ class Contender:
         self.host.close()
         if self._state:
             shutil.rmtree(self._state)
+
+
+def cpu_of(pid: int) -> float:
+    """Seconds of CPU that a process has used, all its threads together."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
 
 
 def possible(plan: Plan, names: Sequence[str]) -> list[str]:

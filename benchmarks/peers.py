@@ -1,7 +1,7 @@
-"""Brokers of other protocols, mosquitto (MQTT) and nats-server, for the cold script: a missing one is named.
+"""Servers of other protocols: mosquitto (MQTT) and nats-server for the cold script, and the rivals' programs.
 
-Where they are not installed and Debian's packages are at hand, these are fetched and unpacked below .cache/, which
-needs no root and starts nothing by itself.
+A missing one is named. Where they are not installed and Debian's packages are at hand, these are fetched and unpacked
+below .cache/, which needs no root and starts nothing by itself.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 
@@ -18,7 +18,12 @@ from benchmarks.contenders import STATE
 from benchmarks.plan import Plan
 from harness import Host, wait_until
 
-PACKAGES = {"mosquitto": "mosquitto", "mosquitto_pub": "mosquitto-clients", "nats-server": "nats-server"}
+PACKAGES = {
+    "mosquitto": "mosquitto",
+    "mosquitto_pub": "mosquitto-clients",
+    "nats-server": "nats-server",
+    "redis-server": "redis-server",
+}
 """The programs, and the packages that have them."""
 ROOT = STATE / "peers"
 FETCH_SECONDS = 180
@@ -36,9 +41,9 @@ def environment() -> dict[str, str]:
     return {"PATH": os.environ.get("PATH", os.defpath), "LD_LIBRARY_PATH": os.pathsep.join(folders)}
 
 
-def fetch(plan: Plan) -> None:
-    """Get those that are not there, or note that they are not."""
-    missing = [package for name, package in PACKAGES.items() if program(name) is None]
+def fetch(plan: Plan, names: Sequence[str]) -> None:
+    """Get the programs that are not there, or note that they are not."""
+    missing = [PACKAGES[name] for name in names if program(name) is None]
     if not missing:
         return
     if plan.quick:
@@ -70,7 +75,7 @@ def fetch(plan: Plan) -> None:
 @contextmanager
 def brokers(plan: Plan) -> Iterator[dict[str, int]]:
     """The brokers that are there, started: name and port."""
-    fetch(plan)
+    fetch(plan, ("mosquitto", "mosquitto_pub", "nats-server"))
     with closing(Host()) as host:
         ports = {}
         for name in ("mosquitto", "nats-server"):
@@ -79,13 +84,13 @@ def brokers(plan: Plan) -> Iterator[dict[str, int]]:
                 options = ["-p", str(port)] if name == "mosquitto" else ["-a", "127.0.0.1", "-p", str(port)]
                 host.start(path, *options, env=environment())
                 try:
-                    wait_until(partial(_accepts, port), f"{name} is up", timeout=10)
+                    wait_until(partial(accepts, port), f"{name} is up", timeout=10)
                 except AssertionError as error:
                     plan.note(f"{name} is not measured: {error}")
                     del ports[name]
         yield ports
 
 
-def _accepts(port: int) -> bool:
+def accepts(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

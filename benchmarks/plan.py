@@ -50,6 +50,7 @@ class Plan:
         print(f"{time.monotonic() - self._started:6.0f} s  {text}", flush=True)
 
     def note(self, text: str) -> None:
-        """Something is missing from the results: never in silence."""
-        self.notes.append(text)
-        self.say(f"note: {text}")
+        """Something is missing from the results: never in silence, and once is enough."""
+        if text not in self.notes:
+            self.notes.append(text)
+            self.say(f"note: {text}")

@@ -24,11 +24,25 @@ def texts(results: Results) -> dict[str, str]:
 
 
 def update_docs(results: Results) -> None:
-    """Put every text and plot where docs/benchmarks.md has its place for it."""
+    """Put every text and plot where docs/benchmarks.md has its place for it.
+
+    A run of some cases replaces the tables of these alone, and says below each of them that it did.
+    """
+    made = texts(results)
+    if results["cases"].keys() != tables.CASES.keys():
+        made = {case: f"{made[case]}\n\n{conditions(results)}" for case in results["cases"]}
     page = PAGE.read_text(encoding="utf-8")
-    for name, text in texts(results).items():
+    for name, text in made.items():
         begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
         before, _, rest = page.partition(begin)
         page = before + begin + text + "\n" + end + rest.partition(end)[2]
     PAGE.write_text(page, encoding="utf-8")
     plots.draw(results["cases"], DOCS / "benchmarks")
+
+
+def conditions(results: Results) -> str:
+    """The conditions of a run of some cases, and what was not measured in it."""
+    told = ("date", "revision", "processor", "disk", "load before", "rounds")
+    run = "; ".join(f"{name}: {results['run'][name]}" for name in told)
+    notes = [f"Note: {note}." for note in results["notes"]]
+    return "\n".join([f"This is from a run of its own. {run}.", *notes])

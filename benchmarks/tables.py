@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from statistics import median
 
-from benchmarks.contenders import PROXY, STOCK
+from benchmarks.contenders import OURS, PROXY, STOCK
 from benchmarks.plan import Row
 
 
@@ -249,6 +249,43 @@ def web(rows: Sequence[Row]) -> str:
     )
 
 
+def rivals(rows: Sequence[Row]) -> str:
+    asked, scripts, keepers = ([row for row in rows if kind in row] for kind in ("of", "script", "keeper"))
+    find, ours = finder(asked), next(row for row in scripts if row["script"] == OURS)
+    receipts = [
+        [
+            str(row["clients"]),
+            str(row["batch"]),
+            row["of"],
+            spread(row["rate"], scale=row["batch"]),
+            times(ratio(row, find(of=OURS, clients=row["clients"], batch=row["batch"]), "rate")),
+            spread(row["cpu_us"], ".1f"),
+            f"{median(row['busy']):.0%}",
+            fate(row["verdicts"]),
+        ]
+        for row in asked
+    ]
+    cold = [
+        [
+            row["script"],
+            spread(row["seconds"], ".0f", 1000),
+            spread(row["cpu"], ".0f", 1000),
+            times(median(row["seconds"]) / median(ours["seconds"])),
+            str(row["lost"]),
+        ]
+        for row in scripts
+    ]
+    kept = [[row["keeper"], row["version"], row["keeps"], times(row["syncs"]), times(row["shared"])] for row in keepers]
+    head = ["clients", "batch", "", "messages/s with a receipt", "x ours", "us CPU a message", "clients' CPU", "fate"]
+    return "\n\n".join(
+        [
+            table(head, receipts),
+            table(["one message from a cold script", "ms from start to exit", "ms CPU", "x ours", "lost"], cold),
+            table(["", "version", "kept how", "syncs a receipt, 1 client", "50 clients"], kept),
+        ]
+    )
+
+
 CASES: dict[str, Callable[[Sequence[Row]], str]] = {
     "throughput": throughput,
     "latency": latency,
@@ -258,4 +295,5 @@ CASES: dict[str, Callable[[Sequence[Row]], str]] = {
     "loss": loss,
     "trust": trust,
     "web": web,
+    "rivals": rivals,
 }

@@ -21,7 +21,7 @@ STOCK_REQUIREMENTS = ROOT / "tests" / "support" / "stock-requirements.txt"
 INSTALL_SECONDS = 600
 EXTRAS = {
     "": "fedmsg-relay",
-    "bench": "fedmsg-relay and the library of the plots",
+    "bench": "fedmsg-relay and the libraries of the benchmarks",
     "dev": "fedmsg-relay and the tools of the tests",
 }
 """What each extra of pyproject.toml installs; each has what those before it have."""

@@ -16,10 +16,13 @@ UNIT = {
     "faketime": "faketime",
     "logrotate": "logrotate",
     "promtool": "prometheus",
+    "sqlite3": "sqlite3",
     "ss": "iproute2",
     "systemd-analyze": "systemd",
 }
 """For tests/."""
+BROKER = {"epmd": "erlang-base", "rabbitmq-server": "rabbitmq-server", "rabbitmqctl": "rabbitmq-server"}
+"""For the tests of the bridge."""
 FRESH = {"debootstrap": "debootstrap", "git": "git"}
 """For the fresh machines of fresh.py."""
 MOLECULE = {

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import fresh
+import packages
 from environment import ROOT
 
 LOGS = ROOT / ".cache" / "test-logs"
@@ -85,6 +86,12 @@ def unit_parts(files: list[str]) -> list[Part]:
     workers = [f"--numprocesses={UNIT_WORKERS}", "--dist=worksteal"]
     command = ["python", "-m", "pytest", *workers, *(files or ["tests"])]
     return [Part("pytest", command, UNIT_SECONDS, judge_pytest)]
+
+
+def packages_of(files: list[str]) -> dict[str, str]:
+    """What tests need: RabbitMQ, which takes long to install, only for those of the bridge."""
+    bridged = not files or any("test_bridge" in name for name in files)
+    return {**packages.UNIT, **(packages.BROKER if bridged else {})}
 
 
 def test_files() -> list[str]:

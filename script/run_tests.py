@@ -175,7 +175,11 @@ def run_all(what: str, names: list[str]) -> Iterator[Result]:
         engine = containers.Engine(LOGS / "dockerd.log")
         stack.callback(engine.stop)
         groups = {
-            "unit": ("packages", lambda: packages.install(packages.UNIT, "the tests", apt_log), parts.unit_parts),
+            "unit": (
+                "packages",
+                lambda: packages.install(parts.packages_of(names), "the tests", apt_log),
+                parts.unit_parts,
+            ),
             "fresh": ("fresh machines", lambda: fresh.can_be_made(apt_log), parts.fresh_parts),
             "molecule": ("containers", lambda: start(engine), parts.molecule_parts),
         }

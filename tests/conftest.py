@@ -10,8 +10,12 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+import hypothesis
 import pytest
 
+from bridged import Bridge
+from broker import Broker, Exchange
+from broker import shared as broker_of_all
 from harness import Host
 from pki import Pki
 from relays import Relay
@@ -48,7 +52,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--flood-seconds", type=float, default=10, help="how long test_overload floods (default: 10)")
     parser.addoption("--cut-rounds", type=int, default=12, help="faults of test_chained_echo (default: 12)")
     parser.addoption("--stops", type=int, default=2, help="how often test_chained_stops stops a relay (default: 2)")
-    parser.addoption("--seed", type=int, default=None, help="of what tests draw at random (default: another each time)")
+    parser.addoption("--bridge-kills", type=int, default=10, help="how often test_bridge_* kill a bridge (default: 10)")
+    parser.addoption("--broker-kills", type=int, default=3, help="how often they end the broker (default: 3)")
+    parser.addoption("--seed", type=int, default=1, help="of what tests draw at random; 0: another each time")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let each run draw the same examples, so that a failure is due to the change; ``--seed 0`` looks for others."""
+    hypothesis.settings.register_profile("run", deadline=None, derandomize=config.getoption("--seed") != 0)
+    hypothesis.settings.load_profile("run")
 
 
 @pytest.fixture(autouse=True)
@@ -65,8 +77,7 @@ def unit_tests_start_no_process(request: pytest.FixtureRequest, monkeypatch: pyt
 @pytest.fixture
 def seed(request: pytest.FixtureRequest) -> int:
     """The seed of random tests; a failure prints it, to run the same again."""
-    chosen: int | None = request.config.getoption("--seed")
-    seed = time.time_ns() % 10**9 if chosen is None else chosen
+    seed: int = request.config.getoption("--seed") or time.time_ns() % 10**9
     print(f"--seed {seed}")
     return seed
 
@@ -182,3 +193,24 @@ def old(site: Callable[[], Site]) -> Site:
 @pytest.fixture
 def new(site: Callable[[], Site]) -> Site:
     return site()
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Broker]:
+    """A RabbitMQ for all tests that leave it as they found it."""
+    directory = tmp_path_factory.getbasetemp()
+    with broker_of_all(directory if worker_id == "master" else directory.parent) as broker:
+        yield broker
+
+
+@pytest.fixture
+def exchange(broker: Broker) -> Exchange:
+    """An exchange of this test alone."""
+    return Exchange(broker)
+
+
+@pytest.fixture
+def bridge(host: Host, exchange: Exchange) -> Iterator[Bridge]:
+    """A bridge that has not been started."""
+    with contextlib.closing(Bridge(host, exchange)) as bridge:
+        yield bridge

@@ -105,23 +105,31 @@ def test_repeated_kills_of_upstream_lose_nothing_and_journal_nothing_twice(
     compare(new.journaled(), numbered(10_000))
 
 
-def test_relays_chained_to_each_other_publish_nothing_and_lose_nothing(old: Site, new: Site, sockets: Sockets) -> None:
+def test_of_relays_chained_to_each_other_from_the_start_one_publishes_after_a_while(
+    old: Site, new: Site, sockets: Sockets
+) -> None:
     new.chain_to(old).relay.start()
     old.chain_to(new).relay.start()
+    listener = sockets.stock_listener(old.host.outbound)
     for site in (old, new):
-        site.wait_for_upstream("loop")
-        assert site.host.run("fedmsg-relay", "status").code == 2
+        site.relay.wait_for_log("upstream", "loop: its chain leads back here")
     client = sockets.submitter(old.host.submit)
     assert client.ask(*numbered(100))["status"] == "accepted"
     client = sockets.submitter(new.host.submit)
     assert client.ask(*numbered(100, 100))["status"] == "accepted"
-    assert [site.relay.messages()["waiting"] for site in (old, new)] == [100, 100]
-    listener = sockets.stock_listener(old.host.outbound)
-    new.stand_alone().restart()
-    old.wait_for_upstream("joined")
-    listener.wait_for(numbered(200)[99])
+    wait_until(lambda: set(numbered(200)) <= set(listener.hear(0.05)), "all messages come out")
+    released = [site for site in (old, new) if site.relay.status()["released_from"]]
+    [publishes] = released
+    other = new if publishes is old else old
+    other.wait_for_upstream("joined")
+    assert publishes.relay.status()["released_from"] == [other.host.submit]
+    warned = publishes.host.run("fedmsg-relay", "status")
+    assert (warned.code, "publishes by itself" in warned.stdout) == (1, True)
     assert old.relay.settled()["waiting"] == new.relay.settled()["waiting"] == 0
-    assert sorted(new.journaled()) == sorted(numbered(200))
+    assert sorted(publishes.journaled()) == sorted(numbered(200))
+    publishes.host.settings_file.write_text("")
+    publishes.relay.reload()
+    assert publishes.host.run("fedmsg-relay", "status").code == 0
 
 
 @pytest.mark.parametrize("endpoint", ["submit", "outbound"])
@@ -159,6 +167,11 @@ def test_the_global_config_says_where_upstream_is(old: Site, new: Site, sockets:
 
 def heard_all(listener: Listener, everything: int) -> bool:
     return len([frames for frames in listener.hear(0.05) if b".moving" in frames[0]]) >= everything
+
+
+def forwards(site: Site) -> None:
+    """What it hears upstream comes out here: it no longer waits for the listeners from before its start."""
+    wait_until(lambda: not site.relay.status()["journal"]["holding"], "the hold is over")
 
 
 class Traffic:
@@ -232,10 +245,11 @@ def test_a_relay_hands_over_to_another_and_takes_back_while_messages_flow(
         old.chain_to(new).join()
 
     def take_back() -> None:
-        """The swap of two relays that both are in use: first a loop, in which everything waits, then out of it."""
+        """The swap of two relays that both are in use: the one that is chained last keeps its upstream."""
         assert new.relay.stop() == 0
-        new.chain_to(old).relay.start()
-        new.wait_for_upstream("loop")
+        new.chain_to(old).join()
+        assert old.relay.status()["released_from"] == [new.host.submit]
+        forwards(new)
         assert old.relay.stop() == 0
         old.stand_alone().relay.start()
         new.wait_for_upstream("joined")
@@ -247,12 +261,14 @@ def test_a_relay_hands_over_to_another_and_takes_back_while_messages_flow(
     traffic.flow_on(500)
 
     def hand_over_again() -> None:
+        """Nobody takes [upstream] away: a relay that is restarted is chained, and the other one publishes."""
         assert old.relay.stop() == 0
-        old.chain_to(new).relay.start()
-        old.wait_for_upstream("loop")
+        old.chain_to(new).join()
+        assert new.relay.status()["upstream"] is None
+        forwards(old)
         assert new.relay.stop() == 0
-        new.stand_alone().relay.start()
-        old.wait_for_upstream("joined")
+        new.join()
+        assert old.relay.status()["upstream"] is None
 
     traffic.flow_while(hand_over_again)
     traffic.flow_on(500)

@@ -12,7 +12,7 @@ from functools import partial
 
 import pytest
 
-from harness import PATIENCE, wait_until
+from harness import BUSY, PATIENCE, wait_until
 from hostile import CHAIN, Answer, Hostile
 from raw import frame
 from resolver import Resolver
@@ -227,7 +227,7 @@ def test_a_silent_name_server_holds_up_neither_start_nor_receipts(
     old.host.write("relay.toml", UPSTREAM_BY_NAME.replace("9942", old.host.submit.rpartition(":")[2]))
     started = time.monotonic()
     old.relay.start()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < BUSY
     assert resolver.asked()
     client = sockets.submitter(old.host.submit)
     slowest = 0.0
@@ -235,11 +235,11 @@ def test_a_silent_name_server_holds_up_neither_start_nor_receipts(
         asked = time.monotonic()
         assert client.ask(*numbered(1, number))["status"] == "accepted"
         slowest = max(slowest, time.monotonic() - asked)
-    assert slowest < 1
+    assert slowest < BUSY
     old.relay.wait_for_log("upstream", "away: the name up.example.org did not resolve in time")
     started = time.monotonic()
     assert old.relay.stop() == 0
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < BUSY
 
 
 def test_check_config_does_not_wait_for_the_name_of_an_upstream(old: Site, resolver: Resolver) -> None:
@@ -248,7 +248,7 @@ def test_check_config_does_not_wait_for_the_name_of_an_upstream(old: Site, resol
     assert ran.code == 0, ran.stderr
     assert "would be chained to submit tcp://up.example.org" in ran.stdout
     assert resolver.asked()
-    assert ran.seconds < 5
+    assert ran.within(0)
 
 
 def test_the_name_of_an_upstream_is_looked_up_anew_for_each_connection(

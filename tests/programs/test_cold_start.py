@@ -94,7 +94,7 @@ def loaded(host: Host) -> set[str]:
     return {line.rpartition("|")[2].strip() for line in ran.stderr.splitlines()}
 
 
-def test_a_logger_loads_what_signs_only_where_it_signs_and_then_no_slow_modules(bus: Bus, tmp_path: Path) -> None:
+def test_a_logger_loads_the_signing_only_to_sign_and_no_slow_modules(bus: Bus, tmp_path: Path) -> None:
     host = bus.host
     assert "fedmsg_relay.publisher" in loaded(host)
     assert not loaded(host) & (SIGNING | NEVER_LOADED)

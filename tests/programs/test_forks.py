@@ -97,7 +97,7 @@ def publish(who):
 threading.Thread(target=publish, args=('parent',)).start()
 time.sleep(DELAY)
 if not os.fork():
-    signal.alarm(15)  # a child that hangs is killed
+    signal.alarm(25)  # a child that hangs is killed
     publish('child')
     os._exit(0)
 sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))

@@ -43,7 +43,7 @@ def storm(bus: Bus) -> Counter[str]:
 def wait_until_heard(bus: Bus, expected: set[str]) -> None:
     """Like wait_until, but it names what is missing."""
     with contextlib.suppress(AssertionError):
-        wait_until(lambda: set(storm(bus)) >= expected, "every script's message", timeout=10)
+        wait_until(lambda: set(storm(bus)) >= expected, "every script's message")
     missing = sorted(expected - set(storm(bus)))
     assert missing == [], missing
 

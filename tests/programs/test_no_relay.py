@@ -12,15 +12,16 @@ from typing import IO
 
 import pytest
 
-from harness import PATIENCE, Host, Ran, wait_until
+from harness import BUSY, PATIENCE, Host, Ran, wait_until
 from logged import bodies, expect_logged
 from ports import connections, unread
 from wire import Bus, Sockets, join
 
 
 def within(ran: Ran, seconds: float) -> None:
-    """It gave up when it was told to, give or take what starting a process may cost on a busy machine."""
-    assert seconds - 0.1 <= ran.seconds < seconds + 5
+    """It gave up when it was told to, and not before."""
+    assert seconds - 0.1 <= ran.seconds
+    assert ran.within(seconds)
 
 
 @pytest.mark.parametrize("stdin", ["one\n", "one\ntwo\n" * 500], ids=["one line", "many lines"])
@@ -32,10 +33,10 @@ def test_no_relay_is_one_line_saying_where_it_looked_in_the_time_given(host: Hos
 
 
 def test_input_with_nothing_to_send_is_refused_without_a_relay(host: Host) -> None:
-    ran = host.run("fedmsg-logger", "--timeout", "5", stdin=b"\xff\n")
+    ran = host.run("fedmsg-logger", "--timeout", "60", stdin=b"\xff\n")
     assert ran.code == 65
     assert "line 1" in ran.one_error_line()
-    assert ran.seconds < 5
+    assert ran.within(0)
 
 
 def test_a_host_name_that_does_not_exist_is_no_relay(host: Host) -> None:
@@ -43,7 +44,7 @@ def test_a_host_name_that_does_not_exist_is_no_relay(host: Host) -> None:
     ran = host.run("fedmsg-logger", "--timeout", "1", "--message", "x")
     assert ran.code == 69
     assert "tcp://relay.invalid:9941" in ran.one_error_line()
-    assert ran.seconds < 6
+    assert ran.within(1)
 
 
 def silent_server() -> socket.socket:
@@ -84,7 +85,7 @@ def test_a_relay_that_stops_taking_half_way_is_reported_in_the_time_given(bus: B
     wait_until(lambda: bus.listener.hear(0.1), "the first line")
     bus.relay.running.send_signal(signal.SIGSTOP)
     (bus.host.directory / "pipe").write_text("go\n")
-    code = logger.wait(timeout=20)
+    code = logger.wait(timeout=2 + BUSY)
     bus.relay.running.send_signal(signal.SIGCONT)
     assert code == 69
     assert bus.host.inbound in logger.stderr()

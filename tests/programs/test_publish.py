@@ -147,7 +147,7 @@ def test_a_hook_without_a_relay_ends_with_an_error_in_bounded_time(host: Host) -
     ran = run(host, HOOK)
     assert ran.code != 0
     assert host.inbound in ran.stderr
-    assert ran.seconds < 20
+    assert ran.within(10)
 
 
 CATCH = """
@@ -166,7 +166,7 @@ def test_no_relay_can_be_caught_as_the_os_error_it_is_in_the_time_given(host: Ho
     ran = run(host, CATCH.format(statement=statement, error="OSError"))
     assert ran.code == 5
     assert host.inbound in ran.stderr
-    assert ran.seconds < 5
+    assert ran.within(0.5)
 
 
 def test_a_message_that_cannot_be_json_is_an_error_of_the_caller(shared_bus: Bus) -> None:
@@ -185,7 +185,7 @@ def test_a_message_that_cannot_be_json_is_an_error_of_the_caller(shared_bus: Bus
         "fedmsg.publish(topic='x', msg={}, modname='m')",
     ],
 )
-def test_a_config_that_asks_for_signing_without_a_certificate_sends_nothing(
+def test_a_config_that_wants_signing_without_a_certificate_sends_nothing(
     shared_bus: Bus, host: Host, statement: str
 ) -> None:
     host.configure([shared_bus.host.inbound], [shared_bus.host.outbound], sign_messages=True)

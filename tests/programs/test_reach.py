@@ -96,7 +96,7 @@ def test_a_port_that_accepts_and_never_greets_is_not_reached(host: Host) -> None
         ran = check(host, f"--inbound=tcp://127.0.0.1:{silent}")
     assert ran.code == 2
     assert "no answer within 1 s" in ran.stdout
-    assert ran.seconds < 6
+    assert ran.within(1)
 
 
 def test_a_firewall_that_drops_takes_no_longer_than_it_may(host: Host) -> None:
@@ -104,7 +104,7 @@ def test_a_firewall_that_drops_takes_no_longer_than_it_may(host: Host) -> None:
         ran = check(host, f"--submit={address}", f"--inbound={address}", f"--outbound={address}")
     assert ran.code == 2
     assert ran.stdout.count(f"{address}: no answer within 1 s") == 3
-    assert ran.seconds < 6
+    assert ran.within(1)
 
 
 def test_a_resolver_that_stays_silent_takes_no_longer_than_it_may(host: Host) -> None:
@@ -114,7 +114,7 @@ def test_a_resolver_that_stays_silent_takes_no_longer_than_it_may(host: Host) ->
     ran = host.run("fedmsg-relay", "endpoints", "--check", "--timeout=1", f"--inbound={address}", env=silent)
     assert ran.code == 2
     assert f"{address}: no answer within 1 s" in ran.stdout
-    assert ran.seconds < 6
+    assert ran.within(1)
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def test_a_wrong_policy_is_mended_and_what_it_kept_out_is_released(host: Host, p
     bus.listener.expect(good[::2])
 
 
-def test_a_released_message_that_was_published_meanwhile_does_not_come_out_again(without_crl: Bus, pki: Pki) -> None:
+def test_a_released_message_that_was_published_meanwhile_is_not_repeated(without_crl: Bus, pki: Pki) -> None:
     send(without_crl, pki.signed(2))
     counted(without_crl, quarantined=2)
     pki.write_crl()

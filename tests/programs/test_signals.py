@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from harness import COMMANDS, Host, wait_until
+from harness import BUSY, COMMANDS, Host, wait_until
 from raw import RawPeer, framed
 from relays import Relay
 from wire import Bus, Sockets, StartBus, join, numbered
@@ -95,7 +95,7 @@ def test_newcomers_do_not_prolong_a_stop(bus: Bus) -> None:
         # A drain that has something to do: otherwise it is over before anyone comes.
         bus.publisher.send_all(numbered(20_000))
         bus.relay.running.send_signal(signal.SIGTERM)
-        assert bus.relay.running.wait(timeout=8) == 0
+        assert bus.relay.running.wait(timeout=8 + BUSY) == 0
         assert not bus.relay.log_lines("did not close")
     finally:
         stopped.set()
@@ -112,7 +112,7 @@ def test_stopping_does_not_wait_for_a_listener_that_stands_still(bus: Bus) -> No
         bus.publisher.send(*message)
         bus.listener.expect([message])
     bus.relay.running.send_signal(signal.SIGTERM)
-    assert bus.relay.running.wait(timeout=20) == 0
+    assert bus.relay.running.wait(timeout=20 + BUSY) == 0
 
 
 def test_a_stop_without_traffic_takes_no_time_to_speak_of(bus: Bus) -> None:
@@ -120,7 +120,7 @@ def test_a_stop_without_traffic_takes_no_time_to_speak_of(bus: Bus) -> None:
     for _ in range(5):
         RawPeer(bus.host.inbound).finish()
         bus.relay.running.send_signal(signal.SIGTERM)
-        assert bus.relay.running.wait(timeout=5) == 0
+        assert bus.relay.running.wait(timeout=5 + BUSY) == 0
         assert not bus.relay.log_lines("did not close")
         bus.relay.start()
         join(bus.publisher, bus.listener)

@@ -134,7 +134,7 @@ def test_a_replay_in_other_bytes_is_a_duplicate_at_inbound_and_submit(enforcing:
     assert enforcing.relay.status()["reused_names"] == 0
 
 
-def test_a_topic_that_needs_no_signature_does_not_carry_a_message_of_another(enforcing: Bus) -> None:
+def test_an_exempt_topic_carries_no_message_of_another_topic(enforcing: Bus) -> None:
     client = enforcing.sockets.submitter(enforcing.host.submit)
     for topic in (MARKS, PROBE):
         lie = topic.encode(), b'{"topic": "org.example.prod.git.receive", "msg": {}}'

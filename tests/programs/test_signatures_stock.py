@@ -90,7 +90,7 @@ def enforce(site: Site, pki: Pki, more: str = "") -> None:
     settings(site.host, "enforce", more)
 
 
-def test_signed_messages_pass_a_chain_and_what_the_upstream_refuses_has_a_count(
+def test_signed_messages_pass_a_chain_and_refusals_upstream_are_counted(
     old: Site, new: Site, pki: Pki, sockets: Sockets
 ) -> None:
     enforce(new, pki)
@@ -202,12 +202,18 @@ def test_a_stock_listener_behind_our_relay_outlives_what_would_end_it(
 
 def hear_one_of(valid: list[Message], bus: Bus, tail: stock.StockTail) -> None:
     """Send these until the tail hears one; each is sent once, for twice it would be a replay."""
+    sent: list[Message] = []
+
+    def heard() -> bool:
+        return any(map(tail.heard, sent))
+
     for message in valid:
         bus.publisher.send(*message)
+        sent.append(message)
         with contextlib.suppress(AssertionError):
-            wait_until(partial(tail.heard, message), "the tail hears a message", 2)
+            wait_until(heard, "the tail hears a message", 2)
             return
-    raise AssertionError("the tail hears nothing")
+    wait_until(heard, "the tail hears one of the messages")
 
 
 class Sender:
@@ -238,7 +244,7 @@ def sender(host: Host, sockets: Sockets, tmp_path: Path) -> Iterator[Sender]:
 
 
 @pytest.mark.parametrize("vector", DEADLY, ids=lambda vector: f"{vector.group}, {vector.what}")
-def test_a_stock_listener_that_hears_such_a_message_straight_from_its_sender_ends(
+def test_a_stock_listener_ends_at_such_a_message_straight_from_its_sender(
     vector: Vector, host: Host, sender: Sender
 ) -> None:
     process = host.start(stock.command("fedmsg-tail"))

@@ -122,9 +122,7 @@ def test_the_logger_signs(signing_bus: Bus, trust: Trust) -> None:
     trust.expect_signed(heard(signing_bus.listener, 1)[0], SCM)
 
 
-def test_the_logger_takes_the_prefix_of_the_config_and_rather_that_of_its_option(
-    submit_signing_bus: Bus, trust: Trust
-) -> None:
+def test_the_logger_takes_the_prefix_of_its_option_else_of_the_config(submit_signing_bus: Bus, trust: Trust) -> None:
     host = submit_signing_bus.host
     trust.configure(host, cert_prefix="scm")
     for options, name in (([], SCM), (["--cert-prefix", "shell"], SHELL)):
@@ -190,7 +188,7 @@ def test_what_a_hook_changes_is_signed_as_well(submit_signing_bus: Bus, trust: T
     assert [*envelopes[2]["new"]] == ["2"]
 
 
-def test_a_message_in_the_spool_is_signed_and_one_from_the_shell_at_its_delivery(
+def test_a_spooled_message_is_signed_and_one_of_the_shell_at_delivery(
     host: Host, trust: Trust, start_bus: StartBus
 ) -> None:
     host.configure_submit()
@@ -271,7 +269,7 @@ for _ in range(2):
     Key.signing.wait()
     child = os.fork()
     if not child:
-        signal.alarm(15)  # a child that hangs is killed
+        signal.alarm(25)  # a child that hangs is killed
         signer.sign({})
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from harness import COMMANDS, Host, Process, wait_until
+from harness import COMMANDS, PATIENCE, Host, Process, wait_until
 from wire import Bus, Listener, Message, StartBus, join
 
 MESSAGES = 500_000
@@ -135,7 +135,7 @@ def test_publishing_goes_on_fast_past_a_frozen_listener(bus: Bus, frozen: OtherP
     sent = [message(number) for number in range(60_000, 80_000)]
     with ThreadPoolExecutor(1) as beside:
         sending = beside.submit(bus.publisher.send_all, sent)
-        bus.listener.expect(sent, timeout=15)
+        bus.listener.expect(sent, timeout=PATIENCE)
         sending.result()
 
 
@@ -147,7 +147,7 @@ def test_a_slow_listener_does_not_hold_up_submit(host: Host, start_bus: StartBus
     client = bus.sockets.submitter(host.submit)
     for start in range(0, 40_000, 1000):
         batch = [message(number) for number in range(start, start + 1000)]
-        assert client.ask(*batch, timeout=5)["status"] == "accepted"
+        assert client.ask(*batch)["status"] == "accepted"
         bus.listener.expect(batch)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from certificates import DAY, NOW
 from clock import HOUR, Clock
-from harness import Host, Ran, wait_until
+from harness import BUSY, Host, Ran, wait_until
 from pki import MARKS, SCM, SHELL, TOPIC, Pki, counted, settings, start, unsigned
 from relays import Relay
 from spooled import deliver, log, waiting
@@ -75,8 +75,7 @@ def test_a_revoked_signer_is_refused_at_once_without_a_restart(
     taken = time.monotonic() - revoked
     with capsys.disabled():
         print(f"\nrevoked: refused after {taken:.2f} s, promised {REVOCATION_SECONDS:g} s")
-    # Twice the promise: this machine may have other work.
-    assert taken < 2 * REVOCATION_SECONDS
+    assert taken < REVOCATION_SECONDS + BUSY
     assert submitter.ask(pki.sign(1000, SCM))["status"] == "accepted"
     assert enforcing.relay.log().count("] start ") == 1
     enforcing.relay.wait_for_log("signatures enforce: read ca=")
@@ -101,7 +100,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("how", FAULTS)
-def test_while_ca_or_crl_cannot_be_used_nothing_is_lost_and_all_is_delivered_once_later(
+def test_without_ca_or_crl_nothing_is_lost_and_all_is_delivered_once_later(
     how: str, enforcing: Bus, submitter: Submitter, pki: Pki
 ) -> None:
     host = enforcing.host
@@ -157,7 +156,7 @@ def timed(relay: Relay, clock: Clock) -> Relay:
     return relay
 
 
-def test_a_crl_that_expires_is_told_weeks_before_and_then_holds_messages_back(
+def test_an_expiring_crl_is_told_weeks_before_and_then_holds_messages_back(
     timed: Relay, clock: Clock, host: Host, pki: Pki, start_bus: StartBus
 ) -> None:
     pki.write_crl(end=NOW + 20 * DAY)
@@ -183,7 +182,7 @@ def test_a_crl_that_expires_is_told_weeks_before_and_then_holds_messages_back(
     assert nagios(bus)[0] == 0
 
 
-def test_a_certificate_that_expires_is_refused_and_the_ca_with_it_holds_back(
+def test_an_expired_certificate_is_refused_and_an_expired_ca_holds_back(
     timed: Relay, clock: Clock, host: Host, pki: Pki, start_bus: StartBus
 ) -> None:
     short = pki.certificate_authority.issue(SHELL, start=NOW - DAY, end=NOW + timedelta(hours=2))
@@ -283,9 +282,7 @@ def test_a_reload_switches_from_off_to_warn_to_enforce_and_back(host: Host, pki:
     assert bus.relay.status()["trust"]["distrusted"]["unsigned"]["messages"] == 2
 
 
-def test_a_policy_that_changes_is_taken_by_a_reload_and_a_bad_one_changes_nothing(
-    host: Host, pki: Pki, start_bus: StartBus
-) -> None:
+def test_a_reload_takes_a_new_policy_and_a_bad_one_changes_nothing(host: Host, pki: Pki, start_bus: StartBus) -> None:
     bus = start(host, pki, start_bus, "enforce", routing_policy={TOPIC: [SCM]})
     client = bus.sockets.submitter(host.submit)
 

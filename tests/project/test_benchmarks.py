@@ -12,13 +12,18 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from benchmarks import trust, web
+from benchmarks import report, trust, web
 from benchmarks.contenders import OURS, OURS_OFF, OURS_TMPFS, PROXY, STOCK
 from benchmarks.load import decode
+from benchmarks.rivals import keepers
 from benchmarks.work import Verdict, Work, judge
 
 ROOT = Path(__file__).parents[2]
 PERFECT = str(Verdict(heard=1))
+BENCH_SECONDS = 500
+"""A quick run takes half a minute on a quiet machine, and several times that on a busy one."""
+
+pytestmark = pytest.mark.timeout(BENCH_SECONDS + 60)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +37,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
         env=os.environ | {"PYTHONPATH": f"{ROOT / 'script'}:{ROOT / 'tests' / 'support'}"},
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=BENCH_SECONDS,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -86,6 +91,24 @@ def test_a_broker_that_is_not_there_is_named(results: dict[str, Any]) -> None:
         assert script in scripts or any(package in note for note in results["notes"])
 
 
+def test_a_rival_that_is_not_there_is_named(results: dict[str, Any]) -> None:
+    rows, notes = results["cases"]["rivals"], results["notes"]
+    kinds = [{row[kind] for row in rows if kind in row} for kind in ("of", "script", "keeper")]
+    assert OURS in kinds[0]
+    assert kinds[0] == kinds[1] == kinds[2]
+    needed = {keepers.REDIS: "redis-server", keepers.JETSTREAM: "nats-server", keepers.JETSTREAM_ALWAYS: "nats-server"}
+    for name, program in (needed | {keepers.CLASSIC: "RabbitMQ", keepers.QUORUM: "RabbitMQ"}).items():
+        assert name in kinds[0] or any(name in note or program in note for note in notes)
+
+
+def test_a_server_that_gave_receipts_has_the_messages(results: dict[str, Any]) -> None:
+    rows = results["cases"]["rivals"]
+    for row in rows:
+        if "of" in row:
+            assert row["verdicts"] == [PERFECT if row["of"] == OURS else "all kept"], row
+    assert {row["lost"] for row in rows if "script" in row} == {0}
+
+
 def test_all_that_ours_was_given_came_out(results: dict[str, Any]) -> None:
     cases = results["cases"]
     for case in ("throughput", "latency", "receipts", "memory", "trust"):
@@ -102,22 +125,27 @@ def test_all_that_ours_was_given_came_out(results: dict[str, Any]) -> None:
 def test_the_tables_have_a_place_in_the_docs(ran: Path) -> None:
     page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
     printed = re.findall(r"^== (\w+)$", (ran / "output").read_text(), re.MULTILINE)
-    assert {
-        "run",
-        "throughput",
-        "latency",
-        "cold",
-        "receipts",
-        "memory",
-        "loss",
-        "trust",
-        "web",
-        "goals",
-        "notes",
-    } == set(printed)
+    cases = {"throughput", "latency", "cold", "receipts", "memory", "loss", "trust", "web", "rivals"}
+    assert {"run", "goals", "notes", *cases} == set(printed)
     for name in printed:
         assert f"<!-- {name} -->\n" in page
         assert f"<!-- end of {name} -->" in page
+
+
+def test_a_run_of_some_cases_replaces_their_tables_alone(
+    results: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "benchmarks.md"
+    places = [f"<!-- {name} -->\nbefore\n<!-- end of {name} -->\n" for name in ("run", "rivals", "receipts", "notes")]
+    page.write_text("".join(places))
+    monkeypatch.setattr(report, "PAGE", page)
+    monkeypatch.setattr(report, "DOCS", tmp_path)
+    report.update_docs(results | {"cases": {"rivals": results["cases"]["rivals"]}, "notes": ["a note"]})
+    run, rivals, *rest = re.split(r"(?<=<!-- end of run -->\n)|(?<=<!-- end of rivals -->\n)", page.read_text())
+    assert [run, *rest] == [places[0], places[2] + places[3]]
+    assert f"date: {results['run']['date']}" in rivals
+    assert "Note: a note." in rivals
+    assert "before\n" not in rivals
 
 
 def test_the_plots_are_svg_and_shown_in_the_docs(ran: Path) -> None:

@@ -26,7 +26,7 @@ IN_DEBOOTSTRAP = {"apt"}
 CALLED_BY_ANSIBLE = {"ssh"}
 CONTAINERS = {**packages.MOLECULE, **packages.ENGINE, **packages.CLIENT}
 AREAS: Mapping[str, Mapping[str, str]] = {
-    "tests": packages.UNIT,
+    "tests": {**packages.UNIT, **packages.BROKER},
     "benchmarks": packages.UNIT,
     "script": {**CONTAINERS, **packages.FRESH},
     # Called where systemd runs already.
@@ -88,7 +88,11 @@ def test_each_command_that_is_called_is_listed_or_in_debians_minimum(area: str) 
 
 @pytest.mark.parametrize(
     ("areas", "listed"),
-    [(["tests"], packages.UNIT), (["script"], packages.FRESH), (["molecule", "script"], CONTAINERS)],
+    [
+        (["tests"], {**packages.UNIT, **packages.BROKER}),
+        (["script"], packages.FRESH),
+        (["molecule", "script"], CONTAINERS),
+    ],
     ids=["tests", "fresh machines", "containers"],
 )
 def test_each_listed_command_is_called(areas: list[str], listed: Mapping[str, str]) -> None:

@@ -12,9 +12,18 @@ from pathlib import Path
 import pytest
 
 from fedmsg_relay import body, errors, message, publisher, spool, submit, tailing
-from fedmsg_relay.chain import upstream
-from fedmsg_relay.commands import aside, deliver
-from fedmsg_relay.daemon import accounting, admission, forwarding, hold, publishing, rate, screening, settings
+from fedmsg_relay.chain.link import ANSWER_SECONDS
+from fedmsg_relay.commands import deliver, undeliverable
+from fedmsg_relay.daemon import (
+    accounting,
+    admission,
+    listener_wait,
+    publishing,
+    rate,
+    republishing,
+    screening,
+    settings,
+)
 from fedmsg_relay.journal import position, quarantine, retention, room, window
 from fedmsg_relay.network import counts, health, outbound
 from fedmsg_relay.runtime import limits, log
@@ -169,9 +178,9 @@ def test_the_limits_of_submit() -> None:
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/journal.md"])
-def test_the_dedup_window_and_the_hold_at_start(name: str) -> None:
+def test_the_dedup_window_and_the_wait_for_listeners(name: str) -> None:
     assert f"the last {retention.DEDUP_WINDOW:,} messages" in prose(name)
-    assert f"{hold.HOLD_SECONDS} s" in prose(name)
+    assert f"{listener_wait.WAIT_SECONDS} s" in prose(name)
 
 
 def test_the_times_of_health_and_the_room_of_the_log() -> None:
@@ -202,8 +211,8 @@ def test_the_limits_of_journal_and_spool() -> None:
     assert f"Of one `msg_id` the newest {window.NAMESAKES} messages" in prose("docs/submit.md")
     assert f"queue of {outbound.SEND_QUEUE:,} messages" in told
     assert f"Each user may have {spool.MAX_FILES:,} messages or {spool.MAX_BYTES // 2**30} GiB waiting" in told
-    assert f"holds {aside.ASIDE_FILES} files and {aside.ASIDE_BYTES >> 20} MiB at most" in told
-    assert f"file of more than {aside.ASIDE_FILE_BYTES >> 20} MiB" in told
+    assert f"holds {undeliverable.MAX_FILES} files and {undeliverable.MAX_BYTES >> 20} MiB at most" in told
+    assert f"file of more than {undeliverable.MAX_FILE_BYTES >> 20} MiB" in told
     assert f"turns with {deliver.LOT} messages each" in told
     assert f"takes a message within {publisher.SPOOL_AFTER:g} s" in told
     for name in ("docs/journal.md", "docs/settings.md", "docs/commands.md"):
@@ -218,10 +227,13 @@ def test_the_times_of_trust() -> None:
 def test_what_may_come_out_twice_of_a_chained_relay() -> None:
     told = prose("docs/chained.md")
     assert f"{limits.ECHO_MESSAGES + limits.PASSING_MESSAGES:,} messages at most" in told
-    assert f"{publishing.PORTION} messages at most" in told
-    assert f"or else {forwarding.ECHO_SECONDS:g} s" in told
+    assert f"{publishing.MOST_TWICE:,} messages at most" in told
+    assert f"at most {publishing.MOST_TWICE:,}, those of the last {2 * publishing.LOOK_SECONDS} s" in prose(
+        "docs/journal.md"
+    )
+    assert f"or else {republishing.ECHO_SECONDS:g} s" in told
     assert f"up to {limits.UNJOURNALED_MESSAGES:,} messages" in told
-    assert f"within {upstream.ANSWER_SECONDS:g} s" in told
+    assert f"within {ANSWER_SECONDS:g} s" in told
 
 
 def test_the_limits_of_the_web_process() -> None:
@@ -276,11 +288,16 @@ def test_the_example_in_submit_md_gets_its_receipt_or_gives_up(submit_bus: Bus) 
         ("### endpoints", ["fedmsg-relay", "endpoints"]),
         ("### trace", ["fedmsg-relay", "trace"]),
         ("### web", ["fedmsg-relay", "web"]),
+        ("### bridge", ["fedmsg-relay", "bridge"]),
+        ("### bridge status", ["fedmsg-relay", "bridge", "status"]),
+        ("### bridge acknowledge", ["fedmsg-relay", "bridge", "acknowledge"]),
         ("### tail", ["fedmsg-relay", "tail"]),
         ("### journal ls", ["fedmsg-relay", "journal", "ls"]),
         ("### journal show", ["fedmsg-relay", "journal", "show"]),
         ("### journal tail", ["fedmsg-relay", "journal", "tail"]),
         ("### journal export", ["fedmsg-relay", "journal", "export"]),
+        ("### journal waiting", ["fedmsg-relay", "journal", "waiting"]),
+        ("### journal convert", ["fedmsg-relay", "journal", "convert"]),
         ("### journal quarantine", ["fedmsg-relay", "journal", "quarantine"]),
         ("### journal release", ["fedmsg-relay", "journal", "release"]),
         ("### journal check", ["fedmsg-relay", "journal", "check"]),

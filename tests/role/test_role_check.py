@@ -68,7 +68,7 @@ def test_a_refusal_names_the_files_as_they_will_be(temporary: Path) -> None:
     assert list(temporary.iterdir()) == []
 
 
-def test_nobody_else_reads_the_candidate_and_a_moved_config_is_read_under_its_new_name(temporary: Path) -> None:
+def test_the_candidate_is_private_and_a_moved_config_is_read_by_its_name(temporary: Path) -> None:
     seen: list[list[str]] = []
 
     def note(command: list[str]) -> Ran:

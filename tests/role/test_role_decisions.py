@@ -32,6 +32,7 @@ def found(status: dict[str, Any], **service: Any) -> dict[str, Any]:
         (found(RUNS, written=101), False, ["restart"]),
         (found({**RUNS, "endpoints": {"inbound": ["tcp://*:9931"]}}), False, ["restart"]),
         (found({**RUNS, "upstream": None}), False, ["restart"]),
+        (found({**RUNS, "upstream": None, "released_from": ["tcp://b:1"]}), False, ["restart"]),
         (found({**RUNS, "upstream": {"submit": ["tcp://c:1"], "outbound": ["tcp://b:2"]}}), False, ["restart"]),
         (found({}), False, ["restart"]),
         (found({**RUNS, "settings": {}}), False, ["reload"]),
@@ -44,6 +45,12 @@ def test_a_relay_is_left_alone_or_reloaded_or_restarted(
     looked: dict[str, Any], replaced: bool, wanted: list[str]
 ) -> None:
     assert demands(looked, WANTED, replaced=replaced) == wanted
+
+
+def test_a_relay_that_publishes_by_itself_already_is_not_restarted_for_that() -> None:
+    released = found({**RUNS, "upstream": None, "released_from": ["tcp://b:1"]})
+    assert demands(released, {**WANTED, "upstream": []}, replaced=False) == ["reload"]
+    assert demands(found({**RUNS, "upstream": None}), {**WANTED, "upstream": []}, replaced=False) == []
 
 
 def status(idle: float = 0, waiting: int = 0, **peers: list[str]) -> dict[str, Any]:

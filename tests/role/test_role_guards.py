@@ -130,7 +130,7 @@ RUN_REFUSALS = {
     "a move without a host": (
         fleet(relay("app01"), scripts("bus01", "app01"), scripts("pkgs01", "app01", answers=False), group="bus01"),
         "pkgs01 could not be reached, or was refused above, and this is a move. To move without hosts that do not "
-        """answer, run with -e '{"fedmsg_relay_tolerate_unreachable": ["pkgs01"]}'.""",
+        """answer, run with -e '{"fedmsg_relay_tolerate_unreachable": ["pkgs01"]}', or give it a number""",
     ),
     "a move without a host that is refused": (
         fleet(relay("app01"), scripts("bus01", "app01"), scripts("pkgs01", "app01", their_config=True), group="bus01"),
@@ -144,6 +144,29 @@ RUN_REFUSALS = {
         fleet(relay("app01"), scripts("bus01", "app01"), group="bus01", limit=("bus01",)),
         "app01 is named as the relay by the config of bus01 and is not in this run: run again without --limit. If that "
         """relay will never run again, run with -e '{"fedmsg_relay_gone": ["app01"]}'.""",
+    ),
+    "a move without more hosts than are tolerated": (
+        fleet(
+            relay("app01"),
+            scripts("bus01", "app01"),
+            scripts("pkgs01", "app01", answers=False),
+            scripts("pkgs02", "app01", answers=False),
+            group="bus01",
+            tolerated=1,
+        ),
+        "pkgs01, pkgs02 could not be reached, or was refused above, and this is a move",
+    ),
+    "a move without the old relay, which no number tolerates": (
+        fleet(relay("app01", answers=False), scripts("bus01", "app01"), group="bus01", tolerated="all"),
+        "app01 could not be reached, or was refused above, and this is a move",
+    ),
+    "a way back without the relay that leaves": (
+        fleet(relay("app01", upstream=("bus01",)), relay("bus01", "app01"), group="app01", limit=("app01",)),
+        "The relay on app01 is chained to bus01, which is not in this run or does not answer: run again without",
+    ),
+    "a way back while the relay that leaves does not answer": (
+        fleet(relay("app01", upstream=("bus01",)), relay("bus01", "app01", answers=False), group="app01"),
+        "The relay on app01 is chained to bus01, which is not in this run or does not answer: run again without",
     ),
     "a relay that was deleted from the inventory": (
         fleet(scripts("bus01", "app01"), scripts("pkgs01", "app01"), group="bus01"),
@@ -171,6 +194,23 @@ GOES_ON = {
         scripts("pkgs01", "app01", answers=False),
         group="bus01",
         tolerated=("pkgs01",),
+    ),
+    "as many hosts as are tolerated": fleet(
+        relay("app01"),
+        scripts("bus01", "app01"),
+        scripts("pkgs01", "app01", answers=False),
+        scripts("pkgs02", "app01", answers=False),
+        group="bus01",
+        tolerated="50%",
+    ),
+    "a host that does not answer, where a relay only waits to be retired": fleet(
+        relay("app01", "bus01", upstream=("bus01",)),
+        relay("bus01"),
+        scripts("pkgs01", "app01", answers=False),
+        group="bus01",
+    ),
+    "a way back without a relay that is gone": fleet(
+        relay("app01", upstream=("bus01",)), relay("bus01", "app01", answers=False), group="app01", gone=("bus01",)
     ),
     "a host that does not answer, where nothing moves": fleet(
         relay("app01"), scripts("pkgs01", "app01", answers=False), group="app01"

@@ -82,7 +82,7 @@ def test_keys_and_the_policy_are_steps_and_sentences_of_the_plan(
     assert plan.sentences == sentences
 
 
-def test_a_relay_knows_the_policy_before_another_host_signs_with_a_new_certificate() -> None:
+def test_a_relay_knows_the_policy_before_a_host_has_a_new_certificate() -> None:
     order = list(Step)
     in_order = [Step.BRING_KEYS, Step.REPLACE, Step.POINT_RELAY, Step.READ_POLICY, Step.POINT, Step.DROP_KEYS]
     assert sorted(in_order, key=order.index) == in_order
@@ -128,7 +128,7 @@ def test_keys_of_others_are_adopted_where_the_inventory_says_so() -> None:
 
 
 @pytest.mark.parametrize("why", ["listens only", "has no config", "signs"])
-def test_a_host_whose_messages_are_not_refused_does_not_keep_a_relay_from_enforcing(why: str) -> None:
+def test_only_hosts_whose_messages_are_refused_keep_a_relay_from_enforcing(why: str) -> None:
     world = site("enforce")
     world.variables["app01"]["publishes"] = False
     if why == "listens only":

@@ -26,8 +26,9 @@ def edits(draw: st.DrawFn) -> dict[str, Any]:
     return {
         "group": draw(GROUPS),
         "limit": draw(st.sampled_from([*[()] * 6, ("a", "b"), ("b", "c", "d")])),
+        "tags": draw(st.sampled_from([*[("all",)] * 6, ("program",), ("keys",), ("relay",), ("scripts",)])),
         "down": draw(some),
-        "tolerated": draw(some),
+        "tolerated": draw(st.one_of(some.map(sorted), st.sampled_from([1, "25%", "50%", "all"]))),
         "broken": draw(some),
         "used": draw(some),
         "stopped": draw(some),
@@ -46,15 +47,15 @@ def begin(group: tuple[str, ...]) -> Fleet:
 
 def live(world: Fleet, edit: dict[str, Any]) -> None:
     """Let time pass until the next run."""
-    world.group, world.limit = edit["group"], edit["limit"]
-    world.tolerated = tuple(edit["tolerated"])
+    world.group, world.limit, world.tags = edit["group"], edit["limit"], edit["tags"]
+    world.tolerated = edit["tolerated"]
     for name, machine in world.machines.items():
         machine.answers = name not in edit["down"]
         machine.broken = name in edit["broken"]
         # Peers are where a config has sent them, or where they have been.
-        machine.used = machine.running and (
-            name in edit["used"] or any(name in (one.config or ()) for one in world.machines.values())
-        )
+        named = any(name in (one.config or ()) for one in world.machines.values())
+        machine.visited = machine.visited or named
+        machine.used = machine.running and (named or (machine.visited and name in edit["used"]))
         if name in edit["stopped"]:
             machine.running, machine.used = False, False
             machine.waiting = 3 if name in edit["waiting"] and machine.unit else 0
@@ -71,13 +72,13 @@ def run(world: Fleet, ends_after: int = 1000) -> Rehearsal:
 
 def heal(world: Fleet) -> None:
     """Bring all hosts back, and let the peers go where the configs send them."""
-    world.limit, world.tolerated = (), ()
+    world.limit, world.tags, world.tolerated = (), ("all",), ()
     for name, machine in world.machines.items():
         machine.answers, machine.broken = True, False
         machine.used = machine.running and any(name in (one.config or ()) for one in world.machines.values())
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(group=GROUPS, lives=st.lists(edits(), min_size=1, max_size=4))
 def test_no_run_takes_a_relay_away_or_names_one_that_has_not_proved_itself(
     group: tuple[str, ...], lives: list[dict[str, Any]]
@@ -88,7 +89,7 @@ def test_no_run_takes_a_relay_away_or_names_one_that_has_not_proved_itself(
         assert run(world, edit["ends_after"]).violations == []
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(group=GROUPS, lives=st.lists(edits(), min_size=1, max_size=4))
 def test_running_again_ends_in_what_the_inventory_says(group: tuple[str, ...], lives: list[dict[str, Any]]) -> None:
     world = begin(group)
@@ -134,7 +135,7 @@ def test_a_rehearsal_notices_what_must_not_be() -> None:
         world = begin(("a",))
         live(
             world,
-            {"group": ("b",), "limit": (), "tolerated": (), "ends_after": 0}
+            {"group": ("b",), "limit": (), "tags": ("all",), "tolerated": (), "ends_after": 0}
             | dict.fromkeys(("down", "broken", "used", "stopped", "waiting"), ()),
         )
         rehearsal = Rehearsal.of(world)

@@ -284,7 +284,7 @@ def test_a_config_names_the_web_processes_that_are_there(rendered: Path) -> None
     assert consumer["datagrepper_url"] == "http://10.8.0.17:9943/raw"
 
 
-def test_a_relay_checks_as_the_inventory_says_and_by_default_has_no_such_table(rendered: Path) -> None:
+def test_a_relay_checks_as_the_inventory_says_and_by_default_not_at_all(rendered: Path) -> None:
     trust = settings.load(rendered / "signer01.example.org-relay.toml").trust
     assert (trust.signatures, trust.ca, trust.crl) == (
         settings.Signatures.WARN,

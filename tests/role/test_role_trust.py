@@ -66,7 +66,7 @@ def test_the_policy_is_can_send_inverted(
     assert list(found) == sorted(found)
 
 
-def test_certnames_have_the_alias_or_the_service_and_the_hosts_own_short_name() -> None:
+def test_certnames_have_the_alias_or_service_and_the_hosts_short_name() -> None:
     assert FILTERS["certnames"]([SHELL, BRIDGE], "gw.example.org", "gw") == {
         "shell.gw": "shell-gw.example.org",
         "gateway.gw": "bridge-gw.example.org",
@@ -74,7 +74,7 @@ def test_certnames_have_the_alias_or_the_service_and_the_hosts_own_short_name() 
     assert FILTERS["certnames"]([], "gw.example.org", "gw") == {}
 
 
-def test_a_host_gets_ca_and_crl_and_of_each_pair_the_certificate_before_the_key() -> None:
+def test_a_host_gets_ca_and_crl_and_each_certificate_before_its_key() -> None:
     def file(name: str, mode: str, owner: str = "root", group: str = "root") -> dict[str, str]:
         return {"name": name, "owner": owner, "group": group, "mode": mode}
 
@@ -97,7 +97,7 @@ def test_a_host_gets_ca_and_crl_and_of_each_pair_the_certificate_before_the_key(
         ([{"service": "host", "alias": "shell", "group": "wheel"}], "wheel"),
     ],
 )
-def test_the_delivery_of_the_spool_is_in_the_group_of_the_shell_certificate(certs: list[Any], group: str) -> None:
+def test_the_delivery_of_the_spool_has_the_group_of_the_shell_certificate(certs: list[Any], group: str) -> None:
     assert FILTERS["shell_group"](certs) == group
 
 

@@ -132,7 +132,7 @@ class Rehearsal:
             yield "restarted"
 
     def _rely(self, machine: Machine) -> Iterator[str]:
-        left_out = [name for name in self.fleet.group if name not in self.fleet.asked]
+        left_out = [name for name in self.fleet.group if name not in self.plan.relays]
         for name in self.fleet.group:
             relay = self.fleet.machines[name]
             proves_it = machine.commands or name not in left_out
@@ -192,7 +192,7 @@ class Rehearsal:
         for name in self.fleet.group:
             relay = self.fleet.machines[name]
             # A host without the program sees that a relay outside the run answers, and no more.
-            seen = relay.running and not machine.commands and name not in self.fleet.asked
+            seen = relay.running and not machine.commands and name not in self.plan.relays
             if not self._comes_through(relay) and not seen:
                 self.violations.append(f"the config of {machine.name} names {name}, which has not proved itself")
         yield "config"
@@ -203,7 +203,7 @@ class Rehearsal:
             yield "spool"
 
     def _retire(self, machine: Machine) -> Iterator[str]:
-        away = set(self.fleet.asked) - (set(self.plan.hosts) - self.failed)
+        away = set(self.fleet.asked) - (set(self.plan.hosts) - self.failed) - set(self.plan.tolerated)
         stays = self.fleet.limit or away or machine.used or not machine.upstream
         if Step.HAND_OVER in self._steps(machine) and stays:
             return
@@ -235,7 +235,7 @@ class Rehearsal:
         return {name for name, host in self.plan.hosts.items() if Step.HAND_OVER in host.steps}
 
     def _unproved(self) -> set[str]:
-        return {name for name in self.fleet.group if name in self.fleet.asked} - self.proved
+        return set(self.plan.relays) - self.proved
 
     def _watch(self, what: str) -> None:
         for name, was in self.before.items():
@@ -248,7 +248,7 @@ class Rehearsal:
         alone = {name for name in in_use if self.fleet.machines[name].alone}
         released = {name for name in alone if name not in self._in_use(self.before) or self._was_chained(name)}
         # One that Ansible does not reach stays as it is, if the operator tolerates that.
-        tolerated = {name for name in self.fleet.tolerated if name not in self.plan.hosts}
+        tolerated = set(self.plan.tolerated) - set(self.plan.hosts)
         leaving = alone - set(self.fleet.group) - tolerated
         if released and leaving:
             self.violations.append(f"{what}: {', '.join(sorted(alone))} are in use and publish apart from each other")

@@ -15,7 +15,10 @@ _MOUNT = 'for f in hosts resolv.conf nsswitch.conf; do mount --bind "$0/$f" "/et
 
 
 class Resolver:
-    """The names that the commands of a host know; its name server takes every question and never answers."""
+    """The names that the commands of a host know; its name server takes every question and never answers.
+
+    A program that waits for an answer does so for 150 s.
+    """
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -27,7 +30,7 @@ class Resolver:
             self._server.bind((address, 53))
         except PermissionError:
             pytest.fail("these tests bind port 53 and mount files of /etc, and so need root", pytrace=False)
-        host.write("etc/resolv.conf", f"nameserver {address}\n")
+        host.write("etc/resolv.conf", f"nameserver {address}\noptions timeout:30 attempts:5\n")
         host.write("etc/nsswitch.conf", "hosts: files dns\n")
         self.know()
 

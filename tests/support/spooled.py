@@ -12,8 +12,8 @@ from harness import Host, Ran, wait_until
 from wire import Bus, compare
 
 NAME = re.compile(r"\d{20}-\d+-\d+\.msg")
-BOUND = 6.0
-"""Seconds a script may take while no relay answers: 2 s of looking for one, and this machine's own slowness."""
+LOOKING = 2.0
+"""Seconds for which a script looks for a relay that answers."""
 
 
 def waiting(host: Host) -> list[Path]:

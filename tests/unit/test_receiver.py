@@ -123,6 +123,9 @@ def test_a_peer_that_stalls_in_a_large_message_is_cut_if_others_wait(
 ) -> None:
     receiver, address = bound
     monkeypatch.setattr(limits, "HELD_BYTES", LARGE)
+    stalled, unfinished = limits.STALLED_SECONDS, limits.UNFINISHED_SECONDS
+    for name in ("STALLED_SECONDS", "UNFINISHED_SECONDS"):
+        monkeypatch.setattr(limits, name, 600.0)
     stalls = peers_with_large_messages(address, 2)
     wait_until(lambda: not list(receiver.receive(*BOUNDS)) and not receiver.has_more, "the beginning is read")
     (waits,) = peers_with_large_messages(address, 1)
@@ -131,6 +134,8 @@ def test_a_peer_that_stalls_in_a_large_message_is_cut_if_others_wait(
     small.send(frame(b"", more=True) + frame(b"small"))
     assert heard(receiver)[1] == [b"", b"small"], "only large messages wait"
     assert receiver.connected.cut == 0
+    monkeypatch.setattr(limits, "STALLED_SECONDS", stalled)
+    monkeypatch.setattr(limits, "UNFINISHED_SECONDS", unfinished)
     assert heard(receiver)[1] == [b"", bytes(LARGE)]
     assert 1 <= receiver.connected.cut <= 2
     for peer in (*stalls, waits, small):

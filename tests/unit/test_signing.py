@@ -127,7 +127,7 @@ def test_certnames_are_looked_up_as_stock_does(more: dict[str, Any], expected: s
     assert found == (expected, f"/etc/pki/fedmsg/{expected}.key", f"/etc/pki/fedmsg/{expected}.crt")
 
 
-def test_a_host_without_a_name_for_its_certificate_is_told_which_is_missing(config: dict[str, Any]) -> None:
+def test_a_host_is_told_which_name_of_its_certificate_is_missing(config: dict[str, Any]) -> None:
     for certnames in ({}, None, {f"shell.{HOST}": None}, {f"shell.{HOST}": ""}):
         assert f"certnames['shell.{HOST}'] must name" in fault({**config, "certnames": certnames})
 

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from certificates import NOW, TOPIC, Pair, TestCa, changed, envelope, rsa_key
 from fedmsg_relay.canonical import canonical
 from fedmsg_relay.errors import ConfigError
 from fedmsg_relay.message import fault
-from fedmsg_relay.trust import names
+from fedmsg_relay.trust import distinguished_names
 from fedmsg_relay.trust.authority import Authority
 from fedmsg_relay.trust.huge import MAX_VALUES
 from fedmsg_relay.trust.policy import Policy, policy
@@ -148,6 +150,24 @@ def test_an_ec_certificate_is_malformed(court: Court) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     body = court.signer.sign(envelope(), court.ca.issue(key=key).pem)
     assert court.of(body) == (Reason.CERTIFICATE_MALFORMED, None, True)
+
+
+PARTS = [x509.NameAttribute(NameOID.COMMON_NAME, "signer")] * 65
+EXTENSIONS = [(x509.UnrecognizedExtension(x509.ObjectIdentifier(f"1.2.{n}"), b""), False) for n in range(1, 66)]
+MANY: dict[str, tuple[Callable[[int], dict[str, Any]], Reason | None]] = {
+    "subject": (lambda count: {"subject": x509.Name(PARTS[:count])}, None),
+    "issuer": (lambda count: {"issuer": x509.Name(PARTS[:count])}, Reason.CERTIFICATE_UNTRUSTED),
+    "extensions": (lambda count: {"extensions": EXTENSIONS[:count]}, None),
+}
+
+
+@pytest.mark.parametrize("place", MANY)
+def test_a_certificate_of_more_than_64_parts_is_malformed(court: Court, place: str) -> None:
+    """It is not read: it comes from somebody who is not known yet, and reading it would hold the relay up."""
+    options, allowed = MANY[place]
+    for count, expected in ((64, allowed), (65, Reason.CERTIFICATE_MALFORMED)):
+        certificate = court.ca.issue(**options(count)).pem
+        assert court.of(court.signer.sign(envelope(), certificate)).reason is expected, count
 
 
 def test_a_certificate_field_holds_exactly_one_pem_block(court: Court) -> None:
@@ -297,6 +317,6 @@ def test_nothing_is_read_of_very_many_values_before_their_signer_is_known(
 @pytest.mark.parametrize("tag", [0x53, 0x93, 0xD3])
 def test_a_name_with_a_part_that_is_not_a_string_is_damaged(tag: int) -> None:
     whole = b"\x30\x0c\x31\x0a\x30\x08\x06\x03\x55\x04\x03%c\x01x"
-    assert names.name(whole % 0x13)
+    assert distinguished_names.name(whole % 0x13)
     with pytest.raises(ValueError, match="not a string"):
-        names.name(whole % tag)
+        distinguished_names.name(whole % tag)

@@ -11,7 +11,7 @@ from fedmsg_relay.web import limits, view
 
 
 def shown(body: bytes) -> view.Shown:
-    return view.shown(Record(1, 1_700_000_000_000_000, "2026-1", b"org.example", body, 0))
+    return view.shown(Record(1, 1_700_000_000_000_000, "2026-1", b"org.example", body))
 
 
 def test_json_is_indented() -> None:

@@ -50,7 +50,7 @@ def shown(message: zmtp.Message) -> list[bytes] | tuple[int, int]:
 
 
 @given(st.lists(frames, max_size=8), st.lists(st.integers(1, 300), min_size=1), st.sampled_from([1, 2, 3]))
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 def test_messages_come_out_whole_however_their_bytes_arrive(
     messages: list[list[bytes]], cuts: list[int], version: int
 ) -> None:
@@ -66,7 +66,6 @@ def test_messages_come_out_whole_however_their_bytes_arrive(
 
 
 @given(st.lists(st.binary(max_size=60)), st.sampled_from([1, 2, 3]))
-@settings(deadline=None)
 def test_random_bytes_end_in_messages_or_a_protocol_fault(chunks: list[bytes], version: int) -> None:
     _, splitter = split(chunks, version)
     assert splitter.held <= MAX_BYTES + sum(map(len, chunks))

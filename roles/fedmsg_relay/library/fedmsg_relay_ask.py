@@ -56,10 +56,6 @@ OWN = """import json, sys
 from fedmsg_relay.daemon.addresses import is_this_host
 print(json.dumps([name for name in sys.argv[1:] if is_this_host(name)]))
 """
-COUNT = """import sqlite3, sys
-journal = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True)
-print(*journal.execute("SELECT coalesce((SELECT max(seq) FROM message), published) - published FROM state").fetchone())
-"""
 PEER_SECONDS = 2.0
 
 
@@ -95,11 +91,11 @@ def answering(peers: list[str], port: int) -> list[str]:
     return [peer for peer in peers if _accepts(peer, port)]
 
 
-def count(python: str, journal: str, run: Run) -> int:
+def count(program: str, journal: str, run: Run) -> int:
     """Count the messages that a stopped relay has not passed on.
 
     Args:
-        python: that of the program.
+        program: the command ``fedmsg-relay``.
         journal: the path of the journal.
         run: runs a command.
 
@@ -111,7 +107,7 @@ def count(python: str, journal: str, run: Run) -> int:
     """
     if not Path(journal).exists():
         return 0
-    code, answer, reason = run([python, "-c", COUNT, journal])
+    code, answer, reason = run([program, "journal", "waiting", "--journal", journal])
     if code != 0:
         raise AskError(f"{journal} cannot be read: {(reason.strip().splitlines() or ['no reason given'])[-1]}")
     return int(answer)
@@ -146,9 +142,9 @@ def main() -> None:
         return ran
 
     asked = module.params
-    python = f"{asked['home']}/current/bin/python"
+    python, program = (f"{asked['home']}/current/bin/{name}" for name in ("python", "fedmsg-relay"))
     try:
-        waiting = count(python, asked["journal"], run) if asked["waiting"] else 0
+        waiting = count(program, asked["journal"], run) if asked["waiting"] else 0
     except AskError as error:
         module.fail_json(msg=str(error))
     found = {"names": own_names(python, asked["names"], run), "peers": answering(asked["peers"], asked["port"])}

@@ -35,14 +35,10 @@ class ForwardedBatch:
 
 
 class Echo:
-    """Own messages that are yet to be heard, in the order in which they were submitted.
-
-    Attributes:
-        stirred: when the wait for missed messages began, by ``time.monotonic``: see :meth:`stir`.
-    """
+    """Own messages that are yet to be heard, in the order in which they were submitted."""
 
     def __init__(self) -> None:
-        self.stirred = time.monotonic()
+        self._waits_since = time.monotonic()
         self._awaited: OrderedDict[Message, ForwardedBatch] = OrderedDict()
         self._bytes = 0
         self._unanswered: ForwardedBatch | None = None
@@ -91,7 +87,7 @@ class Echo:
         """
         batch.receipted = True
         self._unanswered = None
-        self.stir()
+        self.restart_wait()
 
     def give_up(self, batch: ForwardedBatch) -> None:
         """Expect a batch no longer: the upstream will never have it.
@@ -103,9 +99,14 @@ class Echo:
         for message in batch.messages:
             self._forget(message)
 
-    def stir(self) -> None:
-        """Begin anew to wait: messages count as missed only when nothing has stirred for some time."""
-        self.stirred = time.monotonic()
+    @property
+    def waited_seconds(self) -> float:
+        """Time since messages of the upstream were last heard or expected: see :meth:`restart_wait`."""
+        return time.monotonic() - self._waits_since
+
+    def restart_wait(self) -> None:
+        """Begin anew to wait: messages count as missed only when they have not been heard for some time."""
+        self._waits_since = time.monotonic()
 
     def hear(self, message: Message) -> Iterator[Message]:
         """Note that a message was heard, one of ours or another.
@@ -118,7 +119,7 @@ class Echo:
         """
         if message not in self._awaited:
             return
-        self.stir()
+        self.restart_wait()
         while (first := next(iter(self._awaited))) != message:
             self._forget(first)
             yield first

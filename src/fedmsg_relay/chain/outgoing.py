@@ -81,7 +81,7 @@ class Outgoing:
         self._held = 0
 
     @property
-    def waking(self) -> socket.socket | None:
+    def wakeup_socket(self) -> socket.socket | None:
         """Socket that is readable when something has come; None while nothing is wanted."""
         return self._socket if not self.fault and self._wants_more else None
 

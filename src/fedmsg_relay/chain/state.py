@@ -26,13 +26,13 @@ class LinkState:
     Attributes:
         name: the state.
         why: the reason for it, for a person.
-        joined_since: when the link was joined last, by ``time.monotonic``.
+        since: since when the link has this state, by ``time.monotonic``.
     """
 
     def __init__(self, address: str) -> None:
         self.name = State.AWAY
         self.why = ""
-        self.joined_since = 0.0
+        self.since = time.monotonic()
         self._address = address
         self._told: tuple[State, str] | None = None
         self._allowance = Allowance()
@@ -44,8 +44,8 @@ class LinkState:
             name: the state.
             why: the reason for it, for a person.
         """
-        if name == State.JOINED != self.name:
-            self.joined_since = time.monotonic()
+        if name != self.name:
+            self.since = time.monotonic()
         self.name, self.why = name, why
         self.tell()
 

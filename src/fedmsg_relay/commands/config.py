@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fedmsg_relay import config as global_config
 from fedmsg_relay import errors
@@ -19,6 +19,9 @@ from fedmsg_relay.commands.arguments import (
     refuse_to_connect,
 )
 from fedmsg_relay.runtime.dates import until
+
+if TYPE_CHECKING:
+    from fedmsg_relay.daemon.settings import Settings
 
 
 def add_command(commands: Any) -> None:
@@ -84,6 +87,8 @@ def _check(options: argparse.Namespace) -> int:
         print(f"would be chained to submit {submit} outbound {outbound}")
     if trust := result.get("trust"):
         print("\n".join(_describe_trust(trust)))
+    if found := result.get("bridge"):
+        print(f"would bridge to {' '.join(found['nodes'])} exchange {found['exchange']}")
     if result["sign"]:
         print(result["sign"].get("fault") or "would sign as {name} with {key}".format_map(result["sign"]))
     print("OK")
@@ -129,6 +134,20 @@ def _start(options: argparse.Namespace, config: global_config.Config) -> dict[st
         "upstream": addresses.upstream(config, chosen, plans, options.settings),
         "settings": settings.reloaded(chosen),
         "trust": describe.describe_condition(screening.condition(checked)),
+        "bridge": _bridge(options, config, chosen),
     }
     schema.refuse_newer(paths.state() / "journal.db")
+    return found
+
+
+def _bridge(options: argparse.Namespace, config: global_config.Config, chosen: Settings) -> dict[str, Any] | None:
+    """Describe what the bridge would do; None where there is none."""
+    from fedmsg_relay.commands import bridge  # noqa: PLC0415 -- most hosts have none
+    from fedmsg_relay.daemon.settings import DEFAULT_PATH  # noqa: PLC0415
+
+    if chosen.bridge is None:
+        return None
+    found = bridge.check(chosen.bridge, str(options.settings or DEFAULT_PATH))
+    if chosen.bridge.back_queue is not None:
+        found["submit"] = bridge.own_submit(config, chosen, options.settings)
     return found

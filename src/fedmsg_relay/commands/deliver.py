@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from fedmsg_relay import publisher, spool
 from fedmsg_relay.commands import spool_file
-from fedmsg_relay.commands.aside import SET_ASIDE, Aside
+from fedmsg_relay.commands.undeliverable import FOLDER, Undeliverable
 from fedmsg_relay.connection import InboundConnection, Message, Sent
 from fedmsg_relay.envelope import Json
 from fedmsg_relay.errors import ConfigError, NoRelayError, RelayError, say
@@ -69,7 +69,7 @@ def deliver(config: Mapping[str, Any], path: str, patience: float) -> Delivered:
     """
     run = _Run(config, path, time.monotonic() + patience)
     with _alone(path):
-        run.aside.tidy()
+        run.undeliverable.tidy()
         run.deliver()
     return Delivered(run.delivered, run.refused)
 
@@ -79,7 +79,7 @@ class _Run:
 
     def __init__(self, config: Mapping[str, Any], path: str, deadline: float) -> None:
         self.delivered = 0
-        self.aside = Aside(path)
+        self.undeliverable = Undeliverable(path)
         self._left: set[str] = set()
         """Files that can neither be delivered nor set aside, and must not be tried again."""
         self._unsigned: dict[str, CannotSignError] = {}
@@ -91,7 +91,7 @@ class _Run:
     @property
     def refused(self) -> int:
         """Messages that no relay will take."""
-        return self.aside.messages + len(self._left)
+        return self.undeliverable.messages + len(self._left)
 
     def deliver(self) -> None:
         """Deliver everything, in rounds: while no relay takes it, after a pause that becomes longer."""
@@ -99,7 +99,7 @@ class _Run:
         while waiting := [names for names in _waiting(self._path, self._left) if names[0] not in self._unsigned]:
             before = self.delivered
             fault = self._round(waiting)
-            self.aside.make_room()
+            self.undeliverable.make_room()
             if fault is None:
                 continue
             if self.delivered > before:
@@ -226,7 +226,7 @@ class _Run:
 
     def _set_aside(self, name: str, why: str) -> None:
         try:
-            self.aside.put_message(name)
+            self.undeliverable.put_message(name)
         except OSError as error:
             self._left.add(name)
             say(f"fedmsg-relay: {self._path}/{name} stays: {why}; it cannot be set aside: {error.strerror}")
@@ -253,16 +253,16 @@ def _waiting(path: str, left: set[str]) -> list[list[str]]:
 @contextmanager
 def _alone(path: str) -> Iterator[None]:
     """Keep others from delivering, by a lock in the folder that only the user that delivers can enter."""
-    aside = os.path.join(path, SET_ASIDE)
+    folder = os.path.join(path, FOLDER)
     try:
         with suppress(FileExistsError):
-            os.mkdir(aside, mode=0o700)
-        found = os.lstat(aside)
+            os.mkdir(folder, mode=0o700)
+        found = os.lstat(folder)
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-            raise RelayError(
-                f"spool {path}: {SET_ASIDE} is not a folder of user {os.geteuid()}, who delivers the spool"
-            )
-        descriptor = os.open(os.path.join(aside, ".lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            raise RelayError(f"spool {path}: {FOLDER} is not a folder of user {os.geteuid()}, who delivers the spool")
+        descriptor = os.open(
+            os.path.join(folder, ".lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+        )
     except OSError as error:
         raise RelayError(f"spool {path}: {error.strerror}") from error
     try:

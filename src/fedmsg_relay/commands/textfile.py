@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fedmsg_relay import spool
-from fedmsg_relay.commands.aside import SET_ASIDE
+from fedmsg_relay.commands.undeliverable import FOLDER
 from fedmsg_relay.errors import RelayError
 
 
@@ -25,7 +25,7 @@ def write(path: Path, directory: str) -> None:
         waiting = spool.pending(directory)
         aside = 0
         with suppress(FileNotFoundError):
-            aside = sum(1 for _ in Path(directory, SET_ASIDE).iterdir())
+            aside = sum(1 for _ in Path(directory, FOLDER).iterdir())
         new = path.with_name(f".{path.name}.new")
         new.write_text(_metrics(waiting, aside), encoding="ascii")
         new.chmod(0o644)

@@ -57,6 +57,24 @@ class Counts:
             and self.journaled + self.carried == self.published + self.waiting + self.damaged + self.refused_upstream
         )
 
+    def describe(self) -> str:
+        """Write them in one line, as the log has them at a stop."""
+        told = {
+            "received": self.received,
+            "published": self.published + self.unjournaled,
+            "dropped": self.quarantined + self.refused,
+            "journaled": self.journaled,
+            "quarantined": self.quarantined,
+            "refused": self.refused,
+            "duplicates": self.duplicates,
+            "unjournaled": self.unjournaled,
+            "carried": self.carried,
+            "waiting": self.waiting,
+            "damaged": self.damaged,
+            "refused_upstream": self.refused_upstream,
+        }
+        return " ".join(f"{name}={number}" for name, number in told.items())
+
 
 class Accounting:
     """Counts whole turns of the pipeline, so that the identities hold whenever they are looked at. Thread-safe."""

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from fedmsg_relay import __version__, submit
 from fedmsg_relay.daemon import settings
-from fedmsg_relay.daemon.local import LocalServer
 from fedmsg_relay.daemon.screening import Condition, FileState
 from fedmsg_relay.daemon.status import ConditionStatus, Status, TrustFileStatus, UpstreamStatus
+from fedmsg_relay.daemon.unix_socket import UnixServer
 from fedmsg_relay.message import Reason
 from fedmsg_relay.runtime import log as logfile
 from fedmsg_relay.runtime import paths, threads
@@ -95,9 +95,10 @@ def describe(relay: Relay) -> Status:
             "notices": guard.notices,
             "bytes": guard.bytes,
             "last": journal.last if journal else None,
-            "holding": relay.hold.on,
+            "holding": relay.listener_wait.on,
         },
         "upstream": _upstream(relay.forwarding),
+        "released_from": relay.chained.released_from if relay.chained else [],
         "trust": {
             **describe_condition(relay.screening.condition),
             "waiting": journal.quarantine.waiting if journal else 0,
@@ -112,7 +113,7 @@ def describe(relay: Relay) -> Status:
                 "acked": laggard.acked,
                 "lost": laggard.lost,
             }
-            for laggard in list(relay.outbound.laggards.values())
+            for laggard in relay.outbound.laggards.all()
         ],
         "peers": {
             "publishers": connected["inbound"].addresses,
@@ -135,8 +136,8 @@ def _upstream(stage: ForwardingStage | None) -> UpstreamStatus | None:
     if stage is None:
         return None
     return {
-        "state": stage.state,
-        "using": stage.using.submit_address if stage.using else None,
+        "state": stage.links.state,
+        "using": stage.links.using.submit_address if stage.links.using else None,
         "submit": [link.submit_address for link in stage.links],
         "outbound": [link.outbound_address for link in stage.links],
         "states": [link.state for link in stage.links],
@@ -162,7 +163,7 @@ def _trust_file(state: FileState | None) -> TrustFileStatus | None:
     return state and {"file": state.path, "ends": state.end, "ends_soon": state.ends_soon}
 
 
-def serve(relay: Relay) -> LocalServer:
+def serve(relay: Relay) -> UnixServer:
     """Answer on the status socket until closed.
 
     Args:
@@ -176,4 +177,4 @@ def serve(relay: Relay) -> LocalServer:
         reader.sendall(json.dumps(describe(relay)).encode() + b"\n")
 
     # Any monitoring user may look: it is only read.
-    return LocalServer("status", paths.status_socket(), 0o666, answer)
+    return UnixServer("status", paths.status_socket(), 0o666, answer)

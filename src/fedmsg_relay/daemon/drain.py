@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from fedmsg_relay.network.receiver import Receiver
+from fedmsg_relay.runtime import limits
 from fedmsg_relay.runtime.log import log
 
 DRAIN_SECONDS = 10.0
@@ -50,7 +51,7 @@ def take_in_rest(
         # Every time: the kernel tells only later of a peer that connected just before the door was closed.
         inbound.greeter.keep_out_newcomers()
         submits.greeter.keep_out_newcomers()
-        inbound.greeter.half_close(only_quiet=now < started + QUIET_SECONDS)
+        inbound.peers.half_close(only_quiet=now < started + QUIET_SECONDS)
         connected = inbound.connected.addresses
         silent = now >= heard + DRAIN_SECONDS
         if inbound.wait(0 if more and not silent else 0.01):
@@ -62,3 +63,19 @@ def take_in_rest(
         now = time.monotonic()
     if inbound.connected.addresses:
         log.warning("publishers did not close within %.0f s: %s", now - started, ", ".join(inbound.connected.addresses))
+
+
+def abandon(inbound: Receiver) -> None:
+    """Log how many messages of publishers are dropped unread; there may be more than can be counted in time.
+
+    Args:
+        inbound: where publishers are connected.
+    """
+    count, deadline = 0, time.monotonic() + ABANDON_SECONDS
+    while time.monotonic() < deadline:
+        found = list(inbound.receive(limits.MIN_REQUEST_BYTES, limits.MAX_FRAMES, limits.MIN_CUT_BYTES))
+        count += sum(len(messages) for _, messages in found)
+        if not inbound.has_more and not found:
+            break
+    if count:
+        log.error("stopped while more came in at inbound: dropped at least %d unread messages", count)

@@ -1,13 +1,13 @@
 """The forwarding stage of a chained relay, in the place of publishing: messages of the journal go to the upstream.
 
-At its own outbound a chained relay publishes what it hears at the upstream's outbound, its own messages among it. So
-each message is at every outbound along the chain exactly once, in one order. While the upstream is away, messages wait
-in the journal.
+At its own outbound a chained relay publishes what it hears at the upstream's outbound (:mod:`.republishing`), its own
+messages among it. So each message is at every outbound along the chain exactly once, in one order. While the upstream
+is away, messages wait in the journal.
 
 Invariants:
 
 1. A message is sent when the upstream has given its receipt, so the upstream has it on disk.
-2. One batch is in flight at a time, always to a relay that is joined (:mod:`fedmsg_relay.chain.upstream`). Without a
+2. One batch is in flight at a time, always to a relay that is joined (:mod:`fedmsg_relay.chain.link`). Without a
    receipt the same messages are submitted again, and the upstream's dedup window knows them.
 3. The upstream judges each message by itself. One that it refuses is counted and logged, and is in the journal only.
 4. A message is noted as published when it has come out here as well. A message that the upstream has and that is not
@@ -25,10 +25,12 @@ from itertools import islice
 
 from fedmsg_relay import submit
 from fedmsg_relay.chain.echo import Echo, ForwardedBatch, Message
-from fedmsg_relay.chain.state import State
-from fedmsg_relay.chain.upstream import Answer, Link
-from fedmsg_relay.daemon.hold import Hold
+from fedmsg_relay.chain.inquirers import Inquirers
+from fedmsg_relay.chain.link import Answer, Link
+from fedmsg_relay.chain.links import Links
+from fedmsg_relay.daemon.listener_wait import ListenerWait
 from fedmsg_relay.daemon.publishing import PublishedMark
+from fedmsg_relay.daemon.republishing import Republishing
 from fedmsg_relay.daemon.turn import Turn
 from fedmsg_relay.journal.guard import JournalGuard
 from fedmsg_relay.journal.records import Entry
@@ -37,17 +39,8 @@ from fedmsg_relay.runtime import limits
 from fedmsg_relay.runtime.drops import DropLog
 from fedmsg_relay.runtime.log import log
 
-FORWARD_MESSAGES = 1000
-"""Messages heard from each upstream relay that are published in one turn."""
-
-ECHO_SECONDS = 5.0
-"""Time after which a message that the upstream has taken, and that is not heard there, is published here.
-
-It counts for each relay of the chain: one that was restarted may wait half as long for its previous listeners.
-"""
-
 LAST_ECHO_SECONDS = 1.0
-"""The same at a stop."""
+"""Time for which a stop waits to hear a message that the upstream has taken."""
 
 LONGEST_RETRY_SECONDS = 5.0
 """Maximum time for which the upstream may put this relay off."""
@@ -71,56 +64,61 @@ class ForwardingStage:
         identity: of this relay.
         guard: of the journal.
         outbound: where to publish what is heard.
-        hold: delays publishing after a start.
-        links: to the relays upstream; the first one that is joined gets everything, all of them are listened to.
+        wait: delays publishing after a start.
+        links: to the relays upstream.
+
+    Attributes:
+        links: the same.
     """
 
-    def __init__(self, identity: str, guard: JournalGuard, outbound: Outbound, hold: Hold, links: list[Link]) -> None:
+    def __init__(
+        self, identity: str, guard: JournalGuard, outbound: Outbound, wait: ListenerWait, links: Links
+    ) -> None:
         self.links = links
         self._identity = identity
         self._guard = guard
         self._outbound = outbound
-        self._hold = hold
+        self._wait = wait
         self._in_flight: _InFlight | None = None
         self._batch_messages = limits.PASSING_MESSAGES
         self._refused = DropLog("upstream refused %d %s: %s (last: %s)")
         self._not_before = 0.0
         self._unjournaled: deque[Entry] = deque()
         self._echo = Echo()
-        self._mark = PublishedMark(guard, outbound)
+        self._inquirers = Inquirers()
+        self._republishing = Republishing(outbound, links, self._echo)
+        self._mark = PublishedMark(guard)
 
     @property
-    def using(self) -> Link | None:
-        """The link over which batches are submitted now."""
-        return next((link for link in self.links if link.state == State.JOINED), None)
+    def leads_back(self) -> bool:
+        """Whether nothing comes out before this relay publishes by itself: the relay upstream is chained to it.
 
-    @property
-    def state(self) -> State:
-        """State of the chain: joined if one link is, else a loop if there is one."""
-        return min((link.state for link in self.links), key=[State.JOINED, State.LOOP, State.AWAY].index)
+        It is so only once that relay hears everything that would be published here.
+        """
+        return self.links.leads_back and self._inquirers.all_hear
 
     @property
     def takes_forwarded(self) -> bool:
         """Whether messages that a chained relay forwards to us come out, and do not come back to that relay."""
-        return self.using is not None
+        return self.links.using is not None
 
     @property
     def idle(self) -> bool:
         """Whether it has nothing to do until something comes."""
-        waits = (self._guard.waiting or self._unjournaled) and self.using and not self._in_flight  # for retry_after
-        unwritten = self._mark.unwritten
-        return not (self._hold.on or waits or unwritten) and all(link.idle for link in self.links)
+        waits = self._guard.waiting or self._unjournaled
+        put_off = waits and self.links.using and not self._in_flight  # for retry_after
+        return not (self._wait.on or put_off or self._mark.pending) and self.links.idle
 
     @property
-    def waking(self) -> set[socket.socket]:
+    def wakeup_sockets(self) -> set[socket.socket]:
         """Sockets that wake the relay's loop."""
-        return {found for link in self.links for found in link.waking(forwarding=not self._hold.on)}
+        return self.links.wakeup_sockets(forwarding=not self._wait.on)
 
     @property
     def ready_to_stop(self) -> bool:
         """Whether a stop has nothing more to wait for."""
-        heard = not self._echo.awaited or time.monotonic() - self._echo.stirred > LAST_ECHO_SECONDS
-        return self.using is None or (not self._guard.waiting and not self._unjournaled and heard)
+        heard = not self._echo.awaited or self._echo.waited_seconds > LAST_ECHO_SECONDS
+        return self.links.using is None or (not self._guard.waiting and not self._unjournaled and heard)
 
     def introduce(self, subscription: bytes) -> bytes:
         """Make the answer to a chained relay that asks which relay this is.
@@ -128,11 +126,11 @@ class ForwardingStage:
         Args:
             subscription: the topic that the chained relay has subscribed to at outbound.
         """
-        using = self.using
-        known = using.chain if using else [each for link in self.links for each in link.chain]
         # In a loop every relay adds the others again.
-        chain = list(dict.fromkeys([self._identity, *known]))
-        return submit.Introduction(chain, using is not None, self._outbound.mirrored_by(subscription)).encode()
+        chain = list(dict.fromkeys([self._identity, *self.links.chain]))
+        heard = self._outbound.mirrored_by(subscription)
+        self._inquirers.note(subscription, heard)
+        return submit.Introduction(chain, self.links.using is not None, heard).encode()
 
     def send(self, turn: Turn) -> bool:
         """Publish what was heard, and submit the next messages in the journal's order.
@@ -146,7 +144,11 @@ class ForwardingStage:
         for link in self.links:
             if (answer := link.update()) is not None:
                 self._take_answer(link, answer, turn)
-        more = self._publish_heard()
+        more = False
+        if self._wait.over:
+            more = self._republishing.publish_heard()
+        else:
+            self._echo.restart_wait()
         self._submit_next(turn)
         self._refused.report()
         return more
@@ -167,49 +169,34 @@ class ForwardingStage:
         return self.send(turn)
 
     def note_published(self) -> None:
-        """Note in the journal which messages have come out, upstream and here, even if the relay is killed now."""
-        self._mark.note(self._echo.complete_up_to(self._guard.cursor.sent))
+        """Note in the journal which messages have come out, upstream and here, if it is time for that."""
+        self._mark.look(self._echo.complete_up_to(self._guard.cursor.sent))
+
+    def end(self, turn: Turn) -> list[Entry]:
+        """Close the links. What has not come out here waits in the journal again.
+
+        Args:
+            turn: the current turn.
+
+        Returns:
+            Messages that are in memory only.
+        """
+        unjournaled, sent = list(self._unjournaled), self._guard.cursor.sent
+        self._unjournaled.clear()
+        self.close()
+        turn.counts.published -= sent - self._guard.cursor.sent
+        return unjournaled
 
     def close(self) -> None:
         """Publish what the upstream has and is not heard any more, and close the links."""
-        if self.using is not None and self._hold.over:
-            self._publish_missed()
+        if self.links.using is not None and self._wait.over:
+            self._republishing.publish_missed()
         cursor = self._guard.cursor
         cursor.note_unsent(self._echo.complete_up_to(cursor.sent))
         self._refused.report(everything=True)
         if self._unjournaled:
             log.error("lost %d messages: they could neither be journaled nor forwarded", len(self._unjournaled))
-        for link in self.links:
-            link.close()
-
-    # From the upstream to our listeners.
-
-    def _publish_heard(self) -> bool:
-        """Publish what was heard, and what should have been; return whether there may be more."""
-        if not self._hold.over:
-            self._echo.stir()
-            return False
-        more = False
-        for link in self.links:
-            number = 0
-            for number, message in enumerate(link.heard(FORWARD_MESSAGES), start=1):  # noqa: B007 -- counted for below
-                for missed in self._echo.hear(message):
-                    self._outbound.publish(*missed)
-                self._outbound.publish(*message)
-            more = more or number == FORWARD_MESSAGES
-        using = self.using
-        if more or using is None:
-            self._echo.stir()
-        elif time.monotonic() - self._echo.stirred > ECHO_SECONDS * len(using.chain):
-            self._publish_missed()
-        return more
-
-    def _publish_missed(self) -> None:
-        number = 0
-        for number, missed in enumerate(self._echo.missed(), start=1):  # noqa: B007 -- counted for below
-            self._outbound.publish(*missed)
-        if number:
-            log.info("published %d messages that the upstream has taken and that were not heard there", number)
+        self.links.close()
 
     # From the journal to the upstream.
 
@@ -217,7 +204,7 @@ class ForwardingStage:
         """Submit the next batch, unless one is in flight."""
         if self._in_flight is not None and not self._in_flight.link.awaits_receipt:
             self._in_flight = None  # the link was reset
-        link = self.using
+        link = self.links.using
         if self._in_flight is not None or link is None or self._full or time.monotonic() < self._not_before:
             return
         if not self._guard.waiting:

@@ -4,72 +4,64 @@ from __future__ import annotations
 
 import socket
 import time
-from collections import deque
 from collections.abc import Set as AbstractSet
 
 from fedmsg_relay import submit
-from fedmsg_relay.daemon.hold import Hold
+from fedmsg_relay.daemon.listener_wait import ListenerWait
 from fedmsg_relay.daemon.turn import Turn
 from fedmsg_relay.journal.guard import JournalGuard
 from fedmsg_relay.journal.records import Entry
 from fedmsg_relay.network.outbound import Outbound
 
-PORTION = 100
-"""Messages sent before the journal notes that they were: the most that may come out twice after a kill."""
+PORTION = 1000
+"""Messages that are published between two looks at the mark."""
 
-WRITE_SECONDS = 0.002
-"""Maximum time that publishing waits until libzmq has written what was sent."""
+LOOK_SECONDS = 0.05
+"""Time between two looks at the mark, where fewer messages are published."""
 
-WRITTEN_SECONDS = 0.2
-"""Time after which messages count as written, should libzmq never come to rest."""
+MOST_TWICE = 4 * PORTION
+"""Messages that may go out again after a crash: of two looks, each of which comes up to a portion late."""
 
 
 class PublishedMark:
-    """Notes in the journal how far messages are published: listeners get those even if the relay is killed now.
+    """Notes in the journal how far messages are published: what is noted does not go out again after a crash.
+
+    libzmq writes messages to the kernel in a thread of its own, and does not tell when it has. So a message counts as
+    published one look late: when it had been given to libzmq at the look before. By then libzmq had
+    :data:`LOOK_SECONDS` for it, or has had :data:`PORTION` messages more. After a crash at most :data:`MOST_TWICE`
+    messages go out again.
 
     Args:
         guard: of the journal.
-        outbound: where the messages are published.
 
     Attributes:
-        upto: ``seq`` of the last message that listeners have.
+        upto: ``seq`` of the last message that counts as published.
     """
 
-    def __init__(self, guard: JournalGuard, outbound: Outbound) -> None:
-        self.upto = guard.cursor.sent
+    def __init__(self, guard: JournalGuard) -> None:
+        self.upto = self._seen = guard.cursor.sent
         self._guard = guard
-        self._outbound = outbound
-        self._unwritten: deque[tuple[float, int]] = deque()
+        self._looked = time.monotonic()
 
     @property
-    def unwritten(self) -> bool:
-        """Whether the kernel did not yet have all messages when last looked."""
-        return bool(self._unwritten)
+    def pending(self) -> bool:
+        """Whether messages had been sent, when last looked, that do not count as published yet."""
+        return self._seen > self.upto
 
-    def note(self, upto: int) -> None:
-        """Note the messages that the kernel has by now.
+    def look(self, sent: int) -> None:
+        """Note the messages that had been sent at the look before, if it is time to look again.
 
         Args:
-            upto: ``seq`` of the last message that was published.
+            sent: ``seq`` of the last message that was sent.
         """
-        journal, now = self._guard.journal, time.monotonic()
-        if journal is None or journal.published >= upto:
-            self.upto = upto
+        if sent < self._seen:  # it is another journal
+            self.upto = self._seen = sent
+        now = time.monotonic()
+        if now - self._looked < LOOK_SECONDS and sent - self._seen < PORTION:
             return
-        # After a wait in vain this does not wait again: the queue is long, and work goes on.
-        if self._outbound.written(0 if self._unwritten else WRITE_SECONDS):
-            self._unwritten.clear()
-            self._mark(upto)
-            return
-        if self._unwritten and self._unwritten[-1][1] > upto:
-            self._unwritten.clear()  # of a journal that was set aside
-        self._unwritten.append((now, upto))
-        while self._unwritten[0][0] < now - WRITTEN_SECONDS:
-            self._mark(self._unwritten.popleft()[1])
-
-    def _mark(self, upto: int) -> None:
-        self.upto = upto
-        self._guard.mark_published(upto)
+        self.upto, self._seen, self._looked = self._seen, sent, now
+        if self.upto > self._guard.cursor.published:
+            self._guard.mark_published(self.upto)
 
 
 class PublishingStage:
@@ -79,24 +71,24 @@ class PublishingStage:
         identity: of this relay.
         guard: of the journal.
         outbound: where to publish.
-        hold: delays publishing after a start.
+        wait: delays publishing after a start.
     """
 
     takes_forwarded = True
-    waking: AbstractSet[socket.socket] = frozenset()
+    wakeup_sockets: AbstractSet[socket.socket] = frozenset()
     ready_to_stop = True
 
-    def __init__(self, identity: str, guard: JournalGuard, outbound: Outbound, hold: Hold) -> None:
+    def __init__(self, identity: str, guard: JournalGuard, outbound: Outbound, wait: ListenerWait) -> None:
         self._identity = identity
         self._guard = guard
         self._outbound = outbound
-        self._hold = hold
-        self._mark = PublishedMark(guard, outbound)
+        self._wait = wait
+        self._mark = PublishedMark(guard)
 
     @property
     def idle(self) -> bool:
         """Whether it has nothing to do until something comes."""
-        return not self._hold.on and (self._guard.journal is None or self._guard.cursor.all_published)
+        return not self._wait.on and (self._guard.journal is None or self._guard.cursor.all_published)
 
     def introduce(self, subscription: bytes) -> bytes:
         """Make the answer to a chained relay that asks which relay this is.
@@ -115,13 +107,13 @@ class PublishingStage:
         Returns:
             Whether more messages wait that may be published at once.
         """
-        if not self._hold.over:
+        if not self._wait.over:
             return False
         if not 0 < self._guard.waiting == len(turn.entries):
             return self._publish_waiting(turn) and self._guard.waiting > 0
         for start in range(0, len(turn.entries), PORTION):
-            self.note_published()
             self._publish(turn, turn.entries[start : start + PORTION])
+            self.note_published()
         return self._guard.waiting > 0
 
     def send_unjournaled(self, turn: Turn) -> bool:
@@ -134,7 +126,7 @@ class PublishingStage:
             Whether more messages wait that may be published at once.
         """
         # These entries are in memory only, so they cannot be held back.
-        self._hold.give_up()
+        self._wait.give_up()
         while self._publish_waiting(turn):
             pass
         for topic, body, _ in turn.entries:
@@ -142,8 +134,8 @@ class PublishingStage:
         return self._guard.waiting > 0
 
     def note_published(self) -> None:
-        """Note in the journal which messages listeners get even if the relay is killed now."""
-        self._mark.note(self._guard.cursor.sent)
+        """Note in the journal which messages are published, if it is time for that."""
+        self._mark.look(self._guard.cursor.sent)
 
     def _publish(self, turn: Turn, portion: list[Entry]) -> None:
         publish = self._outbound.publish
@@ -154,7 +146,7 @@ class PublishingStage:
         cursor.note_sent(cursor.sent + len(portion))
 
     def _publish_waiting(self, turn: Turn) -> bool:
-        """Publish messages that are in the journal only: those from before a restart or from a hold.
+        """Publish messages that are in the journal only: those from before a restart or from the wait for listeners.
 
         Returns:
             Whether there were any.

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import zmq
+from msgspec.structs import replace
 
 from fedmsg_relay import __version__
-from fedmsg_relay.chain.upstream import Link
+from fedmsg_relay.chain.link import Link
+from fedmsg_relay.chain.links import Links
 from fedmsg_relay.daemon import addresses, drain
 from fedmsg_relay.daemon.admission import Admission
+from fedmsg_relay.daemon.chained import ChainedStage
 from fedmsg_relay.daemon.checks import Checks
 from fedmsg_relay.daemon.forwarding import ForwardingStage
-from fedmsg_relay.daemon.hold import Hold, ListenerNote
+from fedmsg_relay.daemon.listener_wait import ListenerNote, ListenerWait
 from fedmsg_relay.daemon.pipeline import Pipeline
 from fedmsg_relay.daemon.publishing import PublishingStage
 from fedmsg_relay.daemon.reload import Read, Reload, log_outcome
@@ -25,7 +26,9 @@ from fedmsg_relay.daemon.screening import Screening
 from fedmsg_relay.daemon.settings import Settings
 from fedmsg_relay.daemon.signals import Signals
 from fedmsg_relay.daemon.stage import Stage
+from fedmsg_relay.daemon.wakeup import Wakeup
 from fedmsg_relay.errors import ConfigError, RelayError
+from fedmsg_relay.journal import schema
 from fedmsg_relay.journal.guard import JournalGuard
 from fedmsg_relay.network import handshake
 from fedmsg_relay.network.health import Health
@@ -37,11 +40,14 @@ from fedmsg_relay.runtime.log import log
 from fedmsg_relay.runtime.systemd import Notifier
 
 SHORT_SLEEP_MILLISECONDS = 20
-"""Maximum sleep of the loop while publishing waits for listeners, or for what it published to be written, and while
+"""Maximum sleep of the loop while publishing waits for listeners or published messages are to be noted, and while
 settings are read anew."""
 
 LONG_SLEEP_MILLISECONDS = 1000
 """Maximum sleep of the loop."""
+
+CONVERSION_SECONDS = 3600
+"""Maximum time that systemd waits for a start that converts the journal first."""
 
 
 class Relay:
@@ -60,7 +66,7 @@ class Relay:
         turned: when the loop last came round, by ``time.monotonic``.
         addresses: addresses that are bound, by endpoint.
         named: the same, and the addresses that a wildcard takes in as well: the status tells which peers use each.
-        forwarding: the stage of a relay that is chained.
+        chained: the stage of a relay that its settings chain to another one.
         health: checks the bound endpoints, once all are.
         screening: of signatures.
         sources: the IP addresses that messages come from.
@@ -92,30 +98,37 @@ class Relay:
         self.outbound = Outbound(linger=drain.LINGER_SECONDS)
         self.inbound = Receiver("publisher", handshake.SUB, streams=True)
         self.submits = Receiver("submitter", handshake.ROUTER, streams=False)
-        self.forwarding: ForwardingStage | None = None
+        self.chained: ChainedStage | None = None
         self.health: Health | None = None
-        self._poller = zmq.Poller()
-        self._waking: set[socket.socket] = set()
+        self._wakeup = Wakeup()
         try:
             self._bind(self.outbound.bind, "outbound", plans.outbound)
             state = paths.state()
             self._lock = paths.lock(state)
-            self.guard = JournalGuard(state / "journal.db")
+            journal = state / "journal.db"
+            if schema.needs_conversion(journal):  # with millions of messages that takes a minute
+                self.notifier.tell(STATUS="converting the journal", EXTEND_TIMEOUT_USEC=str(CONVERSION_SECONDS * 10**6))
+            self.guard = JournalGuard(journal)
         except RelayError:
             self.close()
             raise
-        self.hold = Hold(self.outbound, self.guard.listeners)
-        self._listener_note = ListenerNote(self.guard, self.outbound, self.hold)
+        self.listener_wait = ListenerWait(self.outbound, self.guard.listeners)
+        self._listener_note = ListenerNote(self.guard, self.outbound, self.listener_wait)
         identity = paths.identity(state)
         largest = limits.cut_bytes(settings.limits.max_message_size)
         links = [Link(identity, *addresses, largest) for addresses in upstream]
         if links:
-            self.forwarding = ForwardingStage(identity, self.guard, self.outbound, self.hold, links)
-        self._stage: Stage = self.forwarding or PublishingStage(identity, self.guard, self.outbound, self.hold)
+            self.chained = ChainedStage(identity, self.guard, self.outbound, self.listener_wait, Links(links))
+        self._stage: Stage = self.chained or PublishingStage(identity, self.guard, self.outbound, self.listener_wait)
         self.screening = Screening(checks)
         admission = Admission(self.inbound, self.submits, self.guard, self._stage, self.screening)
         self.sources = admission.sources
         self.pipeline = Pipeline(admission, self.submits, self.guard, self._stage, settings)
+
+    @property
+    def forwarding(self) -> ForwardingStage | None:
+        """The stage that forwards; None in a relay that publishes by itself."""
+        return self.chained.forwarding if self.chained is not None else None
 
     def run(self) -> None:
         """Relay until SIGTERM or SIGINT, also one that came during the start.
@@ -135,8 +148,8 @@ class Relay:
         self._closed = True
         if self.health:
             self.health.close()
-        if self.forwarding is not None:
-            self.forwarding.close()
+        if self.chained is not None:
+            self.chained.close()
         self.inbound.close()
         self.submits.close(linger=drain.ANSWER_SECONDS)
         self.outbound.close()
@@ -147,8 +160,8 @@ class Relay:
         # Inbound last: its publishers get no receipt, so what they send is lost where anything still fails.
         self._bind(self.submits.bind, "submit", self._plans.submit)
         self._bind(self.inbound.bind, "inbound", self._plans.inbound)
-        for source in (self.inbound, self.submits, self.outbound.socket, self._signals.waking):
-            self._poller.register(source, zmq.POLLIN)
+        for source in (self.inbound, self.submits, self.outbound.socket, self._signals.wakeup_socket):
+            self._wakeup.add(source)
         self.health = Health(self.addresses)
         self.notifier.tell(READY="1", STATUS="relaying")
 
@@ -176,13 +189,7 @@ class Relay:
 
     def _wait(self, milliseconds: int) -> None:
         """Sleep until something comes; handle signals."""
-        if self._stage.waking != self._waking:
-            for gone in self._waking - self._stage.waking:
-                self._poller.unregister(gone)
-            for new in self._stage.waking - self._waking:
-                self._poller.register(new, zmq.POLLIN)
-            self._waking = set(self._stage.waking)
-        if self._signals.waking.fileno() in dict(self._poller.poll(milliseconds)):
+        if self._signals.wakeup_socket.fileno() in self._wakeup.wait(milliseconds, self._stage.wakeup_sockets):
             self._handle_signals()
 
     def _turn(self) -> bool:
@@ -211,10 +218,14 @@ class Relay:
             log.error("not reloaded, the settings stay as they were: %s", outcome)
         else:
             new, checks = outcome
-            log_outcome(new, self._settings)
+            previous = self._settings
+            if self.chained is not None and self.chained.released_from and new.upstream is None:
+                self.chained.released_from = []  # to publish by itself is what it now shall do
+                previous = replace(previous, upstream=None)
+            log_outcome(new, previous)
             self._settings = self.pipeline.settings = new
-            for link in self.forwarding.links if self.forwarding else ():
-                link.limit(limits.cut_bytes(new.limits.max_message_size))
+            if self.forwarding is not None:
+                self.forwarding.links.limit(limits.cut_bytes(new.limits.max_message_size))
             self.screening.use(checks)
         self.notifier.tell(READY="1")
 
@@ -229,8 +240,7 @@ class Relay:
         self.pipeline.releases.stop()
         drain.take_in_rest(self.inbound, self.submits, self._turn, self.notifier.sign_of_life)
         self._finish_stage()
-        if abandoned := self.inbound.abandon(drain.ABANDON_SECONDS):
-            log.error("stopped while more came in at inbound: dropped at least %d unread messages", abandoned)
+        drain.abandon(self.inbound)
         self.pipeline.close()
         self.close()
         self.guard.close()  # after outbound: now everything is out
@@ -247,24 +257,7 @@ class Relay:
     # Report.
 
     def _report(self) -> None:
-        totals = self.pipeline.accounting.totals()
-        log.info(
-            "stop received=%d published=%d dropped=%d journaled=%d quarantined=%d refused=%d duplicates=%d "
-            "unjournaled=%d carried=%d waiting=%d damaged=%d refused_upstream=%d (%s)",
-            totals.received,
-            totals.published + totals.unjournaled,
-            totals.quarantined + totals.refused,
-            totals.journaled,
-            totals.quarantined,
-            totals.refused,
-            totals.duplicates,
-            totals.unjournaled,
-            totals.carried,
-            totals.waiting,
-            totals.damaged,
-            totals.refused_upstream,
-            self._stop,
-        )
+        log.info("stop %s (%s)", self.pipeline.accounting.totals().describe(), self._stop)
 
 
 def name_process() -> None:

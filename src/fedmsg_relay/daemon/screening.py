@@ -26,7 +26,7 @@ LOOK_SECONDS = 1.0
 
 
 class Ruling(NamedTuple):
-    """What becomes of a message.
+    """The ruling on a message: whether it is taken, and who signed it.
 
     Attributes:
         reason: why it is not taken, or None.
@@ -200,12 +200,12 @@ def condition(checks: Checks, judge: Judge | None = None) -> Condition:
 
     authority = (judge or judge_of(checks)).authority
     loaded, current = authority.loaded(), authority.current()
-    windows = {} if isinstance(loaded, Unusable) else {window.path: window for window in loaded.windows}
-    soon = {window.path for window in authority.ends()}
+    validities = {} if isinstance(loaded, Unusable) else {validity.path: validity for validity in loaded.validities}
+    soon = {validity.path for validity in authority.ends()}
 
     def state(path: str) -> FileState:
-        window = windows.get(path)
-        end = None if window is None or window.end == float("inf") else window.end
+        validity = validities.get(path)
+        end = None if validity is None or validity.end == float("inf") else validity.end
         return FileState(path, end, path in soon)
 
     fault = printable(f"{current.path}: {current.why}") if isinstance(current, Unusable) else ""

@@ -105,6 +105,42 @@ class Upstream(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     outbound: list[Address] = []
 
 
+class Unroutable(StrEnum):
+    """What the bridge does about a message that no queue of the broker takes: count it, or wait for a queue."""
+
+    COUNT = "count"
+    WAIT = "wait"
+
+
+class Bridge(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """``[bridge]``: the bridge to RabbitMQ, in a process of its own.
+
+    Attributes:
+        fedora_messaging: a config file of fedora-messaging, for what is not set here; empty for none, None for
+            ``/etc/fedora-messaging/config.toml`` if it exists.
+        amqp_url: where the broker is; of several nodes of a cluster the first one that answers.
+        ca: file of the CA's certificate, in PEM.
+        cert: file of the bridge's certificate, in PEM.
+        key: file of its key, in PEM.
+        exchange: that messages are published to.
+        window: messages that are sent and not yet confirmed.
+        unroutable: what is done about a message that no queue takes.
+        back_queue: queue whose messages are submitted to the relay.
+        tap_queue: queue that the comparator watches.
+    """
+
+    fedora_messaging: str | None = None
+    amqp_url: list[str] = []
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+    exchange: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] | None = None
+    window: Annotated[int, msgspec.Meta(ge=1, le=5000)] = 500
+    unroutable: Unroutable = Unroutable.COUNT
+    back_queue: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] | None = None
+    tap_queue: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] | None = None
+
+
 class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """All of relay.toml; settings that the file leaves out have their defaults."""
 
@@ -114,6 +150,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     trust: Trust = Trust()
     http: Http = Http()
     upstream: Upstream | None = None
+    bridge: Bridge | None = None
 
 
 RELOADED = ("limits", "journal", "trust")
@@ -172,6 +209,7 @@ def accepted() -> dict[str, list[str]]:
         "trust": Trust,
         "http": Http,
         "upstream": Upstream,
+        "bridge": Bridge,
     }
     return {name: [key.name for key in msgspec.structs.fields(table)] for name, table in tables.items()}
 

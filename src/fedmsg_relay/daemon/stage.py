@@ -25,7 +25,7 @@ class Stage(Protocol):
         """Whether messages that a chained relay forwards to us come out, and do not come back to that relay."""
 
     @property
-    def waking(self) -> AbstractSet[socket.socket]:
+    def wakeup_sockets(self) -> AbstractSet[socket.socket]:
         """Sockets that wake the relay's loop."""
 
     def introduce(self, subscription: bytes) -> bytes:
@@ -56,4 +56,4 @@ class Stage(Protocol):
         """
 
     def note_published(self) -> None:
-        """Note in the journal which messages are out for good."""
+        """Note in the journal which messages are published, if it is time for that."""

@@ -23,6 +23,7 @@ class Status(TypedDict):
         overloaded: submitted batches that were told to try again.
         reused_names: submitted messages that had the ``msg_id`` of another message.
         dropped: messages that were dropped, by the reason.
+        released_from: submit of the upstream that turned out to be chained to this relay, which publishes since then.
     """
 
     relay: RelayStatus
@@ -41,6 +42,7 @@ class Status(TypedDict):
     dropped: dict[str, int]
     journal: JournalStatus
     upstream: UpstreamStatus | None
+    released_from: list[str]
     trust: TrustStatus
     laggards: list[LaggardStatus]
     peers: PeersStatus
@@ -107,7 +109,7 @@ class UpstreamStatus(TypedDict):
 
 
 class ConditionStatus(TypedDict):
-    """What is done about signatures, why they cannot be checked, and against what."""
+    """The checks of signatures: whether they are made, against which files, and why they cannot be made."""
 
     signatures: str
     fault: str
@@ -137,7 +139,7 @@ class TrustFileStatus(TypedDict):
 
 
 class LaggardStatus(TypedDict):
-    """A listener that does not keep up: see :class:`~fedmsg_relay.network.outbound.Laggard`."""
+    """A listener that does not keep up: see :class:`~fedmsg_relay.network.laggards.Laggard`."""
 
     address: str
     since: float

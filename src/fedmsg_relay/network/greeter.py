@@ -1,4 +1,4 @@
-"""Lets peers in at an endpoint: accepts, shakes hands, and keeps count of who is connected.
+"""Lets peers in at an endpoint: accepts connections and shakes hands.
 
 A thread of its own does it, so that a peer is greeted however busy the relay's loop is: a stock script waits half a
 second for the relay's subscription and then loses its message in silence. And a one-off script is gone in a few
@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import select
 import socket
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 
 from fedmsg_relay import tcp
 from fedmsg_relay.network import listening, zmtp
-from fedmsg_relay.network.connected import Connected
 from fedmsg_relay.network.handshake import Role
 from fedmsg_relay.network.health import is_own
 from fedmsg_relay.network.peer import Peer
-from fedmsg_relay.network.use import UNKNOWN, own_address
+from fedmsg_relay.network.peers import Peers
 from fedmsg_relay.runtime import limits, threads
 from fedmsg_relay.runtime.log import log
 
@@ -40,22 +38,15 @@ class Greeter:
     """Accepts connections and shakes hands until closed. Safe between threads.
 
     Args:
-        peer_name: of the endpoint's peers, for the log: ``publisher`` or ``submitter``.
+        peers: where the peers of the endpoint are kept.
         zmtp_role: of our end.
         admit: takes over a peer whose handshake is over; called by the greeter's thread.
-
-    Attributes:
-        connected: who is connected.
     """
 
-    def __init__(self, peer_name: str, zmtp_role: Role, admit: Callable[[Peer], None]) -> None:
-        self.connected = Connected()
-        self._peer_name = peer_name
+    def __init__(self, peers: Peers, zmtp_role: Role, admit: Callable[[Peer], None]) -> None:
+        self._peers = peers
         self._zmtp_role = zmtp_role
         self._admit = admit
-        self._host_capacity = max(1, int(self.connected.capacity * limits.ADDRESS_SHARE))
-        self._lock = threading.RLock()  # for the peers and their counts
-        self._peers: dict[int, Peer] = {}
         self._handshaking: dict[int, Peer] = {}
         self._doors: dict[int, tuple[socket.socket, str]] = {}
         self._next_told = 0.0
@@ -63,39 +54,7 @@ class Greeter:
         self._epoll = select.epoll()
         self._woken, self._waker = socket.socketpair()
         self._epoll.register(self._woken, select.EPOLLIN)
-        self._thread = threads.start(f"{peer_name}s", self._greet)
-
-    # Who is connected.
-
-    def peers(self) -> list[Peer]:
-        """Get all peers, also those whose handshake is under way."""
-        with self._lock:
-            return list(self._peers.values())
-
-    def peer(self, fd: int) -> Peer | None:
-        """Get a peer.
-
-        Args:
-            fd: its file descriptor.
-        """
-        return self._peers.get(fd)
-
-    def forget(self, peer: Peer) -> None:
-        """Close a connection.
-
-        Args:
-            peer: whose.
-        """
-        with self._lock:
-            if peer.gone:
-                return
-            peer.gone = True
-            fd = peer.fileno()
-            del self._peers[fd]
-            self._handshaking.pop(fd, None)
-            self.connected.went(fd)
-            peer.socket.close()
-        log.info("%s disconnected %s", self._peer_name, peer.address)
+        self._thread = threads.start(f"{peers.name}s", self._greet)
 
     # Opening and closing.
 
@@ -121,22 +80,6 @@ class Greeter:
         for door, _ in self._doors.values():
             tcp.require_hops(door, 255)
 
-    def half_close(self, only_quiet: bool) -> None:
-        """Ask peers to close without losing what they have sent: they read end of file, close, and their queue waits.
-
-        What a peer had written is still read, up to its own end of file. But a libzmq that is disconnected in the
-        middle of a burst forgets the message of which it has written the topic and not yet the body.
-
-        Args:
-            only_quiet: leave alone those that are sending at this moment.
-        """
-        with self._lock:
-            for peer in self._peers.values():
-                if not peer.version or (only_quiet and not tcp.is_quiet(peer.socket)):
-                    continue
-                with suppress(OSError):
-                    peer.socket.shutdown(socket.SHUT_WR)
-
     def close(self) -> None:
         """Close everything."""
         self._closing = True
@@ -144,8 +87,8 @@ class Greeter:
         self._thread.join()
         for door, address in self._doors.values():
             listening.close(door, address)
-        for peer in self.peers():
-            self.forget(peer)
+        for peer in self._peers.all():
+            self._peers.end(peer)
         self._epoll.close()
         self._waker.close()
         self._woken.close()
@@ -168,7 +111,7 @@ class Greeter:
             except BlockingIOError:
                 return
             except OSError as error:
-                self._tell(log.error, f"{self._peer_name}s cannot be let in: {error.strerror}")
+                self._tell(log.error, f"{self._peers.name}s cannot be let in: {error.strerror}")
                 time.sleep(ACCEPT_PAUSE_SECONDS)
                 return
             connection.setblocking(False)
@@ -181,40 +124,21 @@ class Greeter:
             elif self._make_room(tcp.host_of(peer.address)):
                 self._take_in(peer)
             else:
-                self.connected.note_turned_away()
+                self._peers.connected.note_turned_away()
                 connection.close()
 
     def _take_in(self, peer: Peer) -> None:
-        with self._lock:
-            self._peers[peer.fileno()] = self._handshaking[peer.fileno()] = peer
-            own = UNKNOWN
-            with suppress(OSError):
-                own = own_address(peer.socket)
-            self.connected.came(peer.fileno(), peer.address, own)
-        log.info("%s connected %s", self._peer_name, peer.address)
+        self._peers.add(peer)
+        self._handshaking[peer.fileno()] = peer
         self._epoll.register(peer.socket, select.EPOLLIN)
         self._write(peer)
 
     def _make_room(self, host: str) -> bool:
-        """Tell whether a peer from this host may come; if there are too many, the most silent one has to go."""
-        with self._lock:
-            if self.connected.from_host(host) >= self._host_capacity:
-                crowded = host
-            elif len(self._peers) >= self.connected.capacity:
-                crowded = self.connected.busiest_host
-            else:
-                return True
-            there = (peer for peer in self._peers.values() if tcp.host_of(peer.address) == crowded)
-            silent = min(there, key=lambda peer: peer.heard)
-            room = time.monotonic() - silent.heard >= limits.SILENT_SECONDS
-            if room:
-                self.connected.note_turned_away()
-                silent.heard = time.monotonic()  # it goes now; the next one must be another
-                with suppress(OSError):
-                    silent.socket.shutdown(socket.SHUT_RDWR)
-        from_crowded = self.connected.from_host(crowded)
-        crowd = f"{len(self._peers)} of {self.connected.capacity}, {from_crowded} from {crowded}"
-        self._tell(log.warning, f"too many {self._peer_name}s ({crowd}): the most silent ones make room for new ones")
+        """Tell whether a peer from this host may come."""
+        room, crowd = self._peers.make_room(host)
+        if crowd:
+            name = self._peers.name
+            self._tell(log.warning, f"too many {name}s ({crowd}): the most silent ones make room for new ones")
         return room
 
     def _tell(self, tell: Callable[[str], None], text: str) -> None:
@@ -259,8 +183,7 @@ class Greeter:
         peer.version, peer.rest = peer.handshake.version, peer.handshake.rest
         peer.splitter = zmtp.Splitter(peer.version)
         peer.heard = time.monotonic()
-        with self._lock:
-            self._handshaking.pop(peer.fileno(), None)
+        del self._handshaking[peer.fileno()]
         self._epoll.unregister(peer.socket)
         self._admit(peer)
 
@@ -273,8 +196,9 @@ class Greeter:
     def _fail(self, peer: Peer, why: str) -> None:
         if peer.gone:
             return
-        self.connected.handshake_failed += 1
+        self._peers.connected.handshake_failed += 1
         log.warning("handshake failed %s: %s", peer.address, why)
         with suppress(OSError, KeyError):
             self._epoll.unregister(peer.socket)
-        self.forget(peer)
+        self._handshaking.pop(peer.fileno(), None)
+        self._peers.end(peer)

@@ -8,20 +8,16 @@ connection does not move.
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import zmq
 import zmq.backend
 
-from fedmsg_relay import tcp
+from fedmsg_relay.network.laggards import Laggards
 from fedmsg_relay.network.listeners import Listeners, source
 from fedmsg_relay.runtime import limits
-from fedmsg_relay.runtime.log import log
 
 SEND_QUEUE = 10_000
 """Maximum number of messages that libzmq keeps for a slow listener."""
@@ -39,32 +35,8 @@ _send = zmq.backend.Socket.send
 SETTLE_SECONDS = 0.1
 """Time without a subscription after which a listener has subscribed to all its topics."""
 
-CHECK_SECONDS = 1.0
-"""Interval at which laggards are looked at."""
-
 MIRROR = b"fedmsg-relay-mirror."
 """Beginning of a topic that a chained relay subscribes to besides everything, by which it asks whether it is heard."""
-
-_THREADS = Path("/proc/self/task")
-
-
-@dataclass
-class Laggard:
-    """A listener that does not keep up.
-
-    Attributes:
-        address: of the listener.
-        since: Unix seconds when its queue was full.
-        published: messages that had been published by then.
-        acked: bytes its kernel had acknowledged by then.
-        lost: messages published since, which is about what it has lost.
-    """
-
-    address: str
-    since: float
-    published: int
-    acked: int
-    lost: int = 0
 
 
 class Outbound:
@@ -75,11 +47,8 @@ class Outbound:
     """
 
     def __init__(self, linger: float) -> None:
-        others = set(_THREADS.iterdir())
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self.socket = self._context.socket(zmq.XPUB)  # the first one starts the context's threads
-        started = set(_THREADS.iterdir()) - others
-        self._threads = [os.open(thread / "stat", os.O_RDONLY | os.O_CLOEXEC) for thread in started]
+        self.socket = self._context.socket(zmq.XPUB)
         for option, value in {
             zmq.IPV6: 1,
             zmq.BACKLOG: 4096,
@@ -96,9 +65,9 @@ class Outbound:
             self.socket.setsockopt(option, value)
         self.listeners = Listeners(self.socket)
         self.published = 0
-        self.laggards: dict[int, Laggard] = {}
+        self.laggards = Laggards(self.listeners)
         self._patience = PATIENCE_SECONDS
-        self._refilled = self._checked = time.monotonic()
+        self._refilled = time.monotonic()
         self._subscribed: dict[int, str] = {}
         """Address of the connection that last subscribed, by its file descriptor."""
         self._unplaced = 0
@@ -135,25 +104,6 @@ class Outbound:
         _send(self.socket, body)
         self.published += 1
 
-    def written(self, patience: float) -> bool:
-        """Tell whether all that was published is with the kernel, which delivers it even if we are killed.
-
-        libzmq does not say so, but its threads sleep only when there is nothing left that they could write. A listener
-        that takes no more is not a reason to wait.
-
-        Args:
-            patience: seconds to wait for it.
-
-        Returns:
-            Whether it is.
-        """
-        deadline = time.monotonic() + patience
-        while not all(_sleeps(thread) for thread in self._threads):
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.00002)
-        return True
-
     def update(self) -> None:
         """Take in subscriptions, and look after laggards; never waits."""
         for _ in range(limits.TURN_SUBSCRIPTIONS):
@@ -165,8 +115,7 @@ class Outbound:
                 (self._mirrors.add if subscribed else self._mirrors.discard)(topic)
             elif subscribed:
                 self._note_subscribed(source(frame))
-        if self.laggards and time.monotonic() - self._checked >= CHECK_SECONDS:
-            self._check_laggards()
+        self.laggards.check(self.published)
 
     def returned(self, expected: Sequence[str]) -> bool:
         """Tell whether listeners are back.
@@ -212,8 +161,6 @@ class Outbound:
         self.listeners.close()
         self.socket.close()
         self._context.term()
-        for thread in self._threads:
-            os.close(thread)
 
     def _note_subscribed(self, connection: tuple[int, str] | None) -> None:
         self.subscriptions += 1
@@ -227,13 +174,13 @@ class Outbound:
     def _send_past_a_full_queue(self, topic: bytes) -> None:
         """Wait a little for the full queue, then send to all others."""
         started = time.monotonic()
-        before = {fd: tcp.flow(fd) for fd, _ in self.listeners.connections()}
+        before = self.laggards.flows()
         self._patience = min(PATIENCE_SECONDS, self._patience + (started - self._refilled) * PATIENCE_SHARE)
         try:
             self.socket.sndtimeo = max(1, int(self._patience * 1000))
             self.socket.send(topic, zmq.SNDMORE)
         except zmq.Again:
-            self._note_laggards(before)
+            self.laggards.find(before, self.published)
             self.socket.setsockopt(zmq.XPUB_NODROP, 0)
             self.socket.send(topic, zmq.SNDMORE)
             self.socket.setsockopt(zmq.XPUB_NODROP, 1)
@@ -241,37 +188,6 @@ class Outbound:
             self.socket.sndtimeo = -1
             self._refilled = time.monotonic()
             self._patience = max(0.0, self._patience - (self._refilled - started))
-
-    def _note_laggards(self, before: dict[int, tcp.Flow | None]) -> None:
-        """Find whose connection has stood still with bytes to send: theirs is the full queue.
-
-        From here on libzmq passes over that listener without a word, until its queue has room: it must be found now.
-        So where all move it is the one that is furthest behind.
-        """
-        behind = {}
-        for fd, address in self.listeners.connections():
-            if fd not in self.laggards and (now := tcp.flow(fd)) and now.unsent:
-                behind[fd] = (now, address)
-        still = [fd for fd, (now, _) in behind.items() if now == before.get(fd)]
-        for fd in still or sorted(behind, key=lambda fd: behind[fd][0].unsent)[-1:]:
-            now, address = behind[fd]
-            self.laggards[fd] = Laggard(address, time.time(), self.published, now.acked)
-            log.warning("listener %s does not keep up: it loses messages from here on", address)
-
-    def _check_laggards(self) -> None:
-        """Lift a laggard that has caught up or left; say how much it lost."""
-        self._checked = time.monotonic()
-        present = dict(self.listeners.connections())
-        for fd, laggard in list(self.laggards.items()):
-            state = tcp.flow(fd) if present.get(fd) == laggard.address else None
-            if state is None:
-                log.warning("listener %s left without catching up; it lost about %d", laggard.address, laggard.lost)
-                del self.laggards[fd]
-            elif state.unsent == 0 and state.acked > laggard.acked:
-                log.warning("listener %s has caught up; it lost about %d messages", laggard.address, laggard.lost)
-                del self.laggards[fd]
-            else:
-                laggard.lost = self.published - laggard.published
 
 
 _AT = " at port "
@@ -285,8 +201,3 @@ def _place(peer: str, own: str) -> str:
 
 def _host(place: str) -> str:
     return place.partition(_AT)[0]
-
-
-def _sleeps(thread: int) -> bool:
-    """Whether a thread waits, by its ``stat`` in proc(5), behind the name in parentheses."""
-    return os.pread(thread, 256, 0).rpartition(b")")[2][1:2] == b"S"

@@ -26,15 +26,14 @@ class Readiness:
         """
         self._epoll.register(peer.socket, _READ | _WRITABLE if peer.rest else _READ)
 
-    def update(self, peer: Peer, reading: bool) -> None:
-        """Tell when a peer has room for what waits, if anything does.
+    def update(self, peer: Peer) -> None:
+        """Tell when a peer has sent something, unless it is held back, and when it has room, if anything waits for it.
 
         Args:
             peer: the peer.
-            reading: whether to tell when it has sent something.
         """
         # Edge-triggered: that a peer has hung up while it waits is told once, and not without end.
-        read = _READ if reading else select.EPOLLET
+        read = select.EPOLLET if peer.held_back else _READ
         self._epoll.modify(peer.socket, read | (_WRITABLE if peer.unsent else 0))
 
     def remove(self, peer: Peer) -> None:

@@ -2,8 +2,9 @@
 
 A peer that connects is let in by a thread (:mod:`.greeter`) that answers handshakes however busy the relay is. From
 then on the relay's loop reads: only as much as it can take in a turn, so TCP holds back a peer that sends more, and
-nothing of a peer is in memory but its one unfinished message (:mod:`.unfinished`). What a peer may cost stands in
-:mod:`fedmsg_relay.runtime.limits`; a peer that costs more is cut, and named in the log.
+nothing of a peer is in memory but its one unfinished message (:mod:`.unfinished`). It also writes the replies
+(:mod:`.replies`). What a peer may cost stands in :mod:`fedmsg_relay.runtime.limits`; a peer that costs more is cut, and
+named in the log.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from fedmsg_relay.network.connected import Connected
 from fedmsg_relay.network.greeter import Greeter
 from fedmsg_relay.network.handshake import Role
 from fedmsg_relay.network.peer import Peer
-from fedmsg_relay.network.readiness import Readiness, wait_for_room
+from fedmsg_relay.network.peers import Peers
+from fedmsg_relay.network.readiness import Readiness
+from fedmsg_relay.network.replies import Replies
 from fedmsg_relay.network.unfinished import Unfinished
 from fedmsg_relay.runtime import limits
 from fedmsg_relay.runtime.log import log
@@ -38,22 +41,23 @@ class Receiver:
         streams: whether peers send one message after the other, without waiting for answers.
 
     Attributes:
-        greeter: lets the peers in.
+        peers: the peers.
+        greeter: lets them in.
     """
 
     def __init__(self, peer_name: str, zmtp_role: Role, *, streams: bool) -> None:
-        self._peer_name = peer_name
         self._readiness = Readiness()
         self._ready: deque[Peer] = deque()
         self._streams = streams
         self._unfinished = Unfinished()
-        self._replies: dict[Peer, bytearray] = {}
-        self.greeter = Greeter(peer_name, zmtp_role, self._readiness.add)
+        self._replies = Replies(self._readiness, self._end)
+        self.peers = Peers(peer_name)
+        self.greeter = Greeter(self.peers, zmtp_role, self._readiness.add)
 
     @property
     def connected(self) -> Connected:
         """Who is connected; any thread may ask."""
-        return self.greeter.connected
+        return self.peers.connected
 
     def bind(self, address: str) -> None:
         """Let peers in at an address.
@@ -104,7 +108,7 @@ class Receiver:
             peer.queued = False
             if self._unfinished.waits(peer):
                 self._unfinished.hold_back(peer)  # TCP makes it wait
-                self._update_interest(peer)
+                self._readiness.update(peer)
                 continue
             chunk = self._chunk(peer)
             data = self._read(peer, chunk)
@@ -115,7 +119,7 @@ class Receiver:
             try:
                 messages = peer.splitter.feed(data, max_bytes, max_frames, cut_bytes)
             except MemoryError:
-                self._cut(peer, "there is no memory for what it sent")
+                self._end(peer, "there is no memory for what it sent")
                 continue
             self._unfinished.note(peer, held, finished=bool(messages))
             taken += len(data)
@@ -123,10 +127,11 @@ class Receiver:
             if messages:
                 yield peer, messages
             if peer.splitter.fault:
-                self._cut(peer, peer.splitter.fault)
+                self._end(peer, peer.splitter.fault)
                 continue
             if peer.splitter.output:
-                self._send_pong(peer)
+                self._replies.write(peer, peer.splitter.output)
+                peer.splitter.output.clear()
             if len(data) == chunk:  # there may be more
                 self._queue(peer)
         if self._unfinished.any_held_back:
@@ -143,28 +148,12 @@ class Receiver:
             Whether the peer is still there.
         """
         if not peer.gone:
-            self._replies.setdefault(peer, bytearray()).extend(zmtp.encode(frames, peer.version))
+            self._replies.add(peer, frames)
         return not peer.gone
 
     def flush(self) -> None:
         """Send all replies, those of a peer together."""
-        for peer, replies in self._replies.items():
-            self._send(peer, replies)
-        self._replies.clear()
-
-    def abandon(self, seconds: float) -> int:
-        """Count messages of peers that are dropped unread; there may be more than can be counted in time.
-
-        Args:
-            seconds: maximum time.
-        """
-        count, deadline = 0, time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            found = list(self.receive(limits.MIN_REQUEST_BYTES, limits.MAX_FRAMES, limits.MIN_CUT_BYTES))
-            count += sum(len(messages) for _, messages in found)
-            if not self._ready and not found:
-                break
-        return count
+        self._replies.flush()
 
     def close(self, linger: float = 0.0) -> None:
         """Close all connections.
@@ -172,30 +161,20 @@ class Receiver:
         Args:
             linger: seconds that peers have to take what waits for them.
         """
-        deadline = time.monotonic() + linger
-        while (waiting := [peer for peer in self.greeter.peers() if peer.unsent]) and time.monotonic() < deadline:
-            wait_for_room(waiting, 0.05)
-            for peer in waiting:
-                self._send(peer, b"")
+        self._replies.linger(self.peers.all, linger)
         self.greeter.close()
         self._readiness.close()
 
     def _poll_events(self) -> None:
         """Find the peers that have sent something; write what could not be written before."""
         for descriptor, readable, writable in self._readiness.events():
-            peer = self.greeter.peer(descriptor)
+            peer = self.peers.find(descriptor)
             if peer is None:
                 continue
             if writable:
-                self._write_on(peer)
-            if not self._unfinished.is_held_back(peer) and (peer.rest or readable):
+                self._replies.write_on(peer)
+            if not peer.held_back and (peer.rest or readable):
                 self._queue(peer)
-
-    def _write_on(self, peer: Peer) -> None:
-        """Write what waits; once nothing waits, stop waking for it."""
-        self._send(peer, b"")
-        if not peer.gone and not peer.unsent:
-            self._update_interest(peer)
 
     def _queue(self, peer: Peer) -> None:
         if not peer.queued and not peer.gone:
@@ -210,69 +189,42 @@ class Receiver:
 
     def _see_to_held_back(self) -> None:
         """Let peers go on if there is room again; cut the peer that they wait for if it does not go on itself."""
-        released = self._unfinished.release()
-        for peer in released:
+        resumed = self._unfinished.resume()
+        for peer in resumed:
             peer.heard = time.monotonic()
-            self._update_interest(peer)
+            self._readiness.update(peer)
             self._queue(peer)
         first = self._unfinished.first
-        if not released and first is not None and self._unfinished.stalled():
-            self._cut(first, f"others wait for its message, of which it has sent {first.splitter.held} bytes")
-
-    def _update_interest(self, peer: Peer) -> None:
-        """Wake for bytes of the peer, unless it is held back, and for room to write if that is needed."""
-        self._readiness.update(peer, reading=not self._unfinished.is_held_back(peer))
+        if not resumed and first is not None and self._unfinished.stalled():
+            self._end(first, f"others wait for its message, of which it has sent {first.splitter.held} bytes")
 
     def _read(self, peer: Peer, size: int) -> bytes:
         if peer.gone:
             return b""
         try:
-            if peer.rest:
-                data, peer.rest = peer.rest, b""
-            else:
-                data = peer.socket.recv(size)
+            data = peer.read(size)
         except BlockingIOError:
             return b""
         except OSError:
             data = b""
         if not data:
-            self._drop(peer)
+            self._end(peer)
         peer.heard = time.monotonic()
         return data
 
-    def _send_pong(self, peer: Peer) -> None:
-        self._send(peer, peer.splitter.output)
-        peer.splitter.output.clear()
+    def _end(self, peer: Peer, fault: str = "") -> None:
+        """End the connection of a peer; one that costs too much is cut, and named in the log.
 
-    def _send(self, peer: Peer, data: bytes | bytearray) -> None:
-        """Write what waits and what is new, as far as the peer takes it."""
+        Args:
+            peer: the peer.
+            fault: what it costs too much; empty for a peer that left.
+        """
         if peer.gone:
             return
-        waited = bool(peer.unsent)
-        peer.unsent += data
-        try:
-            while peer.unsent:
-                del peer.unsent[: peer.socket.send(peer.unsent)]
-        except BlockingIOError:
-            if len(peer.unsent) > limits.UNREAD_BYTES:
-                self._cut(peer, f"it left {len(peer.unsent)} bytes of answers unread")
-            elif not waited:
-                self._update_interest(peer)
-        except OSError:
-            self._drop(peer)
-
-    def _cut(self, peer: Peer, why: str) -> None:
-        """End the connection of a peer that costs too much, and name it in the log."""
-        if peer.gone:
-            return
-        self.greeter.connected.cut += 1
-        log.warning("%s cut %s: %s", self._peer_name, peer.address, why)
-        self._drop(peer)
-
-    def _drop(self, peer: Peer) -> None:
-        if peer.gone:
-            return
+        if fault:
+            self.connected.cut += 1
+            log.warning("%s cut %s: %s", self.peers.name, peer.address, fault)
         self._unfinished.forget(peer)
         peer.unsent.clear()
         self._readiness.remove(peer)
-        self.greeter.forget(peer)
+        self.peers.end(peer)

@@ -53,6 +53,7 @@ class Unfinished:
         self._bytes -= peer.splitter.held
         self._large.pop(peer, None)
         self._held_back.pop(peer, None)
+        peer.held_back = False
 
     def waits(self, peer: Peer) -> bool:
         """Tell whether a peer has to wait with the rest of its message."""
@@ -61,26 +62,24 @@ class Unfinished:
     def hold_back(self, peer: Peer) -> None:
         """Note that nothing of a peer is read for now."""
         self._held_back[peer] = None
-
-    def is_held_back(self, peer: Peer) -> bool:
-        """Tell whether nothing of a peer is read for now."""
-        return peer in self._held_back
+        peer.held_back = True
 
     @property
     def any_held_back(self) -> bool:
         """Whether a peer waits."""
         return bool(self._held_back)
 
-    def release(self) -> list[Peer]:
+    def resume(self) -> list[Peer]:
         """Let peers go on: all of them if there is room again, else the one whose message began first."""
         first = self.first
         if not self.too_much or first is None:
-            released = [*self._held_back]
+            resumed = [*self._held_back]
         else:
-            released = [first] if first in self._held_back else []
-        for peer in released:
+            resumed = [first] if first in self._held_back else []
+        for peer in resumed:
             del self._held_back[peer]
-        return released
+            peer.held_back = False
+        return resumed
 
     def stalled(self) -> bool:
         """Tell whether the first peer is silent, or takes too long. To be asked while others wait for it."""

@@ -17,7 +17,7 @@ from fedmsg_relay import der, pem
 from fedmsg_relay.trust import certificate
 from fedmsg_relay.trust import extensions as x
 from fedmsg_relay.trust.certificate import Certificate
-from fedmsg_relay.trust.names import name
+from fedmsg_relay.trust.distinguished_names import name
 
 LOOK_SECONDS = 1.0
 """How often the files are looked at, at most."""
@@ -47,7 +47,7 @@ class Unusable(NamedTuple):
     why: str
 
 
-class Window(NamedTuple):
+class Validity(NamedTuple):
     """When a file holds good: from ``start`` until before ``end``, in seconds since the epoch."""
 
     path: str
@@ -56,21 +56,21 @@ class Window(NamedTuple):
 
 
 class Anchor(NamedTuple):
-    """What certificates are held against.
+    """The CA and the certificates that it has revoked: certificates of messages are held against it.
 
     Attributes:
         ca: the CA's certificate.
         key: its key.
         revoked: serial numbers of certificates that count no more.
         has_crl: whether a CRL says so, which may be empty.
-        windows: when the files hold good.
+        validities: when the files hold good.
     """
 
     ca: Certificate
     key: CaKey
     revoked: frozenset[int]
     has_crl: bool
-    windows: tuple[Window, ...]
+    validities: tuple[Validity, ...]
 
     def has_signed(self, one: Certificate) -> bool:
         """Tell whether the CA's key has signed a certificate.
@@ -136,11 +136,11 @@ class Authority:
         if isinstance(loaded, Unusable):
             return loaded
         now = self._clock()
-        for window in loaded.windows:
-            if now < window.start:
-                return Unusable(window.path, "not valid yet")
-            if now >= window.end:
-                return Unusable(window.path, "expired")
+        for validity in loaded.validities:
+            if now < validity.start:
+                return Unusable(validity.path, "not valid yet")
+            if now >= validity.end:
+                return Unusable(validity.path, "expired")
         return loaded
 
     def loaded(self) -> Anchor | Unusable:
@@ -151,11 +151,11 @@ class Authority:
             self._look()
         return self._loaded
 
-    def ends(self) -> list[Window]:
+    def ends(self) -> list[Validity]:
         """List the files that end soon or have ended, for a warning."""
         loaded = self.loaded()
-        windows = () if isinstance(loaded, Unusable) else loaded.windows
-        return [window for window in windows if window.end - self._clock() < WARN_SECONDS]
+        validities = () if isinstance(loaded, Unusable) else loaded.validities
+        return [validity for validity in validities if validity.end - self._clock() < WARN_SECONDS]
 
     def _look(self) -> None:
         path = self._paths[0]
@@ -187,7 +187,7 @@ def load(files: dict[str, bytes]) -> Anchor | Unusable:
         files: what they hold, by their paths; the CA first, and the CRL where there is one.
 
     Returns:
-        What certificates are held against, or why there is nothing.
+        The CA and what it has revoked, or why they cannot be used.
     """
     path = ""
     try:
@@ -212,8 +212,8 @@ def _ca(path: str, data: bytes) -> Anchor:
     key = ca.parsed.public_key()
     if not isinstance(key, CaKey):
         raise ValueError("its kind of key is not supported")  # noqa: TRY004 -- not a fault of the caller
-    window = Window(path, _seconds(ca.parsed.not_valid_before_utc), _seconds(ca.parsed.not_valid_after_utc))
-    return Anchor(ca, key, frozenset(), has_crl=False, windows=(window,))
+    validity = Validity(path, _seconds(ca.parsed.not_valid_before_utc), _seconds(ca.parsed.not_valid_after_utc))
+    return Anchor(ca, key, frozenset(), has_crl=False, validities=(validity,))
 
 
 def _crl(anchor: Anchor, path: str, data: bytes) -> Anchor:
@@ -233,8 +233,8 @@ def _crl(anchor: Anchor, path: str, data: bytes) -> Anchor:
     revoked = frozenset(_revoked(parsed))
     _require(anchor.ca.serial not in revoked, "it revokes the CA itself")
     end = parsed.next_update_utc
-    window = Window(path, _seconds(parsed.last_update_utc), float("inf") if end is None else _seconds(end))
-    return anchor._replace(revoked=revoked, has_crl=True, windows=(*anchor.windows, window))
+    validity = Validity(path, _seconds(parsed.last_update_utc), float("inf") if end is None else _seconds(end))
+    return anchor._replace(revoked=revoked, has_crl=True, validities=(*anchor.validities, validity))
 
 
 def _revoked(crl: x509.CertificateRevocationList) -> list[int]:

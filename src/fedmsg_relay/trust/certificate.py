@@ -8,11 +8,15 @@ from cryptography import x509
 
 from fedmsg_relay import der
 from fedmsg_relay.trust import extensions as x
-from fedmsg_relay.trust.names import Name, name
+from fedmsg_relay.trust.distinguished_names import Name, name
+
+MAX_PARTS = 64
+"""Maximum number of extensions of a certificate, and of parts of each of its names: each takes time to read, and the
+certificate comes from somebody who is not known yet."""
 
 
 class Certificate(NamedTuple):
-    """What decides whether one certificate was issued by another.
+    """The parts of a certificate that decide whether another one issued it.
 
     Attributes:
         parsed: by ``cryptography``.
@@ -51,23 +55,26 @@ def read(encoded: bytes) -> Certificate:
         The certificate.
 
     Raises:
-        ValueError: it is not a certificate, or a damaged one.
+        ValueError: it is not a certificate, or a damaged one, or one of too many parts.
     """
-    try:
-        parsed = x509.load_der_x509_certificate(encoded)
-    except (TypeError, x509.InvalidVersion) as error:
-        raise ValueError(str(error)) from None
     signed, algorithm, _ = der.sequence(encoded)
     fields = der.sequence(signed.encoded)
     if fields[0].tag == 0xA0:  # the version
         del fields[0]
     serial, inner, issuer, _, subject, _, *optional = fields
+    extensions = [der.elements(one.content)[0] for one in optional if one.tag == 0xA3]
+    if any(len(der.elements(one.content)) > MAX_PARTS for one in (issuer, subject, *extensions)):
+        raise ValueError(f"it has a name or extensions of more than {MAX_PARTS} parts")
+    try:
+        parsed = x509.load_der_x509_certificate(encoded)
+    except (TypeError, x509.InvalidVersion) as error:
+        raise ValueError(str(error)) from None
     return Certificate(
         parsed,
         encoded,
         der.integer(serial),
         name(issuer.encoded),
         name(subject.encoded),
-        x.read([der.elements(one.content)[0] for one in optional if one.tag == 0xA3]),
+        x.read(extensions),
         inner.encoded == algorithm.encoded,
     )

@@ -21,12 +21,12 @@ from fedmsg_relay.trust.reasons import Reason
 CACHED = 4096
 """Certificates that are remembered, trusted or not."""
 
-MAX_TEXT = 64 * 1024
-"""Characters of the text of a certificate; with a key of 4096 bits it has some 3500."""
+MAX_TEXT = 16 * 1024
+"""Maximum number of characters of a certificate's text; with a key of 4096 bits it has some 3500."""
 
 
 class Signer(NamedTuple):
-    """What is known of a certificate.
+    """The signer that a certificate names, and whether it is trusted.
 
     Attributes:
         reason: why it is not trusted, or None.
@@ -64,7 +64,7 @@ class Signers:
             anchor: what it is held against. Another one than the last makes all that is remembered void.
 
         Returns:
-            What is known of it; whether it has expired is not in it.
+            The signer; whether the certificate has expired is not in it.
         """
         if anchor is not self._anchor:
             self._anchor = anchor
@@ -103,7 +103,7 @@ def judge(text: str, anchor: Anchor) -> Signer:
         anchor: what it is held against.
 
     Returns:
-        What is known of it.
+        The signer.
     """
     found = _read(text)
     if found is None:
@@ -135,14 +135,15 @@ def _is_issued(one: Certificate, anchor: Anchor) -> bool:
     if one.encoded == anchor.ca.encoded:
         return True
     try:
+        # The signature comes first: what the CA has not signed may be made to cost time.
+        if one.issuer != anchor.ca.subject or not anchor.has_signed(one):
+            return False
         x.check(one.extensions)
         return (
-            one.issuer == anchor.ca.subject
-            and not one.is_self_signed()
+            not one.is_self_signed()
             and anchor.ca.is_meant_by(one.extensions)
             and not x.RESOURCES & one.extensions.keys()
             and (not anchor.has_crl or x.is_covered(one.extensions, anchor.ca.subject))
-            and anchor.has_signed(one)
         )
     except ValueError:
         return False

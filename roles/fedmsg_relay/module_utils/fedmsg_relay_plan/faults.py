@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fedmsg_relay_plan.told import Inventory
+from fedmsg_relay_plan.tolerance import is_tolerance
 from fedmsg_relay_plan.world import World, read
 
 NAME = re.compile(r"^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)$")
@@ -75,6 +76,16 @@ def named_twice(world: World, _name: str, inventory: Inventory) -> str:
     )
 
 
+def unknown_tolerance(world: World, _name: str, _inventory: Inventory) -> str:
+    """What hosts a run can do without is said in a form that the plan knows."""
+    if is_tolerance(world.tolerance):
+        return ""
+    return (
+        f"fedmsg_relay_tolerate_unreachable is {world.tolerance!r}: write a list of hosts, a number, a share such as "
+        "10%, or all."
+    )
+
+
 def nowhere_to_fetch(world: World, name: str, inventory: Inventory) -> str:
     """Stock consumers are told a place that is there."""
     if not inventory.datagrepper or world.webs:
@@ -87,6 +98,7 @@ def nowhere_to_fetch(world: World, name: str, inventory: Inventory) -> str:
 
 CHECKS: tuple[Callable[[World, str, Inventory], str], ...] = (
     no_relay,
+    unknown_tolerance,
     unusable_name,
     shared_name,
     named_twice,

@@ -10,10 +10,13 @@ from fedmsg_relay_plan import addresses
 from fedmsg_relay_plan.keys import enforced_early, keys_of_others, unknown_owner
 from fedmsg_relay_plan.parts import (
     Part,
+    begins_move,
     foreign_unit,
     held_ports,
     is_move,
+    known_names,
     left_behind,
+    of_part,
     old_addresses,
     part,
     theirs,
@@ -118,19 +121,29 @@ def absent(world: World) -> str:
     """A move takes all hosts with it that are not tolerated to be away."""
     refused = [name for name, host in world.hosts.items() if refusal_of_host(world, host)]
     missing = sorted({*world.silent, *refused} - world.tolerated)
-    if not missing or not is_move(world):
+    if not missing or not begins_move(world):
         return ""
     return (
         f"{', '.join(missing)} could not be reached, or was refused above, and this is a move. "
         "To move without hosts that do not answer, run with -e "
-        f"'{json.dumps({'fedmsg_relay_tolerate_unreachable': missing})}'. "
+        f"'{json.dumps({'fedmsg_relay_tolerate_unreachable': missing})}', or give it a number or a share. "
         "Such hosts keep their old config until a run reaches them."
+    )
+
+
+def part_of_a_move(world: World) -> str:
+    """A move takes all its steps."""
+    if not world.tags or not begins_move(world):
+        return ""
+    return (
+        f"This is a move, and --tags {','.join(sorted(world.tags))} takes only a part of its steps: run again without "
+        "--tags."
     )
 
 
 def no_destination(world: World) -> str:
     """A move has its new relays in the run."""
-    if not world.left_out or not is_move(world):
+    if world.tags or not world.left_out or not is_move(world):
         return ""
     return (
         f"This is a move to {', '.join(world.left_out)}, which is not in this run (--limit, or not in the group "
@@ -153,6 +166,19 @@ def relay_left_behind(world: World) -> str:
         f"{', '.join(lost)} is named as the relay by the config of {', '.join(witnesses)} and is not in this run{what} "
         f"If that relay will never run again, run with -e '{json.dumps({'fedmsg_relay_gone': lost[:1]})}'."
     )
+
+
+def upstream_left_behind(world: World) -> str:
+    """No relay of the group is released from an upstream that this run does not chain to it first."""
+    for host in of_part(world, Part.RELAY):
+        lost = [name for name in host.upstreams if name not in known_names(world) | world.gone | world.tolerated]
+        if lost and "upstream" not in host.inventory.settings:
+            return (
+                f"The relay on {host.name} is chained to {', '.join(lost)}, which is not in this run or does not "
+                "answer: run again without --limit, or bring it back. If that relay will never run again, run with -e "
+                f"'{json.dumps({'fedmsg_relay_gone': lost})}'."
+            )
+    return ""
 
 
 def relay_out_of_sight(world: World) -> str:
@@ -183,8 +209,10 @@ FATAL_GUARDS: tuple[Callable[[World, Host], str], ...] = (
 
 RUN_GUARDS: tuple[Callable[[World], str], ...] = (
     absent,
+    part_of_a_move,
     no_destination,
     relay_left_behind,
+    upstream_left_behind,
     relay_out_of_sight,
 )
 """These stop all."""

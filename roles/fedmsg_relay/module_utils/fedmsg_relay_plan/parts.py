@@ -169,11 +169,23 @@ def left_behind(world: World) -> list[str]:
     Returns:
         Their names as the configs have them.
     """
-    known = {*world.relays, *world.asked}
+    return sorted(_all_named(world) - known_names(world) - set(world.asked))
+
+
+def known_names(world: World) -> set[str]:
+    """Find all names of the relays of the group, and of the hosts that answered.
+
+    Args:
+        world: the world.
+
+    Returns:
+        The names as configs may have them.
+    """
+    known = {*world.relays, *world.hosts}
     known |= {name for relay in world.relays for name in world.names.get(relay, {}).values()}
     known |= {name for host in world.hosts.values() for name in host.inventory.names.values()}
     known |= {name for host in world.hosts.values() for name in host.answers.names or ()}
-    return sorted(_all_named(world) - known)
+    return known
 
 
 def is_move(world: World) -> bool:
@@ -184,6 +196,25 @@ def is_move(world: World) -> bool:
         or _all_named(world) - group
         or any(is_readdressed(world, host) for host in world.hosts.values())
     )
+
+
+def begins_move(world: World) -> bool:
+    """Whether this run changes which relays publish, or what configs name: more than to wait for a retirement."""
+    settled = [host for host in of_part(world, Part.LEAVING) if has_handed_over(world, host)]
+    known = {*world.relays, *(name for names in world.names.values() for name in names.values())}
+    known |= {name for host in settled for name in (host.name, *host.inventory.names.values())}
+    return bool(
+        len(settled) < len(of_part(world, Part.LEAVING))
+        or any(takes_over(world, host) or is_readdressed(world, host) for host in world.hosts.values())
+        or _all_named(world) - known
+    )
+
+
+def has_handed_over(world: World, host: Host) -> bool:
+    """Whether a relay that leaves runs chained to the relays of the group."""
+    addresses_of = [address.rpartition(":")[0] for address in host.upstream.get("submit", ())]
+    names = [world.name_of(relay, host.inventory.network) for relay in world.relays]
+    return host.running and addresses_of == [f"tcp://[{name}]" if ":" in name else f"tcp://{name}" for name in names]
 
 
 def _all_named(world: World) -> set[str]:

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fedmsg_relay_plan import addresses
+from fedmsg_relay_plan import addresses, tolerance
 from fedmsg_relay_plan.addresses import Status
+from fedmsg_relay_plan.tags import RELAY, narrowing
 from fedmsg_relay_plan.told import Answers, Inventory, Keys, Paths, Wanted
 
 PEER = re.compile(r"^\[?(.*?)\]?:\d+$")
@@ -108,6 +109,13 @@ class Host:
         return "upstream" in self.settings or bool(self.upstream)
 
     @property
+    def upstreams(self) -> tuple[str, ...]:
+        """The names of the relays that its relay is chained to, or will be after a restart."""
+        written = self.settings.get("upstream") or {}
+        found = (NAMED.match(address) for address in [*self.upstream.get("submit", ()), *written.get("submit", ())])
+        return _unique(match[1] for match in found if match)
+
+    @property
     def bound(self) -> dict[str, list[str]]:
         """The addresses that peers of its relay may be connected to."""
         return addresses.bound(self.status, self.settings_text)
@@ -156,7 +164,8 @@ class World:
         inventory: all hosts of the inventory.
         limited: whether the run is limited to a part of the hosts.
         gone: hosts and addresses of relays that are to be left alone.
-        tolerated: hosts that a move can do without.
+        tolerance: which hosts a run can do without, as :mod:`.tolerance` takes it.
+        tags: those that narrow the run; none if it takes all steps.
         webs: URLs of the web processes of the relays.
         grace: seconds for which a relay must have been unused before it is retired.
         paths: where the role's files are.
@@ -171,7 +180,8 @@ class World:
     paths: Paths
     limited: bool = False
     gone: frozenset[str] = frozenset()
-    tolerated: frozenset[str] = frozenset()
+    tolerance: Any = ()
+    tags: frozenset[str] = frozenset()
     webs: tuple[str, ...] = ()
     grace: int = 300
 
@@ -181,9 +191,20 @@ class World:
         return tuple(sorted(host for host in self.asked if host not in self.hosts))
 
     @property
+    def in_run(self) -> tuple[str, ...]:
+        """Relays of the group that take part in this run, whether they answer or not."""
+        return tuple(sorted({*self.relays} & {*self.asked})) if not self.tags or RELAY in self.tags else ()
+
+    @property
     def left_out(self) -> tuple[str, ...]:
-        """Relays of the group that are not in this run."""
-        return tuple(sorted(set(self.relays) - set(self.asked)))
+        """Relays of the group that take no part in this run."""
+        return tuple(sorted(set(self.relays) - set(self.in_run)))
+
+    @property
+    def tolerated(self) -> frozenset[str]:
+        """Hosts that this run can do without. One that a config names as a relay may have to be named for that."""
+        named = {name for host in self.hosts.values() for name in host.named}
+        return tolerance.tolerated(self.tolerance, self.silent, {*self.relays, *named}, len(self.asked))
 
     def name_of(self, relay: str, network: str) -> str:
         """Give the name of a relay.
@@ -221,7 +242,8 @@ def read(run: Mapping[str, Any], told: Mapping[str, Mapping[str, Any]]) -> World
         paths=where,
         limited=run["limited"],
         gone=frozenset(run["gone"]),
-        tolerated=frozenset(run["tolerated"]),
+        tolerance=run["tolerance"],
+        tags=narrowing(run["tags"]),
         webs=tuple(run["webs"]),
         grace=int(run["grace"]),
     )

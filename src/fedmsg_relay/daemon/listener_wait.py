@@ -1,4 +1,4 @@
-"""The hold after a restart: publishing waits, within a bound, until the previous listeners are connected again.
+"""The wait after a restart: publishing waits, within a bound, until the previous listeners are connected again.
 
 The journal notes which listeners are connected, so that the next start can wait for them.
 """
@@ -11,15 +11,15 @@ from fedmsg_relay.journal.guard import JournalGuard
 from fedmsg_relay.network.outbound import Outbound
 from fedmsg_relay.runtime.log import log
 
-HOLD_SECONDS = 2.5
+WAIT_SECONDS = 2.5
 """Maximum time that a start waits for the previous listeners. Stock listeners reconnect within a second or two."""
 
 LOOK_SECONDS = 1.0
 """Minimum time between two notes of the listeners."""
 
 
-class Hold:
-    """Holds publishing until the previous listeners are back, or :data:`HOLD_SECONDS` have passed.
+class ListenerWait:
+    """Keeps publishing waiting until the previous listeners are back, or :data:`WAIT_SECONDS` have passed.
 
     Args:
         outbound: where the listeners connect.
@@ -29,7 +29,7 @@ class Hold:
     def __init__(self, outbound: Outbound, expected: list[str]) -> None:
         self._outbound = outbound
         self._expected = expected
-        self._until = time.monotonic() + HOLD_SECONDS if expected else 0.0
+        self._until = time.monotonic() + WAIT_SECONDS if expected else 0.0
 
     @property
     def over(self) -> bool:
@@ -44,27 +44,27 @@ class Hold:
 
     @property
     def on(self) -> bool:
-        """Whether publishing was held when :attr:`over` was last looked at."""
+        """Whether publishing had to wait when :attr:`over` was last looked at."""
         return bool(self._until)
 
     def give_up(self) -> None:
-        """End the hold now."""
+        """End the wait now."""
         self._until = 0.0
 
 
 class ListenerNote:
-    """Notes in the journal which listeners are connected, for the hold of the next start.
+    """Notes in the journal which listeners are connected, for the wait of the next start.
 
     Args:
         guard: of the journal.
         outbound: where the listeners are connected.
-        hold: of this start; while it is on, the previous listeners stay noted.
+        wait: of this start; while it is on, the previous listeners stay noted.
     """
 
-    def __init__(self, guard: JournalGuard, outbound: Outbound, hold: Hold) -> None:
+    def __init__(self, guard: JournalGuard, outbound: Outbound, wait: ListenerWait) -> None:
         self._guard = guard
         self._outbound = outbound
-        self._hold = hold
+        self._wait = wait
         self._noted = guard.listeners
         self._changes = -1
         self._next_look = 0.0
@@ -78,7 +78,7 @@ class ListenerNote:
         """Note the listeners, if they have changed."""
         connected = self._outbound.listeners.connected
         changes = connected.accepted + connected.closed + self._outbound.subscriptions
-        if changes == self._changes or self._hold.on:
+        if changes == self._changes or self._wait.on:
             return
         hosts = sorted(self._outbound.hosts())
         if hosts != self._noted:

@@ -1,9 +1,11 @@
 """The link to a relay upstream: its two connections, to submit and outbound, and the state that they are in.
 
-A link is *joined* when three things are known of the relay at its other end: its own chain ends at a relay that
-publishes by itself, that chain does not lead back here, and the relay has our subscription to its outbound. Until then
-nothing is submitted to it and nothing that it publishes is published here. So each message comes out exactly once at
-every outbound along the chain.
+Until a link is *joined* (:mod:`.joining`), nothing is submitted to the relay at its other end, and nothing that it
+publishes is published here. So each message comes out exactly once at every outbound along the chain.
+
+If the relay upstream is chained to this one, nothing comes out at either. Then one of the two publishes by itself: the
+one that was joined to the other before, as the other one was chained later. If neither was, as after both hosts were
+restarted, it is the one with the lower identity, after some time (:attr:`Link.leads_back`).
 
 Any fault of a link, or of the bytes that come over it, ends both its connections. It is logged in one line, and the
 link connects anew after a pause.
@@ -15,6 +17,7 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 
+from fedmsg_relay.chain.joining import BrokenError, decide
 from fedmsg_relay.chain.outgoing import Kind, Outgoing
 from fedmsg_relay.chain.pause import Pause
 from fedmsg_relay.chain.state import LinkState, State
@@ -33,20 +36,14 @@ from fedmsg_relay.submit import (
 )
 from fedmsg_relay.trust.reasons import Reason as Distrust
 
-INQUIRE_SECONDS = 1.0
-"""Time between two inquiries which relay the upstream is. The answer may change when its own upstream does."""
-
-UNHEARD_SECONDS = 0.05
-"""The same, while it does not have our subscription yet."""
-
 ANSWER_SECONDS = 5.0
 """Time after which the link to a relay that does not answer connects anew."""
 
-HEAR_SECONDS = 3.0
-"""The same, for a relay that does not take our subscription."""
-
 STEADY_SECONDS = 2.0
 """Time for which a link has to be joined before its pauses are short again."""
+
+LOOP_SECONDS = 10.0
+"""Time after which one of two relays that are chained to each other publishes, where neither was joined before."""
 
 ANSWERS_AT_ONCE = 100
 """Answers looked at in one turn. No more than two can be due; more end the link."""
@@ -55,10 +52,6 @@ _SUBMIT = Kind(handshake.DEALER, max_bytes=limits.ANSWER_BYTES, hold_bytes=limit
 
 Answer = Accepted | Refused | Busy
 """The answer to a batch."""
-
-
-class _BrokenError(Exception):
-    """A fault that ends the link."""
 
 
 class Link:
@@ -86,6 +79,7 @@ class Link:
         self._pause = Pause()
         self._asked = False
         self._sent = self._next_inquiry = 0.0
+        self._was_joined = False
         self.awaits_receipt = False
 
     @property
@@ -98,6 +92,14 @@ class Link:
         """The reason for the state, for a person."""
         return self._state.why
 
+    @property
+    def leads_back(self) -> bool:
+        """Whether the relay is chained to this one directly, and this is the one of the two that is to publish."""
+        if self.state != State.LOOP or self.chain[1:2] != [self._identity]:
+            return False
+        lasts = time.monotonic() - self._state.since > LOOP_SECONDS
+        return self._was_joined or (lasts and self._identity < self.chain[0])
+
     def limit(self, max_bytes: int) -> None:
         """Change the maximum size of a message that the relay publishes.
 
@@ -106,14 +108,14 @@ class Link:
         """
         self._subscription.limit(max_bytes)
 
-    def waking(self, forwarding: bool) -> list[socket.socket]:
+    def wakeup_sockets(self, forwarding: bool) -> list[socket.socket]:
         """Get the sockets that wake the relay's loop.
 
         Args:
             forwarding: whether messages that the relay publishes are wanted now.
         """
         wanted = self._connections[: None if forwarding else 1]
-        return [found for each in wanted if (found := each.waking) is not None]
+        return [found for each in wanted if (found := each.wakeup_socket) is not None]
 
     @property
     def _connections(self) -> list[Outgoing]:
@@ -142,7 +144,7 @@ class Link:
             self._submit = Outgoing(self.submit_address, _SUBMIT)
         try:
             return self._go_on(self._submit, time.monotonic())
-        except (_BrokenError, OSError) as broken:
+        except (BrokenError, OSError) as broken:
             self.reset(str(broken))
             return None
 
@@ -178,7 +180,7 @@ class Link:
         Args:
             why: the reason, for the log.
         """
-        if self.state == State.JOINED and time.monotonic() - self._state.joined_since > STEADY_SECONDS:
+        if self.state == State.JOINED and time.monotonic() - self._state.since > STEADY_SECONDS:
             self._pause.shorten()
         self._state.become(State.AWAY, why)
         self._subscription.end()
@@ -204,18 +206,18 @@ class Link:
             self._inquire(connection, now)  # before the next batch: under load it would otherwise never be asked
             return answered[0]
         if connection.fault:
-            raise _BrokenError(connection.fault)
+            raise BrokenError(connection.fault)
         outbound = self._subscription.connection
         if outbound is not None and outbound.fault:
-            raise _BrokenError(f"outbound {self.outbound_address}: {outbound.fault}")
+            raise BrokenError(f"outbound {self.outbound_address}: {outbound.fault}")
         if connection.oversized:
-            raise _BrokenError("its answer is too large")
+            raise BrokenError("its answer is too large")
         if (self._asked or self.awaits_receipt) and now - self._sent > 1 and connection.stands(ANSWER_SECONDS):
-            raise _BrokenError("it does not answer")
-        if not connection.up:
-            self._wait_for(connection)
-        else:
+            raise BrokenError("it does not answer")
+        if connection.up:
             self._subscription.begin()
+        elif why := connection.waits_for:
+            self._state.become(State.AWAY, why)
         self._inquire(connection, now)
         return None
 
@@ -224,10 +226,6 @@ class Link:
         if mirror is not None and connection.up and not self._asked and now >= self._next_inquiry:
             self._send(connection, write_inquiry(mirror.token))
             self._asked = True
-
-    def _wait_for(self, connection: Outgoing) -> None:
-        if why := connection.waits_for:
-            self._state.become(State.AWAY, why)
 
     def _send(self, connection: Outgoing, frames: Sequence[bytes]) -> None:
         connection.send(frames)
@@ -239,42 +237,31 @@ class Link:
         """Take in an answer; return it if it answers the batch that was submitted."""
         answer = read_reply(frames)
         if answer is None:
-            raise _BrokenError("it sent bytes that are not an answer of a relay's submit")
+            raise BrokenError("it sent bytes that are not an answer of a relay's submit")
         if isinstance(answer, Introduction):
             if not self._asked:
-                raise _BrokenError("it sent an introduction that was not asked for")
+                raise BrokenError("it sent an introduction that was not asked for")
             self._learn(answer)
             return None
         if isinstance(answer, Refused) and answer.code == Distrust.SOURCE_NOT_ALLOWED:  # no message is at fault
-            raise _BrokenError(f"it takes nothing from this host: {answer.code}")
+            raise BrokenError(f"it takes nothing from this host: {answer.code}")
         if self._asked and isinstance(answer, Refused) and answer.code == Refusal.BAD_VERSION:
             self._state.become(State.AWAY, "its version is too old to be chained to")
             self._asked, self._next_inquiry = False, time.monotonic() + ANSWER_SECONDS
             return None
         if not self.awaits_receipt:
-            raise _BrokenError("it sent an answer to no request")
+            raise BrokenError("it sent an answer to no request")
         self.awaits_receipt = False
         return answer
 
     def _learn(self, relay: Introduction) -> None:
         """Take in which relay it is, and whether it has our subscription."""
-        now = time.monotonic()
-        mirror = self._subscription.mirror
-        self._asked, self._next_inquiry, self.chain = False, now + INQUIRE_SECONDS, relay.chain
-        chain = " -> ".join(relay.chain)
-        if self._identity in relay.chain:
-            self._state.become(State.LOOP, f"its chain leads back here ({chain}): nothing is forwarded")
-        elif relay.complete and relay.heard and self._subscription.leftover is None:
-            if mirror is not None:
-                mirror.forwarded = True
-            self._state.become(State.JOINED, f"chain {chain}")
-        elif not relay.complete:
-            self._state.become(State.AWAY, "its own upstream is away")
-            self._next_inquiry = now + UNHEARD_SECONDS
-        elif mirror is not None and not mirror.connection.up:
-            self._wait_for(mirror.connection)
-            self._next_inquiry = now + UNHEARD_SECONDS
-        elif self.state == State.JOINED or (mirror is not None and now - mirror.connection.up_since > HEAR_SECONDS):
-            raise _BrokenError(f"it does not have our subscription to {self.outbound_address}")
-        else:
-            self._next_inquiry = now + UNHEARD_SECONDS
+        self._asked, self.chain = False, relay.chain
+        decision = decide(relay, self._identity, self._subscription, self.state)
+        self._next_inquiry = time.monotonic() + decision.pause
+        if decision.state is not None:
+            self._state.become(decision.state, decision.why)
+        if decision.state == State.JOINED:
+            self._was_joined = True
+            if self._subscription.mirror is not None:
+                self._subscription.mirror.forwarded = True

@@ -16,12 +16,13 @@ from fedmsg_relay import spool
 from fedmsg_relay.errors import say
 from fedmsg_relay.message import DEFAULT_MAX_MESSAGE_SIZE
 
-SET_ASIDE = "refused"
+FOLDER = "refused"
+"""Its name, in the spool."""
 
-ASIDE_FILES, ASIDE_BYTES = 1000, 256 * 1024 * 1024
+MAX_FILES, MAX_BYTES = 1000, 256 * 1024 * 1024
 """Maximum of what that folder holds once a lot is delivered: the oldest files make room."""
 
-ASIDE_FILE_BYTES = 2 * DEFAULT_MAX_MESSAGE_SIZE
+MAX_FILE_BYTES = 2 * DEFAULT_MAX_MESSAGE_SIZE
 """A larger file is removed: it is not a message, and would take the place of all others."""
 
 LEFTOVER_SECONDS = 3600.0
@@ -31,7 +32,7 @@ LEFTOVER_FILES = 1000
 """Maximum number of unfinished files of a user; beyond that they are removed at any age."""
 
 
-class Aside:
+class Undeliverable:
     """The folder for files that cannot be delivered.
 
     Args:
@@ -44,7 +45,7 @@ class Aside:
     def __init__(self, path: str) -> None:
         self.messages = 0
         self._path = path
-        self._folder = os.path.join(path, SET_ASIDE)
+        self._folder = os.path.join(path, FOLDER)
 
     def tidy(self) -> None:
         """Put away files that are not messages, and remove old unfinished files of scripts that were killed."""
@@ -52,7 +53,7 @@ class Aside:
         moved = removed = stay = 0
         with os.scandir(self._path) as entries:
             for entry in entries:
-                if entry.name == SET_ASIDE or spool.is_message(entry):
+                if entry.name == FOLDER or spool.is_message(entry):
                     continue
                 with suppress(FileNotFoundError):
                     found = entry.stat(follow_symlinks=False)
@@ -61,7 +62,7 @@ class Aside:
                         continue
                     if stat.S_ISDIR(found.st_mode):
                         stay += not _remove_folder(entry.path)
-                    elif entry.name[0] == "." or moved == ASIDE_FILES:
+                    elif entry.name[0] == "." or moved == MAX_FILES:
                         os.unlink(entry.path)
                         removed += entry.name[0] != "."
                     else:
@@ -84,7 +85,7 @@ class Aside:
 
     def make_room(self) -> None:
         """Remove the oldest files, as far as they are too many."""
-        aside = []
+        there = []
         with os.scandir(self._folder) as entries:
             for entry in entries:
                 if entry.name[0] == "." or entry.is_dir(follow_symlinks=False):
@@ -92,22 +93,22 @@ class Aside:
                 with suppress(FileNotFoundError):  # an operator is removing it
                     found = entry.stat(follow_symlinks=False)
                     # The change time is that of the renaming; names are anybody's choice.
-                    aside.append((found.st_ctime_ns, entry.path, found.st_size))
+                    there.append((found.st_ctime_ns, entry.path, found.st_size))
         kept = removed = 0
-        for number, (_, path, size) in enumerate(sorted(aside, reverse=True)):
+        for number, (_, path, size) in enumerate(sorted(there, reverse=True)):
             kept += size
-            if number >= ASIDE_FILES or kept > ASIDE_BYTES:
+            if number >= MAX_FILES or kept > MAX_BYTES:
                 with suppress(FileNotFoundError):
                     os.unlink(path)
                 removed += 1
         if removed:
-            limit = f"{ASIDE_FILES} files and {ASIDE_BYTES >> 20} MiB"
+            limit = f"{MAX_FILES} files and {MAX_BYTES >> 20} MiB"
             say(f"fedmsg-relay: {self._folder}: removed the {removed} oldest: it holds at most {limit}")
 
     def _put(self, name: str, found: os.stat_result) -> bool:
         """Move a file into the folder, or remove it where it is too large; return whether it was moved."""
         source, target = os.path.join(self._path, name), os.path.join(self._folder, name)
-        if found.st_size > ASIDE_FILE_BYTES:
+        if found.st_size > MAX_FILE_BYTES:
             os.unlink(source)
             return False
         if os.path.lexists(target):  # another user chose the same name

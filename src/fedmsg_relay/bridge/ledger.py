@@ -1,0 +1,266 @@
+"""What the bridge remembers: ``bridge.db`` beside the journal.
+
+It is a file of its own, as a second writer in the journal would hold up the relay. Its tables:
+
+- ``counter``: numbers by name, among them the cursor of each direction.
+- ``aside``: messages that were set aside: ``seq``, ``time``, ``reason``, ``detail``, ``topic``.
+- ``unsent``: ranges of numbers that were not sent, for the comparator.
+- ``noted``: digests of messages that came from AMQP, and the number after which each is in the journal (NULL before).
+- ``told``: what the running bridge says of itself.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from fedmsg_relay.errors import RelayError
+from fedmsg_relay.runtime.log import log
+
+NAME = "bridge.db"
+
+ASIDE_ROWS = 10_000
+"""Messages that were set aside and are remembered one by one: the newest. All are counted."""
+
+_LOCK_SECONDS = 5.0
+_FORMAT = 1
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS aside (
+    seq INTEGER PRIMARY KEY, time INTEGER NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL, topic TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS unsent (first INTEGER PRIMARY KEY, last INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS noted (digest BLOB PRIMARY KEY, upto INTEGER) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS arrived (first INTEGER PRIMARY KEY, last INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS missing (
+    first INTEGER PRIMARY KEY, last INTEGER NOT NULL, time INTEGER NOT NULL, topic TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS told (id INTEGER PRIMARY KEY, time REAL NOT NULL, text TEXT NOT NULL);
+"""
+
+
+class LedgerError(RelayError):
+    """``bridge.db`` cannot be read or written now."""
+
+
+class Aside(NamedTuple):
+    """A message that was set aside."""
+
+    seq: int
+    time: int
+    reason: str
+    detail: str
+    topic: str
+
+
+class Ledger:
+    """``bridge.db``, open. Used by one thread at a time.
+
+    Args:
+        directory: of the journal.
+        durable: whether each commit is on disk when it returns. Otherwise a power cut may undo the last ones: messages
+            are then sent twice.
+
+    Raises:
+        LedgerError: it cannot be opened.
+    """
+
+    def __init__(self, directory: Path, durable: bool = False) -> None:
+        self.path = directory / NAME
+        with self._errors():
+            try:
+                self._db = self._open()
+            except sqlite3.DatabaseError as error:
+                if isinstance(error, sqlite3.OperationalError):
+                    raise
+                self._set_aside(error)
+                self._db = self._open()
+            self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+
+    def _open(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self.path, isolation_level=None, timeout=_LOCK_SECONDS, check_same_thread=False)
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.executescript(_SCHEMA)
+            db.execute("INSERT OR IGNORE INTO counter VALUES ('format', ?)", (_FORMAT,))
+            self.path.chmod(0o640)
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _set_aside(self, error: sqlite3.Error) -> None:
+        aside = self.path.with_name(f"{NAME}.corrupt-{int(time.time())}")
+        self.path.rename(aside)
+        for suffix in ("-wal", "-shm"):
+            Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+        log.error(
+            "%s cannot be read (%s) and was set aside as %s: the bridge begins at the oldest message of the journal, "
+            "so messages go out again, with the same ids",
+            self.path,
+            error,
+            aside,
+        )
+
+    def counters(self, prefix: str) -> dict[str, int]:
+        """Read numbers.
+
+        Args:
+            prefix: the beginning of their names, which is left out in the answer.
+
+        Raises:
+            LedgerError: they cannot be read.
+        """
+        with self._errors():
+            return counters(self._db, prefix)
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Write all that is done within, or nothing of it.
+
+        Raises:
+            LedgerError: it cannot be written.
+        """
+        with self._errors():
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def write_counters(self, db: sqlite3.Connection, prefix: str, values: Mapping[str, int]) -> None:
+        """Write numbers, within a transaction.
+
+        Args:
+            db: from :meth:`transaction`.
+            prefix: the beginning of their names.
+            values: by the rest of their names.
+        """
+        rows = [(prefix + name, value) for name, value in values.items()]
+        db.executemany("INSERT OR REPLACE INTO counter VALUES (?, ?)", rows)
+
+    def write_aside(self, db: sqlite3.Connection, messages: Sequence[Aside]) -> None:
+        """Remember messages that were set aside, within a transaction."""
+        db.executemany("INSERT OR REPLACE INTO aside VALUES (?, ?, ?, ?, ?)", messages)
+        oldest = "SELECT seq FROM aside ORDER BY seq DESC LIMIT 1 OFFSET ?"
+        db.execute(f"DELETE FROM aside WHERE seq <= ({oldest})", (ASIDE_ROWS,))  # noqa: S608
+
+    def note(self, digests: Iterable[bytes]) -> None:
+        """Note messages that come from AMQP, before they are submitted.
+
+        Args:
+            digests: of each.
+
+        Raises:
+            LedgerError: it cannot be written.
+        """
+        with self.transaction() as db:
+            db.executemany("INSERT INTO noted VALUES (?, NULL) ON CONFLICT DO UPDATE SET upto = NULL", _rows(digests))
+
+    def is_noted(self, digest: bytes) -> bool:
+        """Tell whether a message came from AMQP.
+
+        Raises:
+            LedgerError: it cannot be read.
+        """
+        with self._errors():
+            return self._db.execute("SELECT 1 FROM noted WHERE digest = ?", (digest,)).fetchone() is not None
+
+    def unsent_after(self, seq: int) -> list[tuple[int, int]]:
+        """Get ranges of numbers that were not sent, in order: the next ones.
+
+        Args:
+            seq: the number before them.
+
+        Raises:
+            LedgerError: they cannot be read.
+        """
+        query = "SELECT first, last FROM unsent WHERE last > ? ORDER BY first LIMIT 10000"
+        with self._errors():
+            return self._db.execute(query, (seq,)).fetchall()
+
+    def tell(self, facts: Mapping[str, Any]) -> None:
+        """Write what the running bridge says of itself.
+
+        Raises:
+            LedgerError: it cannot be written.
+        """
+        with self.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO told VALUES (1, ?, ?)", (time.time(), json.dumps(facts)))
+
+    def close(self) -> None:
+        """Close it."""
+        self._db.close()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise LedgerError(f"{self.path}: {error}") from error
+
+
+class Facts(NamedTuple):
+    """What a reader finds in the ledger.
+
+    Attributes:
+        counters: all numbers by name.
+        aside: the newest message that was set aside, and the number by reason.
+        missing: messages that did not arrive at the tap: first and last number, and topic of the first.
+        told: what the bridge said of itself last, and when.
+    """
+
+    counters: dict[str, int]
+    aside: Aside | None
+    reasons: dict[str, int]
+    missing: list[tuple[int, int, str]]
+    told: dict[str, Any]
+    told_at: float
+
+
+def read(directory: Path) -> Facts | None:
+    """Read a ledger without writing to it.
+
+    Args:
+        directory: of the journal.
+
+    Returns:
+        What it says; None where there is none.
+
+    Raises:
+        LedgerError: it cannot be read.
+    """
+    path = directory / NAME
+    if not path.exists():
+        return None
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as db:
+            newest = db.execute("SELECT * FROM aside ORDER BY seq DESC LIMIT 1").fetchone()
+            reasons = db.execute("SELECT reason, count(*) FROM aside GROUP BY reason").fetchall()
+            missing = db.execute("SELECT first, last, topic FROM missing ORDER BY first LIMIT 100").fetchall()
+            told = db.execute("SELECT time, text FROM told").fetchone()
+            found = counters(db, "")
+        text = json.loads(told[1]) if told else {}
+        return Facts(found, Aside(*newest) if newest else None, dict(reasons), missing, text, told[0] if told else 0.0)
+    except (sqlite3.Error, ValueError) as error:
+        raise LedgerError(f"{path}: {error}") from error
+
+
+def counters(db: sqlite3.Connection, prefix: str) -> dict[str, int]:
+    """Read numbers by the rest of their names; see :meth:`Ledger.counters`."""
+    rows = db.execute("SELECT name, value FROM counter").fetchall()
+    return {name.removeprefix(prefix): value for name, value in rows if name.startswith(prefix)}
+
+
+def _rows(digests: Iterable[bytes]) -> list[tuple[bytes]]:
+    return [(digest,) for digest in digests]

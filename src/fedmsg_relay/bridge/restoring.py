@@ -1,0 +1,116 @@
+"""A message of AMQP as a message of fedmsg: the original one where a bridge of ours sent it, else as stock makes it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import msgspec
+
+from fedmsg_relay.body import nesting
+from fedmsg_relay.bridge.mapping import BRIDGE_USER, ENVELOPE, ENVELOPE_BYTES
+from fedmsg_relay.envelope import canonical
+from fedmsg_relay.errors import NotWellFormedError
+from fedmsg_relay.message import MAX_MSG_ID, MAX_NESTING
+from fedmsg_relay.signing import Signer
+
+_YEAR = re.compile(r"\d{4}-")
+
+_decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_pass_over = msgspec.json.Decoder(msgspec.Raw).decode
+
+
+class Bad(StrEnum):
+    """Why a message of AMQP cannot be a message of fedmsg. This list is closed."""
+
+    NO_MESSAGE_ID = "no-message-id"
+    NOT_JSON = "not-json"
+    REFUSED_BY_RELAY = "refused-by-relay"
+
+
+class Delivery(NamedTuple):
+    """What came from a queue.
+
+    Attributes:
+        routing_key: of AMQP.
+        message_id: of AMQP, if it has one.
+        headers: of AMQP.
+        body: of AMQP.
+    """
+
+    routing_key: str
+    message_id: str | None
+    headers: Mapping[str, Any]
+    body: bytes
+
+
+def restore(delivery: Delivery, otherwise: float, signer: Signer | None) -> tuple[bytes, bytes] | Bad:
+    """Make topic and body.
+
+    Args:
+        delivery: what came.
+        otherwise: Unix time of a delivery that does not say when it was sent.
+        signer: signs an envelope that is made here; None for unsigned ones.
+
+    Returns:
+        The message; or why there is none.
+    """
+    topic = delivery.routing_key.encode(errors="replace")
+    if original := _original(delivery):
+        return topic, original
+    if not delivery.message_id or len(delivery.message_id) > MAX_MSG_ID - 5 or not delivery.message_id.isascii():
+        return Bad.NO_MESSAGE_ID
+    brackets = delivery.body.count(b"[") + delivery.body.count(b"{")
+    if brackets > MAX_NESTING and nesting(delivery.body) >= MAX_NESTING:
+        return Bad.NOT_JSON
+    try:
+        msg = json.loads(delivery.body)
+    except (ValueError, RecursionError):
+        return Bad.NOT_JSON
+    sent = _sent(delivery.headers.get("sent-at"), otherwise)
+    name = delivery.message_id
+    envelope = {
+        "topic": delivery.routing_key,
+        "msg": msg,
+        "timestamp": int(sent),
+        "msg_id": name if _YEAR.match(name) else f"{datetime.fromtimestamp(sent, UTC).year}-{name}",
+        "i": 1,  # not a counter: a message that comes again has to have the same bytes
+        "username": BRIDGE_USER,
+    }
+    try:
+        return topic, canonical(signer.sign(envelope) if signer else envelope)
+    except (NotWellFormedError, TypeError, ValueError, RecursionError):
+        return Bad.NOT_JSON
+
+
+def _original(delivery: Delivery) -> bytes | None:
+    """Put an envelope and its ``msg`` together again, byte for byte as stock wrote them; None where that fails."""
+    text = delivery.headers.get(ENVELOPE)
+    if not isinstance(text, str) or len(text) > ENVELOPE_BYTES:
+        return None
+    try:
+        fields = {key: bytes(value) for key, value in _decode(text).items()}
+        _pass_over(delivery.body)
+        named = json.loads(fields.get("msg_id", b"null"))
+    except (ValueError, RecursionError):  # also msgspec's errors
+        return None
+    if named is not None and named != delivery.message_id:
+        return None
+    if "msg" not in fields or delivery.body != b"{}":  # stock's bridge makes an empty object of null and the like
+        fields["msg"] = delivery.body
+    parts = (json.dumps(key).encode() + b":" + fields[key] for key in sorted(fields))
+    return b"{" + b",".join(parts) + b"}"
+
+
+def _sent(text: Any, otherwise: float) -> float:
+    """Read when a message was sent, which a retry has in common with the first try."""
+    try:
+        sent = datetime.fromisoformat(text)
+        seconds = (sent if sent.tzinfo else sent.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return otherwise
+    return seconds if 0 < seconds < 253402300800 else otherwise
