@@ -61,6 +61,9 @@ class Bridge:
     def ask(self, *options: str) -> Ran:
         return self.host.run(*self.command("status", *options))
 
+    def acknowledge(self) -> Ran:
+        return self.host.run(*self.command("acknowledge")[:3])
+
     def status(self) -> Any:
         ran = self.ask("--json")
         assert ran.stdout, ran.stderr
