@@ -12,7 +12,7 @@ from harness import Host, Process, Ran, wait_until
 from relays import ServiceManager
 from wire import Message
 
-PATIENCE = 60.0
+PATIENCE = 90.0
 
 
 class Bridge:
