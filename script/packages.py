@@ -16,6 +16,7 @@ UNIT = {
     "faketime": "faketime",
     "logrotate": "logrotate",
     "promtool": "prometheus",
+    "sqlite3": "sqlite3",
     "ss": "iproute2",
     "systemd-analyze": "systemd",
 }

@@ -52,6 +52,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--flood-seconds", type=float, default=10, help="how long test_overload floods (default: 10)")
     parser.addoption("--cut-rounds", type=int, default=12, help="faults of test_chained_echo (default: 12)")
     parser.addoption("--stops", type=int, default=2, help="how often test_chained_stops stops a relay (default: 2)")
+    parser.addoption("--bridge-kills", type=int, default=10, help="how often test_bridge_* kill a bridge (default: 10)")
+    parser.addoption("--broker-kills", type=int, default=3, help="how often they end the broker (default: 3)")
     parser.addoption("--seed", type=int, default=1, help="of what tests draw at random; 0: another each time")
 
 

@@ -31,7 +31,7 @@ _ENCODED_MSG_ID = 6 * MAX_MSG_ID + 2
 
 
 class _Envelope(msgspec.Struct):
-    """What is looked for in a body."""
+    """The one member of a body that is looked for."""
 
     msg_id: str | None = None
 

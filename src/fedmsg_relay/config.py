@@ -1,4 +1,4 @@
-"""The global fedmsg config, read as stock fedmsg 1.1.7 reads it.
+"""The global fedmsg config, read as stock fedmsg 1.1.7 reads it. A value that cannot be used is refused here.
 
 Files, in this order, later wins: ``*.py`` (sorted) of ``/etc/fedmsg.d``, ``~/.fedmsg.d``, ``./fedmsg.d`` and
 ``$VIRTUAL_ENV/etc/fedmsg.d``, then ``/etc/fedmsg-config.py``, ``~/.fedmsg-config.py``, ``./fedmsg-config.py``.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fedmsg_relay.errors import ConfigError, NoRelayError, RelayError, tenths
 from fedmsg_relay.forks import is_forked, setting_up
-from fedmsg_relay.names import Candidates
+from fedmsg_relay.hostnames import Candidates
 
 try:
     import zmq
@@ -43,7 +43,7 @@ Message = tuple[bytes, bytes]
 
 
 class Sent(NamedTuple):
-    """What became of a list of messages.
+    """The outcome for a list of messages.
 
     Attributes:
         number: how many of them a relay has taken, from the first one on.

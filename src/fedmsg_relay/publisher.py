@@ -36,7 +36,7 @@ LONGEST_TIMEOUT = 86400.0
 
 
 class Receipt(NamedTuple):
-    """What is known about a message that was published.
+    """The receipt of a message that was published: where it went.
 
     Attributes:
         msg_id: of the message; empty if a hook took it away.

@@ -107,7 +107,7 @@ def is_message(entry: os.DirEntry[str]) -> bool:
 
 
 def _own(entry: os.DirEntry[str]) -> os.stat_result | None:
-    """What is known of a file of this user."""
+    """The state of a file, if it is one of this user."""
     try:
         found = entry.stat(follow_symlinks=False)
     except FileNotFoundError:

@@ -69,7 +69,7 @@ def test_messages_unheard_for_a_cut_of_upstream_come_out_here(line: Line) -> Non
     line.listener.expect(numbered(100))
 
 
-def test_missed_messages_come_out_before_those_passed_on_later(line: Line) -> None:
+def test_missed_messages_come_out_before_those_forwarded_later(line: Line) -> None:
     client = line.sockets.submitter(line.old.host.submit)
     line.outbound.swallow()
     accepted(client, *numbered(100))

@@ -1,4 +1,4 @@
-"""A journal of format 1, or one that has lost its notes: the commands and the relay handle both."""
+"""A journal of an earlier format, or one that has lost its notes: the commands and the relay handle both."""
 
 from __future__ import annotations
 
@@ -8,22 +8,34 @@ from pathlib import Path
 
 import pytest
 
+from fedmsg_relay.errors import EX_UNAVAILABLE
 from fedmsg_relay.journal.store import Journal
 from harness import Host
-from journaled import edit, entries, make_format_1
+from journaled import edit, entries, make_format_1, make_format_2
 from relays import Relay
 from wire import Sockets, accepted, envelope, join
 
 COMMANDS = [["ls"], ["show", "1"], ["tail"], ["export"], ["quarantine"], ["check"]]
 
 
-def test_a_journal_of_format_1_is_read_before_it_is_converted(host: Host) -> None:
-    make_format_1(host.journal_file, 50)
+@pytest.mark.parametrize("make", [make_format_1, make_format_2])
+def test_a_journal_of_an_earlier_format_is_left_alone_until_it_is_converted(
+    host: Host, make: Callable[[Path, int], None]
+) -> None:
+    make(host.journal_file, 50)
     before = host.journal_file.read_bytes()
-    ran = host.run("fedmsg-relay", "journal", "check")
-    assert (ran.code, ran.stdout) == (0, "OK - 50 messages\n")
-    assert len(host.run("fedmsg-relay", "journal", "ls").stdout.splitlines()) == 50
+    for command in COMMANDS:
+        ran = host.run("fedmsg-relay", "journal", *command)
+        assert ran.code == EX_UNAVAILABLE
+        assert "journal convert" in ran.one_error_line()
+    ran = host.run("fedmsg-relay", "journal", "waiting")
+    assert (ran.code, ran.stdout) == (0, "0\n")
     assert host.journal_file.read_bytes() == before
+    ran = host.run("fedmsg-relay", "journal", "convert")
+    assert (ran.code, ran.stderr.splitlines()[-1]) == (0, "journal: converted 50 messages to format 3")
+    assert host.run("fedmsg-relay", "journal", "check").stdout == "OK - 50 messages\n"
+    assert len(host.run("fedmsg-relay", "journal", "ls").stdout.splitlines()) == 50
+    assert host.run("fedmsg-relay", "journal", "convert").code == 0
 
 
 def no_row(path: Path) -> None:
@@ -32,7 +44,7 @@ def no_row(path: Path) -> None:
 
 def no_rows(path: Path) -> None:
     edit(path, "DELETE FROM state")
-    edit(path, "DELETE FROM batch")
+    edit(path, "DELETE FROM tail")
 
 
 def no_table(path: Path) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fedmsg_relay.web import limits
+from harness import wait_until
 from served import Web
 from wire import Bus, Message, envelope
 
 CLIENTS = 40
 SECONDS = 5.0
+LARGE, LARGE_BYTES = 40, 10_000_000
 PATHS = ("/raw?rows_per_page=100", "/messages?limit=500", "/raw?topic=none", "/id?id=none", "/metrics", "/")
 
 
@@ -48,3 +51,21 @@ def test_a_flood_of_readers_holds_nothing_up(bus: Bus) -> None:
     counts = bus.relay.settled()
     assert counts["published"] >= len(sent)
     assert largest < 2 * limits.WAL_BYTES
+
+
+def test_large_messages_under_one_name_cost_bounded_memory(bus: Bus) -> None:
+    """Anybody may publish them, and anybody may ask for them; a client need not read the answer."""
+    topic, name = "org.example.flood.large", "2026-large"
+    for number in range(LARGE):
+        body = {"topic": topic, "msg_id": name, "timestamp": number, "msg": "x" * LARGE_BYTES}
+        bus.publisher.send(topic.encode(), json.dumps(body).encode())
+    wait_until(lambda: bus.relay.messages()["published"] >= LARGE, "all are published")
+    with contextlib.closing(Web(bus.host)) as web, contextlib.ExitStack() as unread, ThreadPoolExecutor(16) as clients:
+        web.start()
+        wait_until(lambda: web.get("/id", {"id": name}).code == 200, "the message is found")
+        for _ in range(16):
+            unread.enter_context(web.asked("/id", {"id": name}))
+        asked = [clients.submit(web.get, path, {"id": name}) for path in ("/trace", "/search") for _ in range(16)]
+        assert {one.result().code for one in asked} <= {200, 303, 503}
+        peak = Path(f"/proc/{web.running.pid}/status").read_text().split("VmHWM:")[1].split()[0]
+        assert int(peak) * 1024 < LARGE * LARGE_BYTES, "of the messages of one name only a few are in memory"

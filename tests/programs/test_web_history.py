@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from fedmsg_relay.journal.records import Entry, checksum
+from fedmsg_relay.journal import block, position
 from fedmsg_relay.journal.store import Journal
 from fedmsg_relay.message import MAX_NESTING, fault
 from fedmsg_relay.web import limits
@@ -38,16 +38,14 @@ def message(number: int) -> tuple[bytes, bytes]:
 
 def fill(host: Host, bodies: list[tuple[bytes, bytes]]) -> None:
     """A journal with messages of known times, as a relay would have left it."""
-    journal = Journal(host.journal_file)
     names = [json.loads(body) for _, body in bodies]
     msg_ids = [name.get("msg_id") if isinstance(name, dict) else None for name in names]
-    journal.append([Entry(topic, body, name) for (topic, body), name in zip(bodies, msg_ids, strict=True)], [])
-    journal.close()
+    Journal(host.journal_file).close()
     with contextlib.closing(sqlite3.connect(host.journal_file)) as db, db:
-        for seq, msg_id, topic, body in db.execute("SELECT seq, msg_id, topic, body FROM message").fetchall():
+        for seq, ((topic, body), name) in enumerate(zip(bodies, msg_ids, strict=True), 1):
             moment = (START + 60 * (seq - 1)) * 10**6
-            crc = checksum(seq, moment, msg_id, topic, body)
-            db.execute("UPDATE message SET time = ?, crc = ? WHERE seq = ?", (moment, crc, seq))
+            block.insert(db, [block.seal(seq, moment, [topic], [body], [name])])
+        position.begin(db, 0, len(bodies), position.seal_listeners([]))
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +196,7 @@ def test_a_search_ends_at_its_bound_and_can_be_continued(host: Host) -> None:
 def test_a_damaged_message_is_not_handed_out(host: Host) -> None:
     fill(host, [message(number) for number in range(3)])
     with contextlib.closing(sqlite3.connect(host.journal_file)) as db, db:
-        db.execute("UPDATE message SET body = replace(body, '1', '2') WHERE seq = 2")
+        db.execute("UPDATE block SET bodies = CAST(replace(bodies, '1', '2') AS BLOB) WHERE first = 2")
     with contextlib.closing(Web(host)) as web:
         web.start()
         assert found(web, order="asc") == [0, 2]

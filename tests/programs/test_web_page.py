@@ -223,6 +223,8 @@ def test_what_cannot_be_found_is_said_on_the_page(shared_bus: Bus, web: Web) -> 
         ("/search?start=abc", 400, "start must be Unix seconds or ISO 8601"),
         (f"/search?topic={'x' * 20_000}", 400, "more than 16384 bytes"),
         (f"/message/{'9' * 40}", 404, "The journal has no message"),
+        (f"/message/{'9' * 5000}", 404, "The journal has no message"),
+        ("/message/x", 404, "The journal has no message x"),
         ("/message/0", 404, "The journal has no message 0"),
     ):
         answer = web.get(path)

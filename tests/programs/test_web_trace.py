@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+import os
+import pwd
+import re
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from harness import Ran, wait_until
 from served import Web
-from wire import Bus, envelope
+from sites import Site
+from wire import Bus, Sockets, envelope
+
+AWAY = "127.0.0.211"
+"""An address of this host at which nobody listens."""
 
 MSG_ID = "2026-traced-1"
-MESSAGE = envelope("org.example.traced", 1)
+USER = "packager\u202e"
+TOPIC, BODY = envelope("org.example.traced", 1)
+MESSAGE = TOPIC, json.dumps({**json.loads(BODY), "username": USER}).encode()
 
 
 @pytest.fixture
@@ -34,12 +43,19 @@ def test_a_published_message_is_traced(submit_bus: Bus, web: Web) -> None:
     wait_until(lambda: "published   yes" in trace(submit_bus).stdout, "it is noted as published")
     ran = trace(submit_bus)
     assert (ran.code, ran.stderr) == (0, "")
-    for words in (f"not in {submit_bus.host.spool}", web.url, f"seq {seq} at 20", "topic       org.example.traced"):
+    for words in (
+        f"not in {submit_bus.host.spool}",
+        web.url,
+        f"seq {seq} at 20",
+        "topic       org.example.traced",
+        "names the user packager\\u202e\n",
+    ):
         assert words in ran.stdout
     told = json.loads(trace(submit_bus, MSG_ID, "--json").stdout)
     assert told["spool"]["files"] == []
     (relay,) = told["relays"]
     assert (relay["journal"]["seq"], relay["journal"]["published"], relay["quarantine"]) == (seq, True, [])
+    assert (relay["journal"]["username"], relay["journal"]["signer"]) == (USER, None)
 
 
 def test_a_message_that_was_dropped_is_traced_to_the_quarantine(submit_bus: Bus, web: Web) -> None:
@@ -63,12 +79,15 @@ def test_a_message_that_waits_in_the_spool_is_traced_also_without_a_relay(submit
     files = sorted(file.name for file in submit_bus.host.spool.glob("*.msg"))
     ran = trace(submit_bus, sent.stdout.strip())
     assert ran.code == 0
-    assert f"spool       {submit_bus.host.spool}/{files[0]}\n" in ran.stdout
+    user = pwd.getpwuid(os.getuid()).pw_name
+    (line,) = (line for line in ran.stdout.splitlines() if line.startswith("spool"))
+    waits = rf"spool       {submit_bus.host.spool}/{files[0]}, from {user}, since 20\S+: it waits"
+    assert re.fullmatch(waits, line), line
     assert files[1] not in ran.stdout
     assert "cannot be asked: " in ran.stdout
     shell = (submit_bus.host.spool / files[1]).read_text().splitlines()
     assert shell[0] == "fedmsg-spool 1 msg"
-    assert f"{submit_bus.host.spool}/{files[1]}\n" in trace(submit_bus, shell[4]).stdout
+    assert f"{submit_bus.host.spool}/{files[1]}, from {user}, " in trace(submit_bus, shell[4]).stdout
 
 
 def test_a_message_that_nobody_has(submit_bus: Bus, web: Web) -> None:
@@ -79,3 +98,18 @@ def test_a_message_that_nobody_has(submit_bus: Bus, web: Web) -> None:
     ran = trace(submit_bus, "2026-none")
     assert ran.code == 69
     assert "not every relay could be asked" in ran.one_error_line()
+
+
+def test_a_message_that_an_upstream_has_to_take_is_asked_for_there(site: Callable[[], Site], sockets: Sockets) -> None:
+    old = site()
+    old.host.write("relay.toml", f"[upstream]\nsubmit = ['tcp://{AWAY}:9942']\noutbound = ['tcp://{AWAY}:3999']\n")
+    with contextlib.closing(Web(old.host)) as web:
+        old.relay.start()
+        web.start()
+        old.host.write("fedmsg.d/web.py", f"config = {{'relay_web': {web.url!r}}}\n")
+        sockets.submitter(old.host.submit).ask(MESSAGE)
+        ran = old.host.run("fedmsg-relay", "trace", MSG_ID)
+        assert ran.code == 0, ran.stderr
+        assert "published   not yet: it waits in the journal" in ran.stdout
+        assert f"upstream    tcp://{AWAY}:9942 away\n" in ran.stdout
+        assert f"relay       http://{AWAY}:9943, the upstream\n            cannot be asked: " in ran.stdout

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fedmsg_relay import body, errors, message, publisher, spool, submit, tailing
-from fedmsg_relay.chain import upstream
+from fedmsg_relay.chain.link import ANSWER_SECONDS
 from fedmsg_relay.commands import deliver, undeliverable
 from fedmsg_relay.daemon import (
     accounting,
@@ -226,11 +226,14 @@ def test_the_times_of_trust() -> None:
 
 def test_what_may_come_out_twice_of_a_chained_relay() -> None:
     told = prose("docs/chained.md")
-    assert f"{limits.ECHO_MESSAGES + limits.PASSING_MESSAGES:,} messages at most" in told
-    assert f"{publishing.PORTION} messages at most" in told
+    assert f"{limits.ECHO_MESSAGES + limits.FORWARD_MESSAGES:,} messages at most" in told
+    assert f"{publishing.MOST_TWICE:,} messages at most" in told
+    assert f"at most {publishing.MOST_TWICE:,}, those of the last {2 * publishing.LOOK_SECONDS} s" in prose(
+        "docs/journal.md"
+    )
     assert f"or else {republishing.ECHO_SECONDS:g} s" in told
     assert f"up to {limits.UNJOURNALED_MESSAGES:,} messages" in told
-    assert f"within {upstream.ANSWER_SECONDS:g} s" in told
+    assert f"within {ANSWER_SECONDS:g} s" in told
 
 
 def test_the_limits_of_the_web_process() -> None:
@@ -284,6 +287,7 @@ def test_the_example_in_submit_md_gets_its_receipt_or_gives_up(submit_bus: Bus) 
         ("### probe", ["fedmsg-relay", "probe"]),
         ("### endpoints", ["fedmsg-relay", "endpoints"]),
         ("### trace", ["fedmsg-relay", "trace"]),
+        ("### expect", ["fedmsg-relay", "expect"]),
         ("### web", ["fedmsg-relay", "web"]),
         ("### bridge", ["fedmsg-relay", "bridge"]),
         ("### bridge status", ["fedmsg-relay", "bridge", "status"]),
@@ -293,6 +297,8 @@ def test_the_example_in_submit_md_gets_its_receipt_or_gives_up(submit_bus: Bus) 
         ("### journal show", ["fedmsg-relay", "journal", "show"]),
         ("### journal tail", ["fedmsg-relay", "journal", "tail"]),
         ("### journal export", ["fedmsg-relay", "journal", "export"]),
+        ("### journal waiting", ["fedmsg-relay", "journal", "waiting"]),
+        ("### journal convert", ["fedmsg-relay", "journal", "convert"]),
         ("### journal quarantine", ["fedmsg-relay", "journal", "quarantine"]),
         ("### journal release", ["fedmsg-relay", "journal", "release"]),
         ("### journal check", ["fedmsg-relay", "journal", "check"]),

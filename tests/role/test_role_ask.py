@@ -19,6 +19,7 @@ from journaled import entries
 
 ROLE = Path(__file__).parents[2] / "roles/fedmsg_relay"
 ANSIBLE = Path(sys.executable).parent / "ansible"
+PROGRAM = str(Path(sys.executable).with_name("fedmsg-relay"))
 
 
 def execute(command: list[str]) -> Ran:
@@ -34,13 +35,9 @@ def listener() -> Iterator[int]:
 
 
 def test_a_host_knows_its_own_names() -> None:
-    names = [socket.gethostname(), "127.0.0.1", "192.0.2.1"]
-    assert own_names(sys.executable, names, execute) == names[:2]
-    assert own_names(sys.executable, [], execute) == []
-
-
-def test_a_program_that_cannot_tell_names_none() -> None:
-    assert own_names("/bin/false", ["app01"], execute) == []
+    names = [socket.gethostname(), "127.0.0.1", "::1", "192.0.2.1", "-", "no.such.name.invalid"]
+    assert own_names(names) == names[:3]
+    assert own_names([]) == []
 
 
 def test_only_peers_that_accept_a_connection_count(listener: int) -> None:
@@ -50,14 +47,14 @@ def test_only_peers_that_accept_a_connection_count(listener: int) -> None:
 
 def test_waiting_messages_are_counted_in_the_journal(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
-    assert count(sys.executable, str(path), execute) == 0, "there is no journal"
+    assert count(PROGRAM, str(path), execute) == 0, "there is no journal"
     with closing(Journal(path)) as journal:
         journal.append(entries(3))
         journal.mark_published(1)
-    assert count(sys.executable, str(path), execute) == 2
+    assert count(PROGRAM, str(path), execute) == 2
     path.write_bytes(b"x" * 5000)
-    with pytest.raises(AskError, match=r"journal\.db cannot be read: sqlite3\.DatabaseError"):
-        count(sys.executable, str(path), execute)
+    with pytest.raises(AskError, match=r"journal\.db cannot be read: .*not a database"):
+        count(PROGRAM, str(path), execute)
 
 
 def test_ansible_runs_the_module(tmp_path: Path, listener: int) -> None:

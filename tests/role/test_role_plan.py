@@ -365,4 +365,4 @@ def test_ansible_gets_text_and_no_types_of_python() -> None:
     made = of(DEPLOYED.told(), DEPLOYED.shared())
     host = made["hosts"]["pkgs01"]
     assert {type(one) for one in [host["part"], *host["steps"]]} == {str}
-    assert set(made) == {"hosts", "leaving", "refusal", "questions", "sentences", "standing"}
+    assert set(made) == {"hosts", "relays", "leaving", "tolerated", "refusal", "questions", "sentences", "standing"}

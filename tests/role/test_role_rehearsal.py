@@ -26,6 +26,7 @@ def edits(draw: st.DrawFn) -> dict[str, Any]:
     return {
         "group": draw(GROUPS),
         "limit": draw(st.sampled_from([*[()] * 6, ("a", "b"), ("b", "c", "d")])),
+        "tags": draw(st.sampled_from([*[("all",)] * 6, ("program",), ("keys",), ("relay",), ("scripts",)])),
         "down": draw(some),
         "tolerated": draw(st.one_of(some.map(sorted), st.sampled_from([1, "25%", "50%", "all"]))),
         "broken": draw(some),
@@ -46,15 +47,15 @@ def begin(group: tuple[str, ...]) -> Fleet:
 
 def live(world: Fleet, edit: dict[str, Any]) -> None:
     """Let time pass until the next run."""
-    world.group, world.limit = edit["group"], edit["limit"]
+    world.group, world.limit, world.tags = edit["group"], edit["limit"], edit["tags"]
     world.tolerated = edit["tolerated"]
     for name, machine in world.machines.items():
         machine.answers = name not in edit["down"]
         machine.broken = name in edit["broken"]
         # Peers are where a config has sent them, or where they have been.
-        machine.used = machine.running and (
-            name in edit["used"] or any(name in (one.config or ()) for one in world.machines.values())
-        )
+        named = any(name in (one.config or ()) for one in world.machines.values())
+        machine.visited = machine.visited or named
+        machine.used = machine.running and (named or (machine.visited and name in edit["used"]))
         if name in edit["stopped"]:
             machine.running, machine.used = False, False
             machine.waiting = 3 if name in edit["waiting"] and machine.unit else 0
@@ -71,7 +72,7 @@ def run(world: Fleet, ends_after: int = 1000) -> Rehearsal:
 
 def heal(world: Fleet) -> None:
     """Bring all hosts back, and let the peers go where the configs send them."""
-    world.limit, world.tolerated = (), ()
+    world.limit, world.tags, world.tolerated = (), ("all",), ()
     for name, machine in world.machines.items():
         machine.answers, machine.broken = True, False
         machine.used = machine.running and any(name in (one.config or ()) for one in world.machines.values())
@@ -134,7 +135,7 @@ def test_a_rehearsal_notices_what_must_not_be() -> None:
         world = begin(("a",))
         live(
             world,
-            {"group": ("b",), "limit": (), "tolerated": (), "ends_after": 0}
+            {"group": ("b",), "limit": (), "tags": ("all",), "tolerated": (), "ends_after": 0}
             | dict.fromkeys(("down", "broken", "used", "stopped", "waiting"), ()),
         )
         rehearsal = Rehearsal.of(world)

@@ -22,6 +22,7 @@ from harness import wait_until
 from ports import HeldPort
 
 START_SECONDS = 90.0
+MAX_MESSAGE_BYTES = 2_000_000
 USER, LIMITED = "bridge", "limited"
 """A user who may do anything, and one who may only publish to and read from what tests name so."""
 
@@ -61,6 +62,7 @@ class Broker:
             "loopback_users = none",
             "disk_free_limit.absolute = 1MB",
             "log.file.level = warning",
+            f"max_message_size = {MAX_MESSAGE_BYTES}",
         ]
         if certificates:
             settings.append(_TLS.format(port=self.tls_port, directory=certificates))

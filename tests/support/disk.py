@@ -12,7 +12,7 @@ from harness import Host
 
 
 def mount(*arguments: str | Path) -> None:
-    done = subprocess.run(["mount", *map(str, arguments)], capture_output=True, text=True, timeout=10, check=False)
+    done = subprocess.run(["mount", *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False)
     if done.returncode:
         why = done.stderr.splitlines()[0]
         pytest.fail(f"these tests mount file systems and so need root, with the right to: {why}", pytrace=False)
@@ -44,4 +44,4 @@ class Disk:
         mount("-o", "remount,rw", self.directory)
 
     def close(self) -> None:
-        subprocess.run(["umount", self.directory], timeout=10, check=True)
+        subprocess.run(["umount", self.directory], timeout=60, check=True)

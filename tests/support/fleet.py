@@ -45,6 +45,7 @@ class Machine:
         spool: whether it delivers its spool.
         commands: whether the inventory gives it the commands.
         used: whether peers are connected to its relay.
+        visited: whether a config has sent peers to its relay at some time.
         broken: whether no message comes through a relay that is started here.
         web: whether the web process runs beside its relay.
         keys: the keys and certificates that the role has written.
@@ -69,6 +70,7 @@ class Machine:
     spool: bool = False
     commands: bool = True
     used: bool = False
+    visited: bool = False
     broken: bool = False
     web: bool = False
     keys: tuple[str, ...] = ()
@@ -200,6 +202,7 @@ class Fleet:
         limit: the hosts that a run is limited to; all, if there are none.
         gone: ``fedmsg_relay_gone``.
         tolerated: ``fedmsg_relay_tolerate_unreachable``.
+        tags: those of the command line.
         variables: more variables of hosts, by the name of the host.
         keys: the keys and certificates that hosts are to have, by the name of the host.
         answers: what hosts have answered to questions.
@@ -210,6 +213,7 @@ class Fleet:
     limit: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()
     tolerated: Any = ()
+    tags: tuple[str, ...] = ("all",)
     variables: dict[str, dict[str, Any]] = field(default_factory=dict)
     keys: dict[str, list[str]] = field(default_factory=dict)
     answers: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -248,6 +252,7 @@ class Fleet:
             "asked": self.asked,
             "inventory": list(self.machines),
             "limited": bool(self.limit),
+            "tags": list(self.tags),
             "gone": list(self.gone),
             "tolerance": self.tolerated,
             "grace": 300,

@@ -21,8 +21,8 @@ def entries(count: int, start: int = 0, size: int = 20) -> list[Entry]:
 
 def held(journal: Journal) -> list[Entry]:
     """Everything in it."""
-    records = journal.waiting(0, 10**9)
-    assert all(record.intact for record in records)
+    records, upto = journal.waiting(0, 10**9, 2**40)
+    assert upto == journal.last
     return [Entry(record.topic, record.body, record.msg_id) for record in records]
 
 
@@ -67,6 +67,49 @@ def make_format_1(path: Path, published: int, count: int = 50) -> None:
             db.execute("INSERT INTO message VALUES (?, ?, ?, ?, ?, ?)", row)
 
 
+def make_format_2(path: Path, published: int, count: int = 50) -> None:
+    """A journal as the previous format had it, with a listener noted."""
+    path.parent.mkdir(exist_ok=True)
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.executescript(FORMAT_1.replace("state (format INTEGER NOT NULL, published INTEGER NOT NULL)", STATE_2))
+        state = (2, published, position.seal_listeners(["127.0.0.1"]))
+        db.execute("INSERT INTO state VALUES (?, ?, ?, ?)", (*state, position.seal(*state)))
+        db.execute("INSERT INTO batch VALUES (?, ?, ?)", (published, count, position.seal(published, count)))
+        db.execute("INSERT INTO listener VALUES ('127.0.0.1')")
+        for seq, entry in enumerate(entries(count), 1):
+            # Ten messages a transaction, so with the same time.
+            row = (seq, 1_700_000_000_000_000 + seq // 10, entry.msg_id, entry.topic, entry.body)
+            db.execute("INSERT INTO message VALUES (?, ?, ?, ?, ?, ?)", (*row, checksum_2(*row)))
+
+
+STATE_2 = """state (
+    format INTEGER NOT NULL, published INTEGER NOT NULL, listeners INTEGER NOT NULL, crc INTEGER NOT NULL
+);
+CREATE TABLE batch (published INTEGER NOT NULL, last INTEGER NOT NULL, crc INTEGER NOT NULL);
+CREATE TABLE name (seq INTEGER PRIMARY KEY, msg_id TEXT NOT NULL, digest BLOB NOT NULL)"""
+
+
+def checksum_2(seq: int, time: int, msg_id: str | None, topic: bytes, body: bytes) -> int:
+    start = (seq ^ time) % (2**32 - 5)
+    if msg_id is not None:
+        start = zlib.crc32(msg_id.encode(), start)
+    return zlib.crc32(body, zlib.crc32(topic, start)) | 1 << 32
+
+
 def edit(path: Path, statement: str, *values: object) -> None:
     with contextlib.closing(sqlite3.connect(path)) as db, db:
-        db.execute(statement, values)
+        assert db.execute(statement, values).rowcount != 0
+
+
+def flip_bit(path: Path, seq: int, column: str = "bodies") -> bytes:
+    """One bit of the block that begins with a message falls over, where no page of the database shows it.
+
+    Returns:
+        The column as it is now.
+    """
+    joined: bytes
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        (joined,) = db.execute(f"SELECT {column} FROM block WHERE first = ?", (seq,)).fetchone()  # noqa: S608
+    flipped = bytes([joined[0] ^ 0x80]) + joined[1:]
+    edit(path, f"UPDATE block SET {column} = ? WHERE first = ?", flipped, seq)  # noqa: S608
+    return flipped

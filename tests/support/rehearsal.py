@@ -132,7 +132,7 @@ class Rehearsal:
             yield "restarted"
 
     def _rely(self, machine: Machine) -> Iterator[str]:
-        left_out = [name for name in self.fleet.group if name not in self.fleet.asked]
+        left_out = [name for name in self.fleet.group if name not in self.plan.relays]
         for name in self.fleet.group:
             relay = self.fleet.machines[name]
             proves_it = machine.commands or name not in left_out
@@ -192,7 +192,7 @@ class Rehearsal:
         for name in self.fleet.group:
             relay = self.fleet.machines[name]
             # A host without the program sees that a relay outside the run answers, and no more.
-            seen = relay.running and not machine.commands and name not in self.fleet.asked
+            seen = relay.running and not machine.commands and name not in self.plan.relays
             if not self._comes_through(relay) and not seen:
                 self.violations.append(f"the config of {machine.name} names {name}, which has not proved itself")
         yield "config"
@@ -235,7 +235,7 @@ class Rehearsal:
         return {name for name, host in self.plan.hosts.items() if Step.HAND_OVER in host.steps}
 
     def _unproved(self) -> set[str]:
-        return {name for name in self.fleet.group if name in self.fleet.asked} - self.proved
+        return set(self.plan.relays) - self.proved
 
     def _watch(self, what: str) -> None:
         for name, was in self.before.items():

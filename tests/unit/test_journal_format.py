@@ -1,19 +1,20 @@
-"""The journal's format: the previous one is converted; a file that is not a journal is reported or set aside."""
+"""The journal's format: earlier ones are converted; a file that is not a journal is reported or set aside."""
 
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sqlite3
 from pathlib import Path
 
 import pytest
 
 from fedmsg_relay.errors import JournalCorruptError, JournalError
-from fedmsg_relay.journal import broken, opener, position, schema
+from fedmsg_relay.journal import broken, earlier, opener, position, schema
 from fedmsg_relay.journal.guard import JournalGuard
 from fedmsg_relay.journal.salvage import set_aside
 from fedmsg_relay.journal.store import Journal
-from journaled import edit, entries, held, make_format_1
+from journaled import edit, entries, held, make_format_1, make_format_2
 
 
 def rows(path: Path, query: str) -> list[tuple[object, ...]]:
@@ -21,20 +22,88 @@ def rows(path: Path, query: str) -> list[tuple[object, ...]]:
         return db.execute(query).fetchall()
 
 
-def test_a_journal_of_format_1_is_converted_in_place_and_its_messages_stay(tmp_path: Path) -> None:
+MAKERS = {1: make_format_1, 2: make_format_2}
+
+
+@pytest.mark.parametrize("form", MAKERS)
+def test_a_journal_of_an_earlier_format_is_converted_with_all_its_messages(tmp_path: Path, form: int) -> None:
     path = tmp_path / "journal.db"
-    make_format_1(path, 30)
-    before = rows(path, "SELECT * FROM message")
+    MAKERS[form](path, 30)
+    before = rows(path, "SELECT seq, time, msg_id, topic, body FROM message")
     with contextlib.closing(Journal(path)) as journal:
         assert (journal.published, journal.last, journal.listeners()) == (30, 50, ["127.0.0.1"])
         assert journal.faults == []
         assert held(journal) == entries(50)
+        assert journal.is_same(7, entries(7)[-1])
         journal.append(entries(3, start=50))
         journal.mark_published(51)
     assert rows(path, "SELECT * FROM message WHERE seq <= 50") == before
     with contextlib.closing(Journal(path)) as journal:
         assert (journal.published, journal.last) == (51, 53)
         assert held(journal) == entries(53)
+
+
+@pytest.mark.parametrize("form", MAKERS)
+def test_a_conversion_that_is_killed_goes_on_at_the_next_start(
+    tmp_path: Path, form: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(earlier, "STEP_MESSAGES", 7)
+    path = tmp_path / "journal.db"
+    MAKERS[form](path, 30)
+    steps = 0
+    take_step = earlier._step
+
+    def killed(db: sqlite3.Connection) -> int:
+        nonlocal steps
+        steps += 1
+        if steps % 3 == 0:
+            raise KeyboardInterrupt
+        return take_step(db)
+
+    monkeypatch.setattr(earlier, "_step", killed)
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            Journal(path)
+        with pytest.raises(JournalError, match="not converted to the end"):
+            schema.open_to_look(path)
+        # What is there so far can be carried over, each message once.
+        aside = tmp_path / f"aside-{steps}" / "journal.db"
+        aside.parent.mkdir()
+        shutil.copy(path, aside)
+        with contextlib.closing(Journal(aside.parent / "new.db")) as journal:
+            assert journal.carry_over(aside, 0, 0) == 50
+            assert held(journal) == entries(50)
+    monkeypatch.setattr(earlier, "_step", take_step)
+    with contextlib.closing(Journal(path)) as journal:
+        assert (journal.published, journal.last, held(journal)) == (30, 50, entries(50))
+    assert not schema.needs_conversion(path)
+
+
+def test_a_damaged_message_stays_damaged_when_it_is_converted(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    make_format_2(path, 0)
+    edit(path, "UPDATE message SET body = ? WHERE seq = 15", b'"changed"')
+    with contextlib.closing(Journal(path)) as journal:
+        records, upto = journal.waiting(0, 100)
+    assert [record.seq for record in records] == [*range(1, 15), *range(16, 51)]
+    assert upto == 50
+
+
+def test_a_note_of_format_2_that_is_damaged_is_made_good_by_the_other(tmp_path: Path) -> None:
+    for table in ("state", "batch"):
+        path = tmp_path / table / "journal.db"
+        make_format_2(path, 30)
+        edit(path, f"UPDATE {table} SET published = 99")  # noqa: S608
+        with contextlib.closing(Journal(path)) as journal:
+            assert (journal.published, journal.last, held(journal)) == (30, 50, entries(50))
+            assert bool(journal.faults) == (table == "state"), "whose listeners are not known"
+
+
+def test_a_reader_names_the_command_that_converts(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    make_format_2(path, 0)
+    with pytest.raises(JournalError, match=r"it has format 2: .* `fedmsg-relay journal convert`"):
+        schema.open_to_look(path)
 
 
 @pytest.mark.parametrize("published", [-1, 51, 2**40, "x"])
@@ -46,9 +115,10 @@ def test_a_note_that_format_1_cannot_have_made_is_not_believed(tmp_path: Path, p
         Journal(path)
 
 
-def test_waiting_messages_of_format_1_are_carried_over(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", MAKERS)
+def test_waiting_messages_of_an_earlier_format_are_carried_over(tmp_path: Path, form: int) -> None:
     path = tmp_path / "journal.db"
-    make_format_1(path, 30)
+    MAKERS[form](path, 30)
     aside = set_aside(path)
     with contextlib.closing(Journal(path)) as journal:
         assert journal.carry_over(aside, None, 0) == 20
@@ -72,7 +142,7 @@ def test_an_error_that_may_pass_is_not_a_broken_journal(code: str) -> None:
     assert not broken.is_broken(error)
 
 
-@pytest.mark.parametrize("statement", ["DROP TABLE quarantine", "DROP TABLE listener", "ALTER TABLE message DROP crc"])
+@pytest.mark.parametrize("statement", ["DROP TABLE quarantine", "DROP TABLE listener", "ALTER TABLE block DROP crc"])
 def test_a_journal_with_wrong_tables_is_set_aside_and_its_messages_saved(tmp_path: Path, statement: str) -> None:
     path = tmp_path / "journal.db"
     with contextlib.closing(Journal(path)) as journal:

@@ -18,7 +18,7 @@ from certificates import NOW, TOPIC, Pair, TestCa, changed, envelope, rsa_key
 from fedmsg_relay.canonical import canonical
 from fedmsg_relay.errors import ConfigError
 from fedmsg_relay.message import fault
-from fedmsg_relay.trust import names
+from fedmsg_relay.trust import distinguished_names
 from fedmsg_relay.trust.authority import Authority
 from fedmsg_relay.trust.huge import MAX_VALUES
 from fedmsg_relay.trust.policy import Policy, policy
@@ -317,6 +317,6 @@ def test_nothing_is_read_of_very_many_values_before_their_signer_is_known(
 @pytest.mark.parametrize("tag", [0x53, 0x93, 0xD3])
 def test_a_name_with_a_part_that_is_not_a_string_is_damaged(tag: int) -> None:
     whole = b"\x30\x0c\x31\x0a\x30\x08\x06\x03\x55\x04\x03%c\x01x"
-    assert names.name(whole % 0x13)
+    assert distinguished_names.name(whole % 0x13)
     with pytest.raises(ValueError, match="not a string"):
-        names.name(whole % tag)
+        distinguished_names.name(whole % tag)

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-import json
 import socket
+import threading
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -17,7 +18,7 @@ module: fedmsg_relay_ask
 short_description: Answer what a plan of the role fedmsg_relay asks of a host
 description:
   - Finds out what only some runs need to know. Changes nothing, so it also runs in check mode.
-  - Uses the Python of the program in use.
+  - Uses the program in use.
 options:
   home: {description: The directory of the program., type: path, required: true}
   journal: {description: The path of the relay's journal., type: path, required: true}
@@ -52,14 +53,7 @@ waiting:
 Ran = tuple[int, str, str]
 Run = Callable[[list[str]], Ran]
 
-OWN = """import json, sys
-from fedmsg_relay.daemon.addresses import is_this_host
-print(json.dumps([name for name in sys.argv[1:] if is_this_host(name)]))
-"""
-COUNT = """import sqlite3, sys
-journal = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True)
-print(*journal.execute("SELECT coalesce((SELECT max(seq) FROM message), published) - published FROM state").fetchone())
-"""
+NAME_SECONDS = 5.0
 PEER_SECONDS = 2.0
 
 
@@ -67,19 +61,24 @@ class AskError(Exception):
     """A question that cannot be answered."""
 
 
-def own_names(python: str, names: list[str], run: Run) -> list[str]:
-    """Find the names that are this host's.
+def own_names(names: list[str]) -> list[str]:
+    """Find the names that are this host's: its own name, or one that resolves to an address that it holds.
 
     Args:
-        python: that of the program.
-        names: host names.
-        run: runs a command.
+        names: host names or addresses.
 
     Returns:
-        Those that are; none if the program cannot tell.
+        Those that are; without those that the name server does not resolve in time.
     """
-    code, answer, _ = run([python, "-c", OWN, *names]) if names else (0, "[]", "")
-    return [str(name) for name in json.loads(answer)] if code == 0 else []
+    own: set[str] = set()
+    searches = [threading.Thread(target=_search, args=(name, own), daemon=True) for name in names]
+    deadline = time.monotonic() + NAME_SECONDS
+    for search in searches:
+        search.start()
+    for search in searches:
+        search.join(max(0.0, deadline - time.monotonic()))
+    found = own.copy()
+    return [name for name in names if name in found]
 
 
 def answering(peers: list[str], port: int) -> list[str]:
@@ -95,11 +94,11 @@ def answering(peers: list[str], port: int) -> list[str]:
     return [peer for peer in peers if _accepts(peer, port)]
 
 
-def count(python: str, journal: str, run: Run) -> int:
+def count(program: str, journal: str, run: Run) -> int:
     """Count the messages that a stopped relay has not passed on.
 
     Args:
-        python: that of the program.
+        program: the command ``fedmsg-relay``.
         journal: the path of the journal.
         run: runs a command.
 
@@ -111,10 +110,30 @@ def count(python: str, journal: str, run: Run) -> int:
     """
     if not Path(journal).exists():
         return 0
-    code, answer, reason = run([python, "-c", COUNT, journal])
+    code, answer, reason = run([program, "journal", "waiting", "--journal", journal])
     if code != 0:
         raise AskError(f"{journal} cannot be read: {(reason.strip().splitlines() or ['no reason given'])[-1]}")
     return int(answer)
+
+
+def _search(name: str, own: set[str]) -> None:
+    try:
+        found = socket.getaddrinfo(name, 0, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        found = []
+    own_name = name.lower() in {socket.gethostname().lower(), socket.getfqdn().lower()}
+    if own_name or any(_holds(family, address) for family, _, _, _, address in found):
+        own.add(name)
+
+
+def _holds(family: int, address: Any) -> bool:
+    """Only a host that has the address can bind it."""
+    try:
+        with closing(socket.socket(family, socket.SOCK_STREAM)) as trial:
+            trial.bind(address)
+    except OSError:
+        return False
+    return True
 
 
 def _accepts(peer: str, port: int) -> bool:
@@ -146,12 +165,12 @@ def main() -> None:
         return ran
 
     asked = module.params
-    python = f"{asked['home']}/current/bin/python"
+    program = f"{asked['home']}/current/bin/fedmsg-relay"
     try:
-        waiting = count(python, asked["journal"], run) if asked["waiting"] else 0
+        waiting = count(program, asked["journal"], run) if asked["waiting"] else 0
     except AskError as error:
         module.fail_json(msg=str(error))
-    found = {"names": own_names(python, asked["names"], run), "peers": answering(asked["peers"], asked["port"])}
+    found = {"names": own_names(asked["names"]), "peers": answering(asked["peers"], asked["port"])}
     module.exit_json(changed=False, waiting=waiting, **found)
 
 

@@ -17,7 +17,7 @@ from fedmsg_relay.bridge import target as targets
 from fedmsg_relay.bridge.target import Target
 from fedmsg_relay.errors import printable
 
-PAUSE_SECONDS, LONGEST_PAUSE = 0.5, 8.0
+PAUSE_SECONDS, LONGEST_PAUSE = 0.5, 5.0
 """Pause after the first failure, and the longest one: each is twice the one before."""
 
 HEARTBEAT_SECONDS = 30
@@ -30,6 +30,8 @@ logging.getLogger("pika").setLevel(logging.CRITICAL + 1)  # what matters of it t
 
 Errors = (pika.exceptions.AMQPError, OSError)
 """What a connection may raise."""
+
+_REFUSED = (pika.exceptions.ProbableAuthenticationError, pika.exceptions.ProbableAccessDeniedError)
 
 
 def parameters(target: Target, url: str, what: str) -> Any:
@@ -71,10 +73,9 @@ def explain(error: BaseException | None) -> str:
     while found is not None:
         if code := getattr(found, "reply_code", None):
             return printable(f"{code} {getattr(found, 'reply_text', '')}")[:300]
-        if isinstance(found, pika.exceptions.ProbableAuthenticationError):
-            return "the broker closed the connection at the login: user, password or certificate are not accepted"
-        if isinstance(found, pika.exceptions.ProbableAccessDeniedError):
-            return "the broker closed the connection: this user may not use this vhost"
+        if isinstance(found, _REFUSED):
+            said = "".join(str(each).removeprefix("ConnectionClosedByBroker: ") for each in found.args)
+            return printable(f"the broker refuses user or vhost: {said or 'it says no more'}")[:300]
         if isinstance(found, (ssl.SSLError, socket.gaierror)):
             return printable(str(found) or repr(found))[:300]
         if isinstance(found, OSError) and found.strerror:

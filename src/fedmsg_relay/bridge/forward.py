@@ -155,11 +155,12 @@ class Forward:
     # Messages.
 
     def _tick(self) -> None:
+        if not self._stopping.is_set():
+            self.progress.refill(self._most)
         self.progress.commit()
         if self._stopping.is_set():
             self._stop()
         elif self._ready:
-            self.progress.refill(self._most)
             self._send()
         elif self._channel is None and self._connection.is_open and self._pause.over:
             self._open_channel()

@@ -96,7 +96,6 @@ def _run(plan: Plan, stopping: threading.Event) -> int:
     parts: list[Forward | Back | Tap] = [forward, *(part for part in (back, tap) if part)]
     working = [threads.start(part.condition.part, part.run) for part in parts]
     notifier = Notifier()
-    notifier.tell(READY="1")
 
     def tell() -> None:
         try:
@@ -105,6 +104,8 @@ def _run(plan: Plan, stopping: threading.Event) -> int:
         except LedgerError as error:
             log.log.error("%s", error)
 
+    tell()
+    notifier.tell(READY="1")
     while not stopping.wait(TELL_SECONDS) and not threads.dead():
         tell()
         notifier.sign_of_life()

@@ -24,7 +24,7 @@ JUMP = 10**12
 """Missing numbers beyond which nobody knows how many messages they stood for: a journal was begun anew."""
 
 _SAMPLES = 1000
-_COUNTERS = ("begin", "cursor", "confirmed", "unroutable", "skipped", "set_aside", "gap", "jumped", "resent")
+COUNTERS = ("begin", "cursor", "confirmed", "unroutable", "skipped", "set_aside", "gap", "jumped", "resent")
 _COUNTED = {State.CONFIRMED: "confirmed", State.SKIPPED: "skipped", State.SET_ASIDE: "set_aside", State.GAP: "gap"}
 
 
@@ -69,7 +69,7 @@ class Progress:
         self.has_more = True
         self._retry_at = self._forget_at = 0.0
         known = ledger.counters("forward.")
-        self.counters = {name: known.get(name, 0) for name in _COUNTERS}
+        self.counters = {name: known.get(name, 0) for name in COUNTERS}
         self._begun = "begin" in known
         self._read = self.committed = self.counters["cursor"]
 
@@ -151,7 +151,7 @@ class Progress:
 
     def _restart(self, cursor: int) -> None:
         self.window.clear()
-        self.counters = {**dict.fromkeys(_COUNTERS, 0), "begin": cursor, "cursor": cursor}
+        self.counters = {**dict.fromkeys(COUNTERS, 0), "begin": cursor, "cursor": cursor}
         self._read, self._begun, self._dirty = cursor, True, True
 
     def _add(self, record: Record) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fedmsg_relay.errors import JournalError
-from fedmsg_relay.journal import position, schema
-from fedmsg_relay.journal.records import Record, read_next
+from fedmsg_relay.journal import position, reading, schema
+from fedmsg_relay.journal.records import Record
 
 PORTION_BYTES = 4 * 1024 * 1024
 """Bytes of messages that are read at once; a larger message comes alone."""
@@ -60,7 +60,7 @@ class Reader:
         self._version = -1
 
     def messages_after(self, seq: int, limit: int) -> list[Record]:
-        """Read the next messages, oldest first, damaged ones as well.
+        """Read the next messages, oldest first, damaged ones as well, as far as they can be told apart.
 
         Args:
             seq: the one before the first.
@@ -69,8 +69,16 @@ class Reader:
         Raises:
             JournalError: it cannot be read.
         """
+        found: list[Record] = []
+        size = 0
         with _named_errors(self._path):
-            return read_next(self._opened(), seq, limit, PORTION_BYTES)
+            for page in reading.pages(self._opened(), seq):
+                for record in page:
+                    size += record.size
+                    if found and (len(found) == limit or size > PORTION_BYTES):
+                        return found
+                    found.append(record)
+        return found
 
     def ends(self) -> Ends:
         """Find where it begins and ends.

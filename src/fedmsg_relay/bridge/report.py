@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from fedmsg_relay.bridge import ledger
 from fedmsg_relay.bridge.condition import State
+from fedmsg_relay.bridge.progress import COUNTERS
 from fedmsg_relay.bridge.reading import Reader
 from fedmsg_relay.errors import JournalError, printable
 
@@ -85,6 +86,7 @@ def _figures(found: ledger.Facts, state: Path) -> dict[str, Any]:
     cursor = forward.get("cursor", 0)
     waiting = max(0, ends.last - cursor)
     facts = {
+        **dict.fromkeys(COUNTERS, 0),
         **forward,
         **found.told.get("forward", {}),
         "waiting": waiting,

@@ -108,8 +108,10 @@ def context(target: Target) -> ssl.SSLContext:
         try:
             made.load_cert_chain(target.cert, target.key, password="")
         except (ssl.SSLError, OSError, ValueError) as error:
-            why = "cannot be used together: damaged, encrypted, or not a pair"
-            raise ConfigError(f"bridge.cert {target.cert} and bridge.key {target.key} {why}") from error
+            why = getattr(error, "reason", None) or "damaged, or the key is encrypted"
+            raise ConfigError(
+                f"bridge.cert {target.cert} and bridge.key {target.key} cannot be used together: {why}"
+            ) from error
     return made
 
 

@@ -6,7 +6,7 @@ import os
 import socket
 import time
 
-from fedmsg_relay.names import Lookup
+from fedmsg_relay.hostnames import Lookup
 from fedmsg_relay.network import dialling
 
 CONNECT_SECONDS = 5.0

@@ -28,7 +28,7 @@ class BrokenError(Exception):
 
 
 class Decision(NamedTuple):
-    """What follows from an introduction.
+    """The decision on a link, from an introduction.
 
     Attributes:
         state: the state that the link takes; None if it stays in its state.

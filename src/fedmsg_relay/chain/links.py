@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator, Sequence
 
+from fedmsg_relay.chain.link import Link
 from fedmsg_relay.chain.state import State
-from fedmsg_relay.chain.upstream import Link
 
 
 class Links:

@@ -7,8 +7,7 @@ import json
 import sqlite3
 
 from fedmsg_relay.commands.arguments import CRITICAL, OK
-from fedmsg_relay.journal import broken, position, schema
-from fedmsg_relay.journal.records import read_records
+from fedmsg_relay.journal import block, broken, position, schema
 
 
 def check(db: sqlite3.Connection, options: argparse.Namespace) -> int:
@@ -16,15 +15,19 @@ def check(db: sqlite3.Connection, options: argparse.Namespace) -> int:
 
     Args:
         db: the journal.
-        options: ``json``.
+        options: ``journal``, ``json``.
 
     Returns:
         Its exit code, that of a Nagios plugin.
+
+    Raises:
+        JournalError: it has an earlier format.
     """
     faults, count = [], 0
     try:
         faults = [str(row[0]) for row in db.execute("PRAGMA integrity_check(10)") if row[0] != "ok"]
         if not faults:
+            schema.refuse_earlier(options.journal, db)
             last = _check_notes(db, faults)
             count = _check_messages(db, last, faults)
     except sqlite3.Error as error:
@@ -50,18 +53,30 @@ def _check_notes(db: sqlite3.Connection, faults: list[str]) -> int:
 
 
 def _check_messages(db: sqlite3.Connection, last: int, faults: list[str]) -> int:
-    """Check every message; return how many there are."""
+    """Check every block; return how many messages there are."""
     count = 0
-    previous = None
-    for record in read_records(db, "ORDER BY seq"):
-        count += 1
-        if previous is not None and record.seq > previous + 1:
-            faults.append(f"messages {previous + 1} to {record.seq - 1} are missing")
-        if not record.intact:
-            faults.append(f"message seq {record.seq} is damaged: its checksum is wrong")
-        if record.seq > last:
-            faults.append(f"message seq {record.seq} is beyond the end, {last}")
-        previous = record.seq
-    if previous is not None and previous < last:
-        faults.append(f"messages {previous + 1} to {last} are missing")
+    expected = damaged = None
+    for found in block.read(db, "ORDER BY first"):
+        if damaged is not None:
+            faults.append(_damaged(damaged, found.first - 1))
+            count += found.first - damaged
+        elif expected is not None and found.first > expected:
+            faults.append(f"messages {expected} to {found.first - 1} are missing")
+        damaged = None if found.intact else found.first
+        if damaged is None:
+            count += found.messages
+            expected = found.last + 1
+            if found.last > last:
+                faults.append(f"message seq {found.last} is beyond the end, {last}")
+    if damaged is not None:
+        faults.append(_damaged(damaged, last))
+        count += last + 1 - damaged
+    elif expected is not None and expected <= last:
+        faults.append(f"messages {expected} to {last} are missing")
     return count
+
+
+def _damaged(first: int, last: int) -> str:
+    """Say it of a block: where it ends is known by the next one alone."""
+    which = f"message seq {first} is" if first == last else f"messages {first} to {last} are"
+    return f"{which} damaged: the checksum is wrong"

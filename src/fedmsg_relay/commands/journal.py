@@ -11,32 +11,30 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from fedmsg_relay.commands import integrity, release
+from fedmsg_relay.commands import conversion, integrity, release, waiting
 from fedmsg_relay.commands.arguments import CRITICAL, OK, Parser, add_json
 from fedmsg_relay.commands.signed import Opinion, claimed_signer, opinion
 from fedmsg_relay.errors import JournalError, RelayError, UsageError, printable, say
-from fedmsg_relay.journal import schema
-from fedmsg_relay.journal.records import Record, Rejected, read_records
+from fedmsg_relay.journal import position, reading, schema
+from fedmsg_relay.journal.records import Record, Rejected
 from fedmsg_relay.runtime import paths
-
-PAGE = 200
-"""Messages read at once."""
 
 FOLLOW_SECONDS = 0.2
 """Interval at which ``tail --follow`` looks for more."""
 
 
 def add_command(commands: Any) -> None:
-    """Declare ``ls``, ``show``, ``tail``, ``export``, ``quarantine``, ``release`` and ``check``.
+    """Declare ``ls``, ``show``, ``tail``, ``export``, ``waiting``, ``quarantine`` and the commands of other modules.
 
     Args:
         commands: the subparsers of ``fedmsg-relay``.
     """
     journal = commands.add_parser(
-        "journal", help="look into the journal: ls, show, tail, export, quarantine, release, check"
+        "journal", help="look into the journal: ls, show, tail, export, waiting, quarantine, release, check, convert"
     )
     actions = journal.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
 
@@ -60,6 +58,9 @@ def add_command(commands: Any) -> None:
     add_json(tail)
     export = add("export", _export, "print messages as JSON lines: seq, time, msg_id, topic, body (its exact text)")
     _add_range(export)
+    unsent = add("waiting", waiting.count, "count the messages that a stopped relay has not passed on")
+    unsent.set_defaults(any_format=True)
+    add_json(unsent)
     quarantine = add(
         "quarantine", _quarantine, "list messages that were not well-formed or were refused: when, why, from where"
     )
@@ -69,7 +70,9 @@ def add_command(commands: Any) -> None:
     add_json(quarantine)
     release.add_command(actions)
     check = add("check", integrity.check, "check every page and every message's checksum (Nagios exit codes)")
+    check.set_defaults(any_format=True)  # a file that is not a journal is a finding
     add_json(check)
+    conversion.add_command(actions)
 
 
 def _add_range(command: argparse.ArgumentParser) -> None:
@@ -104,6 +107,8 @@ def _with_journal(run: Callable[[sqlite3.Connection, argparse.Namespace], int], 
     except sqlite3.Error as error:
         raise JournalError(f"journal {path}: {error}") from error
     try:
+        if not getattr(options, "any_format", False):
+            schema.refuse_earlier(path, db)
         return run(db, options)
     except sqlite3.Error as error:
         raise JournalError(f"journal {path}: {error}") from error
@@ -128,11 +133,10 @@ def _files(path: Path) -> list[int | None]:
 
 def _selected(db: sqlite3.Connection, options: argparse.Namespace) -> Iterator[Record]:
     """Yield the messages that were asked for, page by page: an open query would keep the WAL growing."""
-    after, left = options.after, options.limit if options.limit >= 0 else sys.maxsize
-    query = "WHERE seq > ? AND time >= ? ORDER BY seq LIMIT ?"
-    while page := list(read_records(db, query, after, options.since or 0, min(left, PAGE))):
-        yield from page
-        after, left = page[-1].seq, left - len(page)
+    since = options.since or 0
+    pages = reading.pages(db, options.after, since)
+    records = (record for page in pages for record in page)
+    yield from records if options.limit < 0 else islice(records, options.limit)
 
 
 def _ls(db: sqlite3.Connection, options: argparse.Namespace) -> int:
@@ -142,23 +146,23 @@ def _ls(db: sqlite3.Connection, options: argparse.Namespace) -> int:
 
 
 def _tail(db: sqlite3.Connection, options: argparse.Namespace) -> int:
-    newest = list(read_records(db, "ORDER BY seq DESC LIMIT ?", options.lines))[::-1]
+    newest = reading.read_newest(db, options.lines)
     for record in newest:
         _print_line(record, options.json)
-    last = newest[-1].seq if newest else db.execute("SELECT coalesce(max(seq), 0) FROM message").fetchone()[0]
+    last = newest[-1].seq if newest else position.ends(db)[1] or 0
     files = _files(options.journal)
     while options.follow:
         sys.stdout.flush()
         time.sleep(FOLLOW_SECONDS)
         now = _files(options.journal)
-        while page := list(read_records(db, "WHERE seq > ? ORDER BY seq LIMIT ?", last, PAGE)):
+        for page in reading.pages(db, last):
             for record in page:
                 _print_line(record, options.json)
-            last = page[-1].seq
+                last = record.seq
         if now != files:  # it was set aside, or written again; the numbers go on
             with suppress(sqlite3.OperationalError):  # it is just being begun
                 new = schema.open_for_reading(options.journal)
-                new.execute("SELECT 1 FROM message LIMIT 1")
+                new.execute("SELECT 1 FROM block LIMIT 1")
                 db.close()
                 db, files = new, now
     return OK
@@ -166,14 +170,13 @@ def _tail(db: sqlite3.Connection, options: argparse.Namespace) -> int:
 
 def _show(db: sqlite3.Connection, options: argparse.Namespace) -> int:
     if options.message.isdecimal() and len(options.message) < 19:
-        found = list(read_records(db, "WHERE seq = ?", int(options.message)))
+        record = reading.read_message(db, int(options.message))
     else:
         # As the shell gave it, whatever the locale makes of it.
         name = os.fsencode(options.message).decode(errors="replace")
-        found = list(read_records(db, "WHERE msg_id = ? ORDER BY seq LIMIT 1", name))
-    if not found:
+        record = reading.find_named(db, name)
+    if record is None:
         raise UsageError(f"the journal has no message {options.message}")
-    record = found[0]
     signed = opinion(record.topic, record.body, options)
     if options.json:
         print(json.dumps({**_describe(record), **(signed._asdict() if signed.signer else {})}))
@@ -204,7 +207,7 @@ def _export(db: sqlite3.Connection, options: argparse.Namespace) -> int:
 def _warn_of_damage(record: Record) -> int:
     if record.intact:
         return OK
-    say(f"fedmsg-relay: message seq {record.seq} is damaged: its checksum is wrong")
+    say(f"fedmsg-relay: message seq {record.seq} is damaged, or one that was journaled with it: the checksum is wrong")
     return CRITICAL
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from fedmsg_relay import spool
@@ -13,6 +15,9 @@ from fedmsg_relay.errors import NoRelayError, UsageError, printable
 
 TIMEOUT = 10.0
 """Maximum time for the answer of each relay."""
+
+MOST_RELAYS = 10
+"""Maximum number of relays that are asked."""
 
 _MAX_FILE = 32 * 1024 * 1024
 _MAX_ANSWER = 1024 * 1024
@@ -38,7 +43,7 @@ def _trace(options: argparse.Namespace) -> int:
 
     config = read_config(options)
     waiting = _in_spool(str(config.get("relay_spool", spool.DIRECTORY)), options.msg_id)
-    relays = [_ask(url, options.msg_id) for url in urls(config)]
+    relays = _ask_all(urls(config), options.msg_id)
     if options.json:
         print(json.dumps({"msg_id": options.msg_id, "spool": waiting, "relays": relays}))
     else:
@@ -68,8 +73,19 @@ def _in_spool(path: str, msg_id: str) -> dict[str, Any]:
                 found["unreadable"] += 1
                 continue
             if _is_of(content, msg_id):
-                found["files"].append(folder + name)
+                found["files"].append(_about(path, folder + name))
     return found
+
+
+def _about(path: str, name: str) -> dict[str, Any]:
+    """Tell of a file of the spool: its name begins with the time in nanoseconds, its owner is who sent the message."""
+    moment = name.rpartition("/")[2][:20]
+    try:
+        user = Path(path, name).owner()
+    except (OSError, KeyError):  # delivered meanwhile; or a user that is gone
+        user = None
+    since = int(moment) / 1e9 if moment.isdecimal() else None
+    return {"file": name, "since": since, "user": user, "state": "refused" if "/" in name else "waits"}
 
 
 def _is_of(content: bytes, msg_id: str) -> bool:
@@ -85,6 +101,24 @@ def _is_of(content: bytes, msg_id: str) -> bool:
         return find_msg_id(rest.partition(b"\n")[2]) == msg_id
     except ValueError:
         return False
+
+
+def _ask_all(wanted: Sequence[str], msg_id: str) -> list[dict[str, Any]]:
+    """Ask relays, and those to which they hand over."""
+    from urllib.parse import urlsplit  # noqa: PLC0415 -- the other commands need no HTTP
+
+    from fedmsg_relay.tailing import PORT  # noqa: PLC0415
+
+    relays = [_ask(url, msg_id) for url in wanted]
+    asked = {urlsplit(url).hostname for url in wanted}
+    for relay in list(relays):
+        for link in relay.get("upstream", ()):
+            host = urlsplit(link["submit"]).hostname
+            if host and host not in asked and len(relays) < MOST_RELAYS:
+                asked.add(host)
+                relays.append(_ask(f"http://{f'[{host}]' if ':' in host else host}:{PORT}", msg_id))
+                relays[-1]["upstream_of"] = relay["url"]
+    return relays
 
 
 def _ask(url: str, msg_id: str) -> dict[str, Any]:
@@ -109,12 +143,12 @@ def _ask(url: str, msg_id: str) -> dict[str, Any]:
 
 def _screen(waiting: dict[str, Any], relays: list[dict[str, Any]]) -> list[str]:
     """Write it for a person."""
-    lines = [f"spool       {waiting['path']}/{name}" for name in waiting["files"]]
+    lines = [f"spool       {waiting['path']}/{_waiting(file)}" for file in waiting["files"]]
     if not lines:
         unread = f" ({waiting['unreadable']} files could not be read)" if waiting["unreadable"] else ""
         lines = [f"spool       {'not in ' + waiting['path'] + unread if waiting['path'] else 'this host has none'}"]
     for relay in relays:
-        lines.append(f"relay       {relay['url']}")
+        lines.append(f"relay       {relay['url']}{', the upstream' if 'upstream_of' in relay else ''}")
         if "error" in relay:
             lines.append(f"            cannot be asked: {printable(str(relay['error']))}")
             continue
@@ -122,20 +156,38 @@ def _screen(waiting: dict[str, Any], relays: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
+def _waiting(file: dict[str, Any]) -> str:
+    since = "" if file["since"] is None else f", since {_moment(file['since'])}"
+    user = f", from {file['user']}" if file["user"] else ""
+    return f"{file['file']}{user}{since}: {'no relay takes it' if file['state'] == 'refused' else 'it waits'}"
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
 def _of_relay(relay: dict[str, Any]) -> list[str]:
     journal = relay["journal"]
     if journal is None:
         lines = ["journaled   no"]
     else:
-        when = datetime.fromtimestamp(journal["time"], UTC).isoformat(timespec="milliseconds")
         lines = [
-            f"journaled   seq {journal['seq']} at {when}, {journal['bytes']} bytes",
+            f"journaled   seq {journal['seq']} at {_moment(journal['time'])}, {journal['bytes']} bytes",
             f"topic       {printable(journal['topic'])}",
+            f"from        {_sender(journal)}",
             f"published   {'yes' if journal['published'] else 'not yet: it waits in the journal'}",
             f"signature   {printable(journal['signature'])}",
         ]
     for one in relay["quarantine"]:
-        when = datetime.fromtimestamp(one["time"], UTC).isoformat(timespec="milliseconds")
-        lines.append(f"quarantine  {printable(one['reason'])} at {when}, from {printable(one['source'])}")
+        way = f" at {one['via']}" if one["via"] else ""
+        when = _moment(one["time"])
+        lines.append(f"quarantine  {printable(one['reason'])} at {when}, from {printable(one['source'])}{way}")
     lines += [f"upstream    {printable(link['submit'])} {printable(link['state'])}" for link in relay["upstream"]]
     return lines
+
+
+def _sender(journal: dict[str, Any]) -> str:
+    """From whom a message is: who signed it, and the user that it names."""
+    parts = [f"signed by {printable(journal['signer'])}"] if journal["signer"] else []
+    parts += [f"names the user {printable(journal['username'])}"] if journal["username"] else []
+    return "; ".join(parts) or "it does not say"

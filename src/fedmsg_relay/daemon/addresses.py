@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fedmsg_relay import config as global_config
-from fedmsg_relay import names
+from fedmsg_relay import hostnames
 from fedmsg_relay.daemon.settings import DEFAULT_PATH, Bind, Settings
 from fedmsg_relay.errors import ConfigError
 from fedmsg_relay.network.address import literal, parse, split
@@ -190,12 +190,12 @@ def is_this_host(name: str, seconds: float = NAME_SECONDS) -> bool:
 
 
 @functools.cache  # one start asks once
-def _search(name: str = "") -> names.Search:
+def _search(name: str = "") -> hostnames.Search:
     """The search for a host's addresses, or without a name for this host's own."""
-    return names.search(name) if name else names.search_own()
+    return hostnames.search(name) if name else hostnames.search_own()
 
 
-def _found(search: names.Search, seconds: float) -> list[Any]:
+def _found(search: hostnames.Search, seconds: float) -> list[Any]:
     return search.found if search.ended(search.started + seconds - time.monotonic()) else []
 
 

@@ -13,7 +13,7 @@ from fedmsg_relay.trust.policy import Policy, policy, probe_topic
 
 
 class Checks(NamedTuple):
-    """What is done about signatures.
+    """The checks of signatures: whether they are made, and against which files and policy.
 
     Attributes:
         signatures: nothing, warn, or enforce.

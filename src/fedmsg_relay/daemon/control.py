@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import socket
 
-from fedmsg_relay.daemon.local import LocalServer
 from fedmsg_relay.daemon.release import Progress, Release, Releases
+from fedmsg_relay.daemon.unix_socket import UnixServer
 from fedmsg_relay.runtime import paths
 from fedmsg_relay.trust.reasons import Reason
 
@@ -21,7 +21,7 @@ REQUEST_BYTES = 4096
 """Bytes of a request."""
 
 
-def serve(releases: Releases) -> LocalServer:
+def serve(releases: Releases) -> UnixServer:
     """Answer on the control socket until closed.
 
     Args:
@@ -45,7 +45,7 @@ def serve(releases: Releases) -> LocalServer:
         finally:
             release.cancelled.set()
 
-    return LocalServer("control", paths.control_socket(), 0o600, answer)
+    return UnixServer("control", paths.control_socket(), 0o600, answer)
 
 
 def _read(client: socket.socket) -> frozenset[str] | None:

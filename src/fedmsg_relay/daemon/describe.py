@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from fedmsg_relay import __version__, submit
 from fedmsg_relay.daemon import settings
-from fedmsg_relay.daemon.local import LocalServer
 from fedmsg_relay.daemon.screening import Condition, FileState
 from fedmsg_relay.daemon.status import ConditionStatus, Status, TrustFileStatus, UpstreamStatus
+from fedmsg_relay.daemon.unix_socket import UnixServer
 from fedmsg_relay.message import Reason
 from fedmsg_relay.runtime import log as logfile
 from fedmsg_relay.runtime import paths, threads
@@ -98,7 +98,7 @@ def describe(relay: Relay) -> Status:
             "holding": relay.listener_wait.on,
         },
         "upstream": _upstream(relay.forwarding),
-        "released_from": relay.chained.released_from if relay.chained else [],
+        "unchained_from": relay.chained.unchained_from if relay.chained else [],
         "trust": {
             **describe_condition(relay.screening.condition),
             "waiting": journal.quarantine.waiting if journal else 0,
@@ -163,7 +163,7 @@ def _trust_file(state: FileState | None) -> TrustFileStatus | None:
     return state and {"file": state.path, "ends": state.end, "ends_soon": state.ends_soon}
 
 
-def serve(relay: Relay) -> LocalServer:
+def serve(relay: Relay) -> UnixServer:
     """Answer on the status socket until closed.
 
     Args:
@@ -177,4 +177,4 @@ def serve(relay: Relay) -> LocalServer:
         reader.sendall(json.dumps(describe(relay)).encode() + b"\n")
 
     # Any monitoring user may look: it is only read.
-    return LocalServer("status", paths.status_socket(), 0o666, answer)
+    return UnixServer("status", paths.status_socket(), 0o666, answer)

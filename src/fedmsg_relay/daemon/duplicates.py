@@ -1,4 +1,8 @@
-"""Finds duplicates: messages that the journal, or the turn, has already."""
+"""Decides what counts as a duplicate: a message that the dedup window, or the turn, has already.
+
+It has the same ``msg_id``, topic and body (:mod:`fedmsg_relay.journal.window`). Where signatures are enforced, the same
+signed content is enough (:mod:`fedmsg_relay.trust.content`).
+"""
 
 from __future__ import annotations
 

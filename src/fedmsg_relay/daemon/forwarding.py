@@ -7,7 +7,7 @@ is away, messages wait in the journal.
 Invariants:
 
 1. A message is sent when the upstream has given its receipt, so the upstream has it on disk.
-2. One batch is in flight at a time, always to a relay that is joined (:mod:`fedmsg_relay.chain.upstream`). Without a
+2. One batch is in flight at a time, always to a relay that is joined (:mod:`fedmsg_relay.chain.link`). Without a
    receipt the same messages are submitted again, and the upstream's dedup window knows them.
 3. The upstream judges each message by itself. One that it refuses is counted and logged, and is in the journal only.
 4. A message is noted as published when it has come out here as well. A message that the upstream has and that is not
@@ -26,8 +26,8 @@ from itertools import islice
 from fedmsg_relay import submit
 from fedmsg_relay.chain.echo import Echo, ForwardedBatch, Message
 from fedmsg_relay.chain.inquirers import Inquirers
+from fedmsg_relay.chain.link import Answer, Link
 from fedmsg_relay.chain.links import Links
-from fedmsg_relay.chain.upstream import Answer, Link
 from fedmsg_relay.daemon.listener_wait import ListenerWait
 from fedmsg_relay.daemon.publishing import PublishedMark
 from fedmsg_relay.daemon.republishing import Republishing
@@ -80,14 +80,14 @@ class ForwardingStage:
         self._outbound = outbound
         self._wait = wait
         self._in_flight: _InFlight | None = None
-        self._batch_messages = limits.PASSING_MESSAGES
+        self._batch_messages = limits.FORWARD_MESSAGES
         self._refused = DropLog("upstream refused %d %s: %s (last: %s)")
         self._not_before = 0.0
         self._unjournaled: deque[Entry] = deque()
         self._echo = Echo()
         self._inquirers = Inquirers()
         self._republishing = Republishing(outbound, links, self._echo)
-        self._mark = PublishedMark(guard, outbound)
+        self._mark = PublishedMark(guard)
 
     @property
     def leads_back(self) -> bool:
@@ -107,7 +107,7 @@ class ForwardingStage:
         """Whether it has nothing to do until something comes."""
         waits = self._guard.waiting or self._unjournaled
         put_off = waits and self.links.using and not self._in_flight  # for retry_after
-        return not (self._wait.on or put_off or self._mark.unwritten) and self.links.idle
+        return not (self._wait.on or put_off or self._mark.pending) and self.links.idle
 
     @property
     def wakeup_sockets(self) -> set[socket.socket]:
@@ -169,8 +169,8 @@ class ForwardingStage:
         return self.send(turn)
 
     def note_published(self) -> None:
-        """Note in the journal which messages have come out, upstream and here, even if the relay is killed now."""
-        self._mark.note(self._echo.complete_up_to(self._guard.cursor.sent))
+        """Note in the journal which messages have come out, upstream and here, if it is time for that."""
+        self._mark.look(self._echo.complete_up_to(self._guard.cursor.sent))
 
     def end(self, turn: Turn) -> list[Entry]:
         """Close the links. What has not come out here waits in the journal again.
@@ -210,7 +210,7 @@ class ForwardingStage:
         if not self._guard.waiting:
             self._submit_unjournaled(link)
             return
-        waiting = self._guard.next_waiting(self._batch_messages, limits.PASSING_BYTES)
+        waiting = self._guard.next_waiting(self._batch_messages, limits.FORWARD_BYTES)
         messages = [(record.topic, record.body) for record in waiting.records]
         if messages:
             self._submit(link, messages, waiting.upto, waiting.damaged)
@@ -220,7 +220,7 @@ class ForwardingStage:
     def _submit_unjournaled(self, link: Link) -> None:
         """Submit messages that could not be journaled."""
         messages = ((topic, body) for topic, body, _ in self._unjournaled)
-        for batch in islice(submit.batches(messages, self._batch_messages, limits.PASSING_BYTES), 1):
+        for batch in islice(submit.batches(messages, self._batch_messages, limits.FORWARD_BYTES), 1):
             self._submit(link, batch)
 
     def _submit(self, link: Link, messages: list[Message], upto: int | None = None, damaged: int = 0) -> None:
@@ -252,7 +252,7 @@ class ForwardingStage:
 
     def _finish(self, sent: _InFlight, turn: Turn, published: int = 0) -> None:
         """End with a batch that the upstream has, or will never have."""
-        self._batch_messages = min(2 * self._batch_messages, limits.PASSING_MESSAGES)
+        self._batch_messages = min(2 * self._batch_messages, limits.FORWARD_MESSAGES)
         if sent.upto is not None:
             turn.counts.refused_upstream += len(sent.batch.messages) - published
             self._count(sent.upto, turn, published, sent.damaged)

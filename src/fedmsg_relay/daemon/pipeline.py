@@ -9,7 +9,7 @@ journal            write the turn's messages to disk, in one transaction
 send               publish at outbound, or submit to the upstream (:mod:`fedmsg_relay.daemon.stage`)
 count              add the turn to the counters, which must add up
 answer             send receipts, and all other replies, to submitters
-note published     note in the journal how far messages are out for good
+note published     note in the journal how far messages are published, now and then
 report             log what was dropped
 trim               take a step of retention
 =================  =====================================================================================

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import time
-from collections import deque
 from collections.abc import Set as AbstractSet
 
 from fedmsg_relay import submit
@@ -14,62 +13,55 @@ from fedmsg_relay.journal.guard import JournalGuard
 from fedmsg_relay.journal.records import Entry
 from fedmsg_relay.network.outbound import Outbound
 
-PORTION = 100
-"""Messages sent before the journal notes that they were: the most that may come out twice after a kill."""
+PORTION = 1000
+"""Messages that are published between two looks at the mark."""
 
-WRITE_SECONDS = 0.002
-"""Maximum time that publishing waits until libzmq has written what was sent."""
+LOOK_SECONDS = 0.05
+"""Time between two looks at the mark, where fewer messages are published."""
 
-WRITTEN_SECONDS = 0.2
-"""Time after which messages count as written, should libzmq never come to rest."""
+MOST_TWICE = 4 * PORTION
+"""Messages that may go out again after a crash: of two looks, each of which comes up to a portion late."""
 
 
 class PublishedMark:
-    """Notes in the journal how far messages are published: listeners get those even if the relay is killed now.
+    """Notes in the journal how far messages are published: what is noted does not go out again after a crash.
+
+    libzmq writes messages to the kernel in a thread of its own, and does not tell when it has. So a message counts as
+    published one look late: when it had been given to libzmq at the look before. By then libzmq had
+    :data:`LOOK_SECONDS` for it, or has had :data:`PORTION` messages more. After a crash at most :data:`MOST_TWICE`
+    messages go out again.
 
     Args:
         guard: of the journal.
-        outbound: where the messages are published.
 
     Attributes:
-        upto: ``seq`` of the last message that listeners have.
+        upto: ``seq`` of the last message that counts as published.
     """
 
-    def __init__(self, guard: JournalGuard, outbound: Outbound) -> None:
-        self.upto = guard.cursor.sent
+    def __init__(self, guard: JournalGuard) -> None:
+        self.upto = self._seen = guard.cursor.sent
         self._guard = guard
-        self._outbound = outbound
-        self._unwritten: deque[tuple[float, int]] = deque()
+        self._looked = time.monotonic()
 
     @property
-    def unwritten(self) -> bool:
-        """Whether the kernel did not yet have all messages when last looked."""
-        return bool(self._unwritten)
+    def pending(self) -> bool:
+        """Whether messages had been sent, when last looked, that do not count as published yet."""
+        return self._seen > self.upto
 
-    def note(self, upto: int) -> None:
-        """Note the messages that the kernel has by now.
+    def look(self, sent: int) -> None:
+        """Note the messages that had been sent at the look before, if it is time to look again.
 
         Args:
-            upto: ``seq`` of the last message that was published.
+            sent: ``seq`` of the last message that was sent.
         """
-        journal, now = self._guard.journal, time.monotonic()
-        if journal is None or journal.published >= upto:
-            self.upto = upto
+        if sent < self._seen:  # it is another journal
+            self.upto = self._seen = sent
+        now = time.monotonic()
+        if now - self._looked < LOOK_SECONDS and sent - self._seen < PORTION:
             return
-        # After a wait in vain this does not wait again: the queue is long, and work goes on.
-        if self._outbound.written(0 if self._unwritten else WRITE_SECONDS):
-            self._unwritten.clear()
-            self._mark(upto)
-            return
-        if self._unwritten and self._unwritten[-1][1] > upto:
-            self._unwritten.clear()  # of a journal that was set aside
-        self._unwritten.append((now, upto))
-        while self._unwritten[0][0] < now - WRITTEN_SECONDS:
-            self._mark(self._unwritten.popleft()[1])
-
-    def _mark(self, upto: int) -> None:
-        self.upto = upto
-        self._guard.mark_published(upto)
+        self.upto, self._seen, self._looked = self._seen, sent, now
+        if self.upto > self._guard.cursor.published:
+            self._guard.mark_published(self.upto)
 
 
 class PublishingStage:
@@ -91,7 +83,7 @@ class PublishingStage:
         self._guard = guard
         self._outbound = outbound
         self._wait = wait
-        self._mark = PublishedMark(guard, outbound)
+        self._mark = PublishedMark(guard)
 
     @property
     def idle(self) -> bool:
@@ -120,8 +112,8 @@ class PublishingStage:
         if not 0 < self._guard.waiting == len(turn.entries):
             return self._publish_waiting(turn) and self._guard.waiting > 0
         for start in range(0, len(turn.entries), PORTION):
-            self.note_published()
             self._publish(turn, turn.entries[start : start + PORTION])
+            self.note_published()
         return self._guard.waiting > 0
 
     def send_unjournaled(self, turn: Turn) -> bool:
@@ -142,8 +134,8 @@ class PublishingStage:
         return self._guard.waiting > 0
 
     def note_published(self) -> None:
-        """Note in the journal which messages listeners get even if the relay is killed now."""
-        self._mark.note(self._guard.cursor.sent)
+        """Note in the journal which messages are published, if it is time for that."""
+        self._mark.look(self._guard.cursor.sent)
 
     def _publish(self, turn: Turn, portion: list[Entry]) -> None:
         publish = self._outbound.publish

@@ -11,8 +11,8 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from fedmsg_relay import __version__
+from fedmsg_relay.chain.link import Link
 from fedmsg_relay.chain.links import Links
-from fedmsg_relay.chain.upstream import Link
 from fedmsg_relay.daemon import addresses, drain
 from fedmsg_relay.daemon.admission import Admission
 from fedmsg_relay.daemon.chained import ChainedStage
@@ -28,6 +28,7 @@ from fedmsg_relay.daemon.signals import Signals
 from fedmsg_relay.daemon.stage import Stage
 from fedmsg_relay.daemon.wakeup import Wakeup
 from fedmsg_relay.errors import ConfigError, RelayError
+from fedmsg_relay.journal import schema
 from fedmsg_relay.journal.guard import JournalGuard
 from fedmsg_relay.network import handshake
 from fedmsg_relay.network.health import Health
@@ -39,11 +40,14 @@ from fedmsg_relay.runtime.log import log
 from fedmsg_relay.runtime.systemd import Notifier
 
 SHORT_SLEEP_MILLISECONDS = 20
-"""Maximum sleep of the loop while publishing waits for listeners, or for what it published to be written, and while
+"""Maximum sleep of the loop while publishing waits for listeners or published messages are to be noted, and while
 settings are read anew."""
 
 LONG_SLEEP_MILLISECONDS = 1000
 """Maximum sleep of the loop."""
+
+CONVERSION_SECONDS = 3600
+"""Maximum time that systemd waits for a start that converts the journal first."""
 
 
 class Relay:
@@ -101,7 +105,10 @@ class Relay:
             self._bind(self.outbound.bind, "outbound", plans.outbound)
             state = paths.state()
             self._lock = paths.lock(state)
-            self.guard = JournalGuard(state / "journal.db")
+            journal = state / "journal.db"
+            if schema.needs_conversion(journal):  # with millions of messages that takes a minute
+                self.notifier.tell(STATUS="converting the journal", EXTEND_TIMEOUT_USEC=str(CONVERSION_SECONDS * 10**6))
+            self.guard = JournalGuard(journal)
         except RelayError:
             self.close()
             raise
@@ -212,8 +219,8 @@ class Relay:
         else:
             new, checks = outcome
             previous = self._settings
-            if self.chained is not None and self.chained.released_from and new.upstream is None:
-                self.chained.released_from = []  # to publish by itself is what it now shall do
+            if self.chained is not None and self.chained.unchained_from and new.upstream is None:
+                self.chained.unchained_from = []  # to publish by itself is what it now shall do
                 previous = replace(previous, upstream=None)
             log_outcome(new, previous)
             self._settings = self.pipeline.settings = new

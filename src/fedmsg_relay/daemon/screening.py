@@ -26,7 +26,7 @@ LOOK_SECONDS = 1.0
 
 
 class Ruling(NamedTuple):
-    """What becomes of a message.
+    """The ruling on a message: whether it is taken, and who signed it.
 
     Attributes:
         reason: why it is not taken, or None.

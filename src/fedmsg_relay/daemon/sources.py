@@ -22,7 +22,7 @@ LOCAL = "local"
 
 
 class SourcesStatus(TypedDict):
-    """What came from where since the start.
+    """The IP addresses that messages came from since the start, with counts.
 
     Attributes:
         published: messages that came at inbound.

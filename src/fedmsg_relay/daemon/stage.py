@@ -56,4 +56,4 @@ class Stage(Protocol):
         """
 
     def note_published(self) -> None:
-        """Note in the journal which messages are out for good."""
+        """Note in the journal which messages are published, if it is time for that."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fedmsg_relay.errors import JournalCorruptError, JournalError, RelayError
 from fedmsg_relay.journal import broken, schema
+from fedmsg_relay.journal.transaction import transaction
 
 
 class Database:
@@ -45,15 +46,8 @@ class Database:
         Raises:
             JournalError: it cannot be written.
         """
-        with self.named_errors():
-            try:
-                self.connection.execute("BEGIN IMMEDIATE")
-                yield
-                self.connection.execute("COMMIT")
-            except BaseException:
-                if self.connection.in_transaction:
-                    self.connection.execute("ROLLBACK")
-                raise
+        with self.named_errors(), transaction(self.connection):
+            yield
 
     @contextmanager
     def named_errors(self, reading: bool = False) -> Iterator[None]:
@@ -87,13 +81,14 @@ class Database:
         finally:
             self.connection.execute("PRAGMA synchronous = FULL")
 
-    def number(self, query: str) -> int:
+    def number(self, query: str, *parameters: object) -> int:
         """Ask for one number.
 
         Args:
             query: with one row of one column.
+            parameters: for its placeholders.
         """
-        return int(self.connection.execute(query).fetchone()[0])
+        return int(self.connection.execute(query, parameters).fetchone()[0])
 
     def size(self) -> int:
         """Get the bytes of the pages that are in use."""

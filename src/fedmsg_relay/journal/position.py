@@ -1,28 +1,27 @@
 """The position of a journal: its last message, and its last published one. It is noted in two tables, with checks.
 
-``state`` is written when messages were published, ``batch`` when messages are added. If one bit or one page is lost,
+``state`` is written when messages were published, ``tail`` when messages are added. If one bit or one page is lost,
 messages that were published since others were last added may go out again. The log then says so.
 """
 
 from __future__ import annotations
 
-import itertools
 import sqlite3
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from fedmsg_relay.journal.broken import is_broken
 
-FORMAT = 2
-"""Format of a journal. Format 1 had no tables ``batch`` and ``name``, and checks only of topic and body."""
+FORMAT = 3
+"""Format of a journal (:mod:`.schema`)."""
 
-TABLES = """
-CREATE TABLE state (
+TABLES = (
+    """CREATE TABLE state (
     format INTEGER NOT NULL, published INTEGER NOT NULL, listeners INTEGER NOT NULL, crc INTEGER NOT NULL
-);
-CREATE TABLE batch (published INTEGER NOT NULL, last INTEGER NOT NULL, crc INTEGER NOT NULL);
-"""
+)""",
+    "CREATE TABLE tail (published INTEGER NOT NULL, last INTEGER NOT NULL, crc INTEGER NOT NULL)",
+)
 
 
 class UntrustedError(ValueError):
@@ -72,17 +71,40 @@ def find(db: sqlite3.Connection) -> Position:
     Raises:
         UntrustedError: both notes are damaged.
     """
-    state = _sealed(db, "SELECT format, published, listeners, crc FROM state")
-    batch = _sealed(db, "SELECT published, last, crc FROM batch")
-    if state and state[0] != FORMAT:
+    return weigh(
+        sealed(db, "SELECT format, published, listeners, crc FROM state"),
+        sealed(db, "SELECT published, last, crc FROM tail"),
+        FORMAT,
+        lambda: ends(db),
+    )
+
+
+def weigh(
+    state: tuple[int, ...] | None,
+    tail: tuple[int, ...] | None,
+    form: int,
+    ends: Callable[[], tuple[int | None, int | None]],
+) -> Position:
+    """Make one position of two notes.
+
+    Args:
+        state: the row of ``state``; None where it is damaged.
+        tail: the row of ``tail``; None where it is damaged.
+        form: format that the journal must have.
+        ends: tells the ``seq`` of the first and of the last message.
+
+    Raises:
+        UntrustedError: both are damaged.
+    """
+    if state and state[0] != form:
         state = None
-    if batch and state:
-        published, last = max(batch[0], state[1]), batch[1]
-    elif batch:
+    if tail and state:
+        published, last = max(tail[0], state[1]), tail[1]
+    elif tail:
         # Retention removes only what is published.
-        published, last = max(batch[0], (ends(db)[0] or 1) - 1), batch[1]
+        published, last = max(tail[0], (ends()[0] or 1) - 1), tail[1]
     elif state:
-        published, last = state[1], max(state[1], ends(db)[1] or 0)
+        published, last = state[1], max(state[1], ends()[1] or 0)
     else:
         raise UntrustedError("both notes of what is published are damaged")
     faults = []
@@ -91,39 +113,25 @@ def find(db: sqlite3.Connection) -> Position:
             f"the note of what is published is damaged: up to {last - published} messages may go out again, from seq "
             f"{published + 1} on"
         )
-    if not batch:
+    if not tail:
         faults.append("the note of the last messages is damaged: nothing follows from that")
     return Position(published, last, state[2] if state else None, tuple(faults))
 
 
 def refuse_beyond(db: sqlite3.Connection, last: int) -> None:
-    """Refuse a journal with a message beyond its end: such a message was never written with that number.
+    """Refuse a journal with a block beyond its end: such a block was never written with that number.
 
     Args:
         db: a journal.
         last: ``seq`` of its last message.
 
     Raises:
-        UntrustedError: there is such a message.
+        UntrustedError: there is such a block.
     """
-    for seq in ends(db):
-        if seq is not None and seq > last:
-            raise UntrustedError(f"message seq {seq} is beyond its end, {last}")
-
-
-def refuse_disorder(after: int, seqs: Sequence[int], last: int) -> None:
-    """Refuse messages that are not in the order of their ``seq``: they were never written like that.
-
-    Args:
-        after: ``seq`` after which these messages were looked for.
-        seqs: ``seq`` of each message, as it was found.
-        last: ``seq`` of the last message of the journal.
-
-    Raises:
-        UntrustedError: they are not.
-    """
-    if any(seq >= following for seq, following in itertools.pairwise([after, *seqs, last + 1])):
-        raise UntrustedError(f"messages after seq {after} are not in their order")
+    for order in ("ASC", "DESC"):
+        found = db.execute(f"SELECT first FROM block ORDER BY first {order} LIMIT 1").fetchone()  # noqa: S608
+        if found and found[0] > last:
+            raise UntrustedError(f"message seq {found[0]} is beyond its end, {last}")
 
 
 def ends(db: sqlite3.Connection) -> tuple[int | None, int | None]:
@@ -132,10 +140,10 @@ def ends(db: sqlite3.Connection) -> tuple[int | None, int | None]:
     Args:
         db: a journal.
     """
-    # Without the subqueries SQLite would read all messages in between.
-    found = db.execute("SELECT (SELECT min(seq) FROM message), (SELECT max(seq) FROM message)")
-    oldest, newest = found.fetchone()
-    return oldest, newest
+    # Two queries: SQLite would read all blocks in between.
+    oldest = db.execute("SELECT first FROM block ORDER BY first LIMIT 1").fetchone()
+    newest = db.execute("SELECT first + messages - 1 FROM block ORDER BY first DESC LIMIT 1").fetchone()
+    return (oldest[0], newest[0]) if oldest and newest else (None, None)
 
 
 def begin(db: sqlite3.Connection, published: int, last: int, listeners: int) -> None:
@@ -148,10 +156,10 @@ def begin(db: sqlite3.Connection, published: int, last: int, listeners: int) -> 
         listeners: checksum of the listeners' addresses.
     """
     db.execute("DELETE FROM state")
-    db.execute("DELETE FROM batch")
-    state, batch = (FORMAT, published, listeners), (published, last)
+    db.execute("DELETE FROM tail")
+    state, tail = (FORMAT, published, listeners), (published, last)
     db.execute("INSERT INTO state VALUES (?, ?, ?, ?)", (*state, seal(*state)))
-    db.execute("INSERT INTO batch VALUES (?, ?, ?)", (*batch, seal(*batch)))
+    db.execute("INSERT INTO tail VALUES (?, ?, ?)", (*tail, seal(*tail)))
 
 
 def note_published(db: sqlite3.Connection, published: int, listeners: int) -> None:
@@ -169,28 +177,38 @@ def note_published(db: sqlite3.Connection, published: int, listeners: int) -> No
     _update(db, "UPDATE state SET format = ?, published = ?, listeners = ?, crc = ?", (*row, seal(*row)))
 
 
-def note_batch(db: sqlite3.Connection, published: int, last: int) -> None:
+def note_tail(db: sqlite3.Connection, published: int, previous: int, last: int) -> None:
     """Note that messages are added. Within the transaction that adds them.
 
     Args:
         db: a journal.
         published: ``seq`` of the last message that was sent to outbound.
+        previous: ``seq`` of the last message before these.
         last: ``seq`` of the last of these messages.
 
     Raises:
-        UntrustedError: the row is gone.
+        UntrustedError: the journal does not end there, or the row is gone.
     """
     row = (published, last)
-    _update(db, "UPDATE batch SET published = ?, last = ?, crc = ?", (*row, seal(*row)))
+    update = "UPDATE tail SET published = ?, last = ?, crc = ? WHERE last = ?"
+    _update(db, update, (*row, seal(*row), previous))
 
 
 def _update(db: sqlite3.Connection, statement: str, row: tuple[int, ...]) -> None:
     if db.execute(statement, row).rowcount != 1:
-        raise UntrustedError("the note of what is published is gone")
+        raise UntrustedError("a note of what is published is gone, or is not what was written")
 
 
-def _sealed(db: sqlite3.Connection, query: str) -> tuple[int, ...] | None:
-    """Get the row whose check is right; None where there is no such row, or it cannot be read."""
+def sealed(db: sqlite3.Connection, query: str) -> tuple[int, ...] | None:
+    """Get the row whose check is right.
+
+    Args:
+        db: a journal.
+        query: for rows whose last column is their check.
+
+    Returns:
+        The row; None where there is no such row, or it cannot be read.
+    """
     try:
         rows: list[tuple[int, ...]] = db.execute(query).fetchall()
     except (sqlite3.Error, ValueError) as error:

@@ -8,17 +8,17 @@ from typing import Annotated
 import msgspec
 
 from fedmsg_relay.errors import JournalError
-from fedmsg_relay.journal import position
+from fedmsg_relay.journal import block, position
 from fedmsg_relay.journal.database import Database
 from fedmsg_relay.journal.quarantine import Quarantine
 from fedmsg_relay.journal.records import digest
 from fedmsg_relay.journal.room import Room
 
-STEP_ROWS = 5_000
+STEP_MESSAGES = 5_000
 STEP_BYTES = 16 * 1024 * 1024
 SMALL_STEP_BYTES = 128 * 1024
-"""Maximum rows, and bytes, that one step removes, so that it does not hold up the pipeline for long. Fewer bytes where
-the disk is short of room, as removed pages are written into the WAL first."""
+"""Maximum messages, and bytes, that one step removes, so that it does not hold up the pipeline for long. Fewer bytes
+where the disk is short of room, as removed pages are written into the WAL first."""
 
 SPARE_PAGES = 250
 """Free pages that the database keeps for the next messages."""
@@ -64,7 +64,7 @@ class Trimmer:
 
         Args:
             published: ``seq`` of the last published message.
-            last: ``seq`` of the last message, which always stays.
+            last: ``seq`` of the last message, which always stays, with all of its block.
             keep_seconds: maximum age of a message.
             keep_bytes: maximum size of the journal, with a share for the quarantine.
 
@@ -77,7 +77,7 @@ class Trimmer:
         if self._quarantine.surplus(keep_bytes):
             return self._trim_quarantine()
         limit = min(published, last - 1)
-        oldest = self._database.number("SELECT coalesce(min(seq), 0) FROM message")
+        oldest = self._database.number("SELECT coalesce(min(first), 0) FROM block")
         if oldest > last:
             position.refuse_beyond(self._db, last)
         if 0 < oldest <= limit:
@@ -102,25 +102,38 @@ class Trimmer:
         """Choose what this step removes; return the ``seq`` of the last such message, or 0 where there is none."""
         too_old = time.time_ns() // 1000 - int(keep_seconds * 1e6)
         at_most = SMALL_STEP_BYTES if self._room.short else STEP_BYTES
-        upto = freed = 0
-        query = "SELECT seq, time, length(topic) + length(body) FROM message WHERE seq <= ? ORDER BY seq LIMIT ?"
-        for seq, journaled, length in self._db.execute(query, (limit, STEP_ROWS)).fetchall():
-            if (freed >= surplus and journaled >= too_old) or freed >= at_most:
+        upto = freed = looked = 0
+        query = (
+            "SELECT first + messages - 1, messages, time, length(topics) + length(bodies) FROM block "
+            "WHERE first <= ? ORDER BY first LIMIT ?"
+        )
+        for last, messages, journaled, length in self._db.execute(query, (limit, STEP_MESSAGES)).fetchall():
+            enough = freed >= at_most or looked >= STEP_MESSAGES
+            if last > limit or enough or (freed >= surplus and journaled >= too_old):
                 break
-            upto, freed = max(upto, seq), freed + length
+            upto, freed, looked = max(upto, last), freed + length, looked + messages
         return upto
 
     def _remove(self, upto: int, last: int) -> int:
-        """Remove the oldest messages; return their number."""
+        """Remove the oldest blocks; return the number of their messages."""
         self._remember(last - DEDUP_WINDOW, upto)
-        return int(self._db.execute("DELETE FROM message WHERE seq <= ?", (upto,)).rowcount)
+        going = "FROM block WHERE first <= ?"
+        number = self._database.number(f"SELECT coalesce(sum(messages), 0) {going}", upto)
+        self._db.execute(f"DELETE {going}", (upto,))
+        self._db.execute("DELETE FROM number WHERE seq <= ?", (upto,))
+        return number
 
     def _remember(self, after: int, upto: int) -> None:
         """Keep ``msg_id`` and digest of the messages that are removed, so that their retries are still known."""
         self._db.execute("DELETE FROM name WHERE seq <= ?", (after,))
-        query = "SELECT seq, msg_id, topic, body FROM message WHERE seq > ? AND seq <= ? AND msg_id IS NOT NULL"
-        going = self._db.execute(query, (after, upto))
-        rows = ((seq, msg_id, digest(topic, body)) for seq, msg_id, topic, body in going)
+        going_too = "WHERE first <= ? AND first > ? ORDER BY first"
+        rows = (
+            (record.seq, record.msg_id, digest(record.topic, record.body))
+            for going in block.read(self._db, going_too, upto, after - block.MESSAGES)
+            if going.intact
+            for record in going.records()
+            if record.msg_id is not None and record.seq > after
+        )
         self._db.executemany("INSERT OR REPLACE INTO name VALUES (?, ?, ?)", rows)
 
     def _give_back(self) -> int:

@@ -6,13 +6,13 @@ import contextlib
 import sqlite3
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from fedmsg_relay.journal import position, schema
+from fedmsg_relay.journal import block, earlier, numbers, position, schema
 from fedmsg_relay.journal.position import Position, seal_listeners
-from fedmsg_relay.journal.records import Record, checksum, lenient_text, read_records
+from fedmsg_relay.journal.records import Record, lenient_text
 
 UNREADABLE = (sqlite3.Error, ValueError, TypeError, OverflowError)
 """Errors that reading raises where the file does not hold what was written."""
@@ -53,6 +53,8 @@ class Remains:
     def __init__(self, path: Path) -> None:
         self._db = schema.open_for_reading(path) if path.exists() else sqlite3.connect(":memory:")
         self._db.text_factory = lenient_text
+        # Then SQLite passes over what it does not understand of the schema, such as a view with a flipped bit.
+        self._db.execute("PRAGMA writable_schema = ON")
         self._position: Position | None = None
         with contextlib.suppress(*UNREADABLE):
             self._position = schema.find_position(self._db)
@@ -66,8 +68,9 @@ class Remains:
         if self._position:
             return self._position.last
         with contextlib.suppress(*UNREADABLE):
-            row = self._db.execute("SELECT coalesce(max(seq), 0) FROM message").fetchone()
-            return row[0] if isinstance(row[0], int) else None
+            table = self._earlier()
+            newest = (earlier.ends(self._db, table) if table else position.ends(self._db))[1] or 0
+            return newest if isinstance(newest, int) else None
         return None
 
     def listeners(self) -> list[str] | None:
@@ -89,15 +92,39 @@ class Remains:
             Each message once, in no order.
         """
         last = sys.maxsize if last is None else last
-        for direction in ("", "DESC"):
-            with contextlib.suppress(*UNREADABLE):
-                for record in read_records(
-                    self._db, f"WHERE seq > ? AND seq <= ? ORDER BY seq {direction}", after, last
-                ):
-                    if record.intact and after < record.seq <= last:
-                        if not direction:
-                            after = record.seq
-                        yield record
+        for found in self._tables():
+            low = after
+            for direction in ("ASC", "DESC"):
+                with contextlib.suppress(*UNREADABLE):
+                    for record in found(low, last, direction):
+                        if record.intact and low < record.seq <= last:
+                            if direction == "ASC":
+                                low = record.seq
+                            yield record
+
+    def _tables(self) -> list[Callable[[int, int, str], Iterator[Record]]]:
+        """List what reads the messages of each table that holds some, in the order of their ``seq``."""
+        table = self._earlier()
+        return [*([] if table == "message" else [self._blocks]), *([self._rows] if table else [])]
+
+    def _blocks(self, after: int, last: int, direction: str) -> Iterator[Record]:
+        where = f"WHERE first >= {block.AT} AND first <= ? ORDER BY first {direction}"
+        for found in block.read(self._db, where, after + 1, after + 1, last):
+            if found.intact:
+                yield from found.records()
+
+    def _rows(self, after: int, last: int, direction: str) -> Iterator[Record]:
+        where = f"WHERE seq > ? AND seq <= ? ORDER BY seq {direction}"
+        return earlier.read(self._db, self._earlier(), where, after, last)
+
+    def _earlier(self) -> str:
+        """Name the table that holds messages of an earlier format; empty where there is none."""
+        with contextlib.suppress(*UNREADABLE):
+            if earlier.form(self._db):
+                return "message"
+            if earlier.is_half_converted(self._db):
+                return earlier.LEFT
+        return ""
 
     def close(self) -> None:
         """Close the file."""
@@ -140,16 +167,15 @@ def carry_over(db: sqlite3.Connection, remains: Remains, published: int | None, 
     known = after is not None and end is not None
     if after is None or end is None:
         after = end = time.time_ns() // 1000  # no relay has had a message for each microsecond
-        found = (_renumbered(record, seq) for seq, record in enumerate(found, after + 1))
+        found = (record._replace(seq=seq) for seq, record in enumerate(found, after + 1))
     addresses = remains.listeners()
     listeners = seal_listeners(addresses or [])
-    carried = db.executemany("INSERT OR IGNORE INTO message VALUES (?, ?, ?, ?, ?, ?)", found).rowcount
+    carried = 0
+    for each in block.repack(found):
+        block.insert(db, [each])
+        numbers.add(db, each.first, each.last)
+        carried += each.messages
     end = max(after, end) if known else after + carried
     position.begin(db, after, end, listeners)
     db.executemany("INSERT INTO listener VALUES (?)", [(host,) for host in addresses or []])
     return Carried(after, end, listeners, addresses is not None, carried if known else None)
-
-
-def _renumbered(record: Record, seq: int) -> Record:
-    crc = checksum(seq, record.time, record.msg_id, record.topic, record.body)
-    return record._replace(seq=seq, crc=crc)

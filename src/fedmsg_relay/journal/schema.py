@@ -1,25 +1,48 @@
-"""The journal's file: its format, and how it is made, opened, converted from format 1 and told from other files.
+"""The journal's file: its format, and how it is made, opened, converted from earlier formats and told from other files.
 
-Format (version 2): one SQLite database in WAL mode, ``journal.db``, which any ``sqlite3`` can open. Its pages have
-16 KiB, as long bodies then take a third less CPU time; the size of a page is not a part of the format.
+Format (version 3): one SQLite database in WAL mode, ``journal.db``, which any ``sqlite3`` can open. Its pages have
+16 KiB; the size of a page is not a part of the format.
 
-- ``message``: ``seq`` (1, 2, 3, ... without gaps, but see :mod:`fedmsg_relay.journal.store` for retention and
-  recovery), ``time`` (Unix microseconds when it was journaled), ``msg_id`` (of the envelope, or NULL), ``topic`` and
-  ``body`` (the two frames, byte for byte), ``crc`` (of the whole row, see :func:`.records.checksum`; a value below 2^32
-  is from format 1, and the CRC-32 of topic, then body, alone).
+- ``block``: a row is up to 50 messages (:data:`.block.MESSAGES`) that were journaled together, of at most 64 KiB
+  (:data:`.block.BYTES`), or one larger message. ``first``: ``seq`` of the first one; the others follow without gaps.
+  ``messages``: their number. ``time``: Unix microseconds when they were journaled. ``crc``: CRC-32 of the text
+  ``first messages time topic_ends body_ends msg_ids``, then ``topics``, then ``bodies``. ``topics`` and ``bodies``: the
+  first, and the second frame of each message, byte for byte and joined. ``topic_ends`` and ``body_ends``: where each
+  frame ends in there, and ``msg_ids``: the ``msg_id`` of each envelope, or null; all three as JSON arrays. What is
+  long stands last, so SQLite does not read it to find a time or a ``msg_id``.
+- ``number``: each ``seq``, and some that are yet to come; for the view (:mod:`.numbers`).
+- ``message``: a view, for people and other programs: ``seq``, ``time``, ``msg_id``, ``topic`` and ``body`` of each
+  message. By ``seq`` it finds a message at once, and goes through them in either direction. It checks no checksum.
 - ``state``: one row: ``format``, ``published``, the last ``seq`` that was sent to outbound, and ``listeners``, the
-  checksum of the addresses in ``listener``. ``crc`` is the check of the row (:mod:`fedmsg_relay.journal.position`).
-- ``batch``: one row, written in each transaction that adds messages: ``published`` as it was then, ``last``, the last
+  checksum of the addresses in ``listener``. ``crc`` is the check of the row (:mod:`.position`).
+- ``tail``: one row, written in each transaction that adds messages: ``published`` as it was then, ``last``, the last
   ``seq``, and ``crc``.
 - ``listener``: the listeners that were connected last, one row for each connection: its IP address, and our port.
 - ``name``: ``seq``, ``msg_id`` and a digest of topic and body of each message of the dedup window that retention has
   removed: a retry of such a message is known by it.
 - ``quarantine``: messages that were not well-formed or were refused: ``time``, ``reason``, ``source`` (IP address),
-  ``topic`` and ``body`` (cut at ``FRAME_BYTES``), ``size`` (before the cut). Its bounds:
-  :mod:`fedmsg_relay.journal.quarantine`.
+  ``topic`` and ``body`` (cut at ``FRAME_BYTES``), ``size`` (before the cut). Its bounds: :mod:`.quarantine`.
 
-Format 1 had no ``batch`` and no ``name``, and in ``state`` only ``format`` and ``published``. It is read, and converted
-when it is opened for writing: the messages stay as they are.
+Invariants of the rows:
+
+1. Blocks are in the order of ``seq`` and never overlap. A gap between two is damage, or numbers that were left out when
+   a journal was begun anew (:mod:`.store`).
+2. A block is written once, and removed as a whole. Nothing in it changes.
+3. Each ``seq`` of a block is in ``number``.
+
+What is found damaged:
+
+- A block whose ``crc`` is wrong counts as damaged with all its messages: a flipped bit costs up to 50.
+- A table that SQLite cannot read, or blocks that break the first invariant, make the file a broken one
+  (:mod:`.salvage`).
+- A wrong ``number`` costs nothing but lines of the view.
+
+Nothing but ``first`` has an index, as an index would cost the pipeline. Times grow with ``seq``, so a moment is found
+by bisection. A ``msg_id`` is looked for in the column ``msg_ids`` of each block; the dedup window (the newest 50,000
+messages, read at the start) and the web process hold the newest ones in memory.
+
+Formats 1 and 2 had a row for each message (:mod:`.earlier`). They are converted when they are opened for writing, in
+steps that a kill does not undo: the messages that are left stand in a table ``earlier``.
 """
 
 from __future__ import annotations
@@ -30,10 +53,11 @@ import sqlite3
 from pathlib import Path
 from urllib.parse import quote
 
-from fedmsg_relay.errors import ConfigError
-from fedmsg_relay.journal import position
+from fedmsg_relay.errors import ConfigError, JournalError
+from fedmsg_relay.journal import earlier, position
 from fedmsg_relay.journal.position import UntrustedError
 from fedmsg_relay.journal.records import lenient_text
+from fedmsg_relay.journal.transaction import transaction
 
 LOCK_SECONDS = 1.0
 """Maximum time that another program that locks the journal against writing may hold up the pipeline."""
@@ -44,25 +68,33 @@ PRAGMA auto_vacuum = INCREMENTAL;
 PRAGMA journal_mode = WAL;
 """
 
-_NAMES = "CREATE TABLE name (seq INTEGER PRIMARY KEY, msg_id TEXT NOT NULL, digest BLOB NOT NULL);"
+_END = "json_extract(b.{0}_ends, '$[' || (n.seq - b.first) || ']')"
+_START = "iif(n.seq = b.first, 0, json_extract(b.{0}_ends, '$[' || (n.seq - b.first - 1) || ']'))"
+_FRAME = f"coalesce(substr(b.{{1}}, {_START} + 1, {_END} - {_START}), x'')"
 
-_SCHEMA = f"""
-CREATE TABLE message (
-    seq INTEGER PRIMARY KEY, time INTEGER NOT NULL, msg_id TEXT, topic BLOB NOT NULL, body BLOB NOT NULL,
-    crc INTEGER NOT NULL
-);
-CREATE TABLE quarantine (
+STATEMENTS = (
+    """CREATE TABLE block (
+    first INTEGER PRIMARY KEY, messages INTEGER NOT NULL, time INTEGER NOT NULL, crc INTEGER NOT NULL,
+    topic_ends TEXT NOT NULL, body_ends TEXT NOT NULL, msg_ids TEXT NOT NULL, topics BLOB NOT NULL, bodies BLOB NOT NULL
+)""",
+    "CREATE TABLE number (seq INTEGER PRIMARY KEY)",
+    f"""CREATE VIEW message AS SELECT n.seq AS seq,
+    b.time AS time, json_extract(b.msg_ids, '$[' || (n.seq - b.first) || ']') AS msg_id,
+    {_FRAME.format("topic", "topics")} AS topic, {_FRAME.format("body", "bodies")} AS body
+FROM number n CROSS JOIN block b
+WHERE b.first = (SELECT max(first) FROM block WHERE first <= n.seq) AND n.seq < b.first + b.messages""",  # noqa: S608
+    """CREATE TABLE IF NOT EXISTS quarantine (
     id INTEGER PRIMARY KEY, time INTEGER NOT NULL, reason TEXT NOT NULL, source TEXT NOT NULL, topic BLOB NOT NULL,
     body BLOB NOT NULL, size INTEGER NOT NULL
-);
-CREATE TABLE listener (address TEXT NOT NULL);
-{_NAMES}
-{position.TABLES}
-"""
+)""",
+    "CREATE TABLE IF NOT EXISTS listener (address TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS name (seq INTEGER PRIMARY KEY, msg_id TEXT NOT NULL, digest BLOB NOT NULL)",
+    *position.TABLES,
+)
 
 
 def open_for_writing(path: Path) -> sqlite3.Connection:
-    """Open a journal; make it where there is none, convert it where it has format 1.
+    """Open a journal; make it where there is none, convert it where it has an earlier format.
 
     Args:
         path: of ``journal.db``.
@@ -76,15 +108,15 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     db.text_factory = lenient_text
     try:
         db.execute("PRAGMA cell_size_check = ON")
-        if db.execute("PRAGMA page_count").fetchone()[0] < 2 and not _columns(db):
+        if db.execute("PRAGMA page_count").fetchone()[0] < 2 and not _is_made(db):
             _make(db)
             path.chmod(0o640)
         _refuse_newer(path, db)
-        if _columns(db) == ["format", "published"]:
-            _convert(db)
+        if earlier.form(db) or earlier.is_half_converted(db):
+            earlier.convert(db, STATEMENTS)
         # Look at both ends, so that a file which is not a journal any more is found now and not in the pipeline.
         for end in ("ASC", "DESC"):
-            db.execute(f"SELECT seq, time, crc FROM message ORDER BY seq {end} LIMIT 1").fetchone()  # noqa: S608
+            db.execute(f"SELECT first, time, crc FROM block ORDER BY first {end} LIMIT 1").fetchone()  # noqa: S608
         # SQLite opens a read-only file without an error, and would keep it so when the disk is writable again.
         db.execute("BEGIN")
         db.execute("UPDATE state SET format = format")
@@ -96,7 +128,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
 
 
 def open_for_reading(path: Path) -> sqlite3.Connection:
-    """Open a journal without writing to it; a relay may write it meanwhile.
+    """Open a journal of any format without writing to it; a relay may write it meanwhile.
 
     Args:
         path: of ``journal.db``.
@@ -111,6 +143,38 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(f"file:{quote(os.fsencode(path))}?{mode}", uri=True)
     db.text_factory = lenient_text
     return db
+
+
+def open_to_look(path: Path) -> sqlite3.Connection:
+    """Do the same for a journal of this format.
+
+    Args:
+        path: of ``journal.db``.
+
+    Raises:
+        JournalError: it has an earlier format.
+        sqlite3.Error: it cannot be opened.
+    """
+    db = open_for_reading(path)
+    try:
+        refuse_earlier(path, db)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def needs_conversion(path: Path) -> bool:
+    """Tell whether a journal has an earlier format; False also where it cannot be read.
+
+    Args:
+        path: of ``journal.db``; it need not exist.
+    """
+    with contextlib.suppress(sqlite3.Error, OSError, UnicodeError):
+        if path.exists():
+            with contextlib.closing(open_for_reading(path)) as db:
+                return bool(earlier.form(db)) or earlier.is_half_converted(db)
+    return False
 
 
 def refuse_newer(path: Path) -> None:
@@ -149,6 +213,24 @@ def _refuse_newer(path: Path, db: sqlite3.Connection) -> None:
         raise ConfigError(f"journal {path}: {error}: run the version that wrote it, or move the file away") from error
 
 
+def refuse_earlier(path: Path, db: sqlite3.Connection) -> None:
+    """Refuse a journal whose messages are not all in this format.
+
+    Args:
+        path: of ``journal.db``.
+        db: the journal.
+
+    Raises:
+        JournalError: it has an earlier format, or is being converted.
+        sqlite3.Error: it cannot be read.
+    """
+    if form := earlier.form(db):
+        how = "the relay converts it at its start, `fedmsg-relay journal convert` at any time"
+        raise JournalError(f"journal {path}: it has format {form}: {how}")
+    if earlier.is_half_converted(db):
+        raise JournalError(f"journal {path}: it is not converted to the end: start the relay, or try again later")
+
+
 def find_position(db: sqlite3.Connection) -> position.Position:
     """Find the position of a journal of any known format, without writing to it.
 
@@ -159,46 +241,16 @@ def find_position(db: sqlite3.Connection) -> position.Position:
         UntrustedError: its notes are damaged.
         sqlite3.Error: it cannot be read.
     """
-    if _columns(db) == ["format", "published"]:
-        return _find_in_format_1(db)
-    return position.find(db)
+    return earlier.find_position(db) if earlier.form(db) else position.find(db)
 
 
-def _columns(db: sqlite3.Connection) -> list[str]:
-    """Names of the columns of the table ``state``; none where there is no such table."""
-    return [str(row[1]) for row in db.execute("PRAGMA table_info(state)")]
+def _is_made(db: sqlite3.Connection) -> bool:
+    return bool(db.execute("SELECT 1 FROM sqlite_master WHERE name = 'state'").fetchone())
 
 
 def _make(db: sqlite3.Connection) -> None:
-    db.executescript(_PRAGMAS + "BEGIN;" + _SCHEMA)
-    position.begin(db, 0, 0, position.seal_listeners([]))
-    db.execute("COMMIT")
-
-
-def _find_in_format_1(db: sqlite3.Connection) -> position.Position:
-    """Find the position in its only note, which has no check: a value that is impossible is not trusted."""
-    rows = db.execute("SELECT format, published FROM state").fetchall()
-    oldest, newest = position.ends(db)
-    if not rows and newest is None:
-        rows = [(1, 0)]  # a start was killed when it had just made the tables
-    for form, published in rows:
-        if form == 1 and isinstance(published, int) and (oldest or 1) - 1 <= published <= (newest or published):
-            listeners = [str(address) for (address,) in db.execute("SELECT address FROM listener")]
-            return position.Position(published, newest or published, position.seal_listeners(listeners), ())
-    raise UntrustedError("its note of what is published is damaged")
-
-
-def _convert(db: sqlite3.Connection) -> None:
-    """Make format 2 of format 1. Messages stay as they are: there may be millions."""
-    published, last, listeners, _ = _find_in_format_1(db)
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        db.execute("DROP TABLE state")
-        for statement in (_NAMES, *filter(str.strip, position.TABLES.split(";"))):
+    db.executescript(_PRAGMAS)
+    with transaction(db):
+        for statement in STATEMENTS:
             db.execute(statement)
-        position.begin(db, published, last, listeners or 0)
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
+        position.begin(db, 0, 0, position.seal_listeners([]))

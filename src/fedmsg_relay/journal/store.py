@@ -8,7 +8,7 @@ Invariants:
 2. ``published`` never passes the last ``seq``, and never goes back.
 3. A message above ``published`` has not been sent to outbound, or only just: it goes out first at the next start.
    After a crash the last messages may therefore be published twice; they are never lost.
-4. Retention removes only the oldest messages, only published ones, and never the newest one: no ``seq`` is used twice.
+4. Retention removes only the oldest blocks, only published ones, and never the newest one: no ``seq`` is used twice.
 5. Nothing is acted on without a check. ``published`` and the last ``seq`` are noted twice. Where one of the notes is
    not what was written, the other one holds, and an error in the log says what follows.
 
@@ -20,8 +20,9 @@ Recovery:
   microseconds, so that none is used twice. If damage shows only later, in the middle of the work, this is done then.
 - Messages that waited in it and can still be read are carried over, with their ``seq``. The others are missing in the
   new journal, and are counted as damaged.
-- A flipped bit inside a message shows in its ``crc``: it is reported and that message is not published.
-- A file whose messages are not in the order of their ``seq``, or beyond the last one, is not a journal any more.
+- A flipped bit inside a block shows in its ``crc``: it is reported, and the messages of that block (at most
+  :data:`.block.MESSAGES`) are not published.
+- A file whose blocks are not in the order of their ``seq``, or beyond the last one, is not a journal any more.
 """
 
 from __future__ import annotations
@@ -32,12 +33,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fedmsg_relay.errors import JournalError
-from fedmsg_relay.journal import position, salvage, window
+from fedmsg_relay.journal import block, position, salvage, window
 from fedmsg_relay.journal.cursor import Cursor
 from fedmsg_relay.journal.database import Database
 from fedmsg_relay.journal.noted_listeners import NotedListeners
+from fedmsg_relay.journal.numbers import Numbers
 from fedmsg_relay.journal.quarantine import Quarantine
-from fedmsg_relay.journal.records import Entry, Record, Rejected, checksum, read_next, read_records
+from fedmsg_relay.journal.reading import Portion, read_message, read_next
+from fedmsg_relay.journal.records import Entry, Record, Rejected
 from fedmsg_relay.journal.retention import Trimmer
 from fedmsg_relay.journal.room import Room
 from fedmsg_relay.journal.window import Sighting
@@ -69,6 +72,7 @@ class Journal:
         try:
             with self._database.named_errors():
                 self._room = Room(path, self._db)
+                self._numbers = Numbers(self._db)
                 self.quarantine = Quarantine(self._database)
                 self._listeners = NotedListeners(self._database)
                 self._trimmer = Trimmer(self._database, self.quarantine, self._room)
@@ -118,19 +122,16 @@ class Journal:
             JournalError: they could not be written; none of them was.
         """
         now = time.time_ns() // 1000
-        seq = self.last
-        rows = [
-            (seq + i, now, msg_id, topic, body, checksum(seq + i, now, msg_id, topic, body))
-            for i, (topic, body, msg_id) in enumerate(entries, start=1)
-        ]
+        last = self.last + len(entries)
         with self._database.named_errors():
             self._room.require(size)
         self.quarantine.begin()
         try:
             with self._database.transaction():
-                if rows:
-                    self._db.executemany("INSERT INTO message VALUES (?, ?, ?, ?, ?, ?)", rows)
-                    position.note_batch(self._db, self.published, seq + len(rows))
+                if entries:
+                    block.insert(self._db, block.pack(self.last + 1, now, entries))
+                    self._numbers.reach(self.last + 1, last)
+                    position.note_tail(self._db, self.published, self.last, last)
                 if released:
                     self.quarantine.release(released)
                 if rejected:
@@ -141,7 +142,8 @@ class Journal:
                 with self._database.named_errors():
                     self.quarantine.count()
             raise
-        self.last += len(rows)
+        self.last = last
+        self._numbers.note(last)
 
     def carry_over(self, aside: Path, published: int | None, last: int) -> int | None:
         """Take over, into this new journal, messages that wait in one that was set aside.
@@ -161,6 +163,7 @@ class Journal:
             with self._database.transaction():
                 carried = salvage.carry_over(self._db, remains, published, last)
             self.cursor, self.last = Cursor(carried.published), carried.last
+            self._numbers = Numbers(self._db)
             self._listeners.take_over(carried.listeners, carried.all_listeners)
             return carried.messages
 
@@ -218,7 +221,7 @@ class Journal:
         with self._database.named_errors():
             return self._listeners.addresses()
 
-    def waiting(self, after: int, limit: int, max_bytes: int = limits.TURN_BYTES) -> list[Record]:
+    def waiting(self, after: int, limit: int, max_bytes: int = limits.TURN_BYTES) -> Portion:
         """Get messages that were not published yet, oldest first.
 
         Args:
@@ -226,17 +229,12 @@ class Journal:
             limit: maximum number of messages.
             max_bytes: maximum bytes of them; a larger message comes alone.
 
-        Returns:
-            The next messages.
-
         Raises:
             JournalCorruptError: they are not in their order.
             JournalError: they cannot be read.
         """
         with self._database.named_errors(reading=True):
-            records = read_next(self._db, after, limit, max_bytes)
-            position.refuse_disorder(after, [record.seq for record in records], self.last)
-        return records
+            return read_next(self._db, after, self.last, limit, max_bytes)
 
     def is_same(self, seq: int, entry: Entry) -> bool:
         """Tell whether a message in the dedup window is the same as another one, byte for byte.
@@ -264,7 +262,8 @@ class Journal:
             JournalError: it cannot be read.
         """
         with self._database.named_errors(reading=True):
-            return next((record for record in read_records(self._db, "WHERE seq = ?", seq) if record.intact), None)
+            record = read_message(self._db, seq)
+            return record if record and record.intact else None
 
     def recent(self, messages: int) -> Iterator[tuple[str, Sighting]]:
         """Get the newest messages by their ``msg_id``, oldest first, to rebuild the dedup window.

@@ -24,7 +24,7 @@ class Waiting(NamedTuple):
 
 
 def read_waiting(journal: Journal, limit: int, max_bytes: int) -> Waiting:
-    """Read the next messages after the cursor; log those that are damaged or missing.
+    """Read the next messages after the cursor; log how many are damaged or missing.
 
     Args:
         journal: the journal.
@@ -36,16 +36,11 @@ def read_waiting(journal: Journal, limit: int, max_bytes: int) -> Waiting:
         JournalError: they cannot be read.
     """
     after = journal.cursor.sent
-    records = journal.waiting(after, limit, max_bytes)
-    intact = []
-    for record in records:
-        if record.intact:
-            intact.append(record)
-        else:
-            log.error("journal: message seq %d is damaged, it is not published", record.seq)
-    upto = records[-1].seq if records else journal.last
-    # Messages between these were lost on disk; they must not stop the rest.
-    missing = upto - after - len(records)
-    if missing:
-        log.error("journal: %d messages up to seq %d are missing", missing, upto)
-    return Waiting(intact, upto, upto - after - len(intact))
+    records, upto = journal.waiting(after, limit, max_bytes)
+    damaged = upto - after - len(records)
+    expected = after + 1
+    for seq in (*(record.seq for record in records), upto + 1) if damaged else ():  # they must not stop the rest
+        if seq > expected:
+            log.error("journal: messages %d to %d are damaged or missing, they are not published", expected, seq - 1)
+        expected = seq + 1
+    return Waiting(records, upto, damaged)

@@ -11,6 +11,8 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias
 
+from fedmsg_relay.journal import block
+from fedmsg_relay.journal.reading import read_message
 from fedmsg_relay.journal.records import Entry, digest
 
 NAMESAKES = 4
@@ -105,13 +107,12 @@ def read_recent(db: sqlite3.Connection, after: int) -> Iterator[tuple[str, Sight
     """
     for msg_id, seq in db.execute("SELECT msg_id, seq FROM name WHERE seq > ? ORDER BY seq", (after,)):
         yield msg_id, (seq, None)
-    small = f"length(topic) + length(body) < {FINGERPRINT_BYTES}"
-    query = (
-        f"SELECT msg_id, seq, topic, iif({small}, body, NULL) FROM message "  # noqa: S608 -- a number
-        "WHERE seq > ? AND msg_id IS NOT NULL ORDER BY seq"
-    )
-    for msg_id, seq, topic, body in db.execute(query, (after,)):
-        yield msg_id, (seq, None if body is None else fingerprint(topic, body))
+    for found in block.read_from(db, max(1, after + 1)):
+        if found.intact:
+            for seq, _, msg_id, topic, body, _ in found.records():
+                if msg_id is not None and seq > after:
+                    small = len(topic) + len(body) < FINGERPRINT_BYTES
+                    yield msg_id, (seq, fingerprint(topic, body) if small else None)
 
 
 def is_same(db: sqlite3.Connection, seq: int, entry: Entry) -> bool:
@@ -121,12 +122,12 @@ def is_same(db: sqlite3.Connection, seq: int, entry: Entry) -> bool:
         db: a journal.
         seq: of the message in the window; retention may have removed it.
         entry: the other message.
+
+    Raises:
+        ValueError: the block of the message is damaged.
     """
-    # SQLite compares the bytes only where there are as many.
-    same = "length(topic) = ? AND length(body) = ? AND topic = ? AND body = ?"
-    frames = len(entry.topic), len(entry.body), entry.topic, entry.body
-    row = db.execute(f"SELECT {same} FROM message WHERE seq = ?", (*frames, seq)).fetchone()  # noqa: S608
-    if row is not None:
-        return bool(row[0])
+    record = read_message(db, seq)
+    if record is not None:
+        return (record.topic, record.body) == (entry.topic, entry.body)
     row = db.execute("SELECT digest FROM name WHERE seq = ?", (seq,)).fetchone()
     return row is not None and row[0] == digest(entry.topic, entry.body)

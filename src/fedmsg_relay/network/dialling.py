@@ -51,7 +51,7 @@ def outcome(connection: socket.socket) -> str | None:
         connection: from :func:`dial`.
 
     Returns:
-        What is wrong, empty if it is connected; None while neither is known.
+        The fault, empty if it is connected; None while neither is known.
     """
     poll = select.poll()  # select() knows no more than 1024 files
     poll.register(connection, select.POLLOUT)

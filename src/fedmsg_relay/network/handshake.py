@@ -19,7 +19,7 @@ _GREETING_BYTES_2, _GREETING_BYTES_3 = 12, 64
 
 
 class Role(NamedTuple):
-    """What an endpoint is.
+    """The role of an endpoint: whom it connects to, and what it says in the handshake.
 
     Attributes:
         socket_type: its type in the handshake.

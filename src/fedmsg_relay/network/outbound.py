@@ -8,11 +8,9 @@ connection does not move.
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 import zmq
 import zmq.backend
@@ -40,8 +38,6 @@ SETTLE_SECONDS = 0.1
 MIRROR = b"fedmsg-relay-mirror."
 """Beginning of a topic that a chained relay subscribes to besides everything, by which it asks whether it is heard."""
 
-_THREADS = Path("/proc/self/task")
-
 
 class Outbound:
     """The outbound socket, with a ZeroMQ context of its own, whose threads have nothing else to do.
@@ -51,11 +47,8 @@ class Outbound:
     """
 
     def __init__(self, linger: float) -> None:
-        others = set(_THREADS.iterdir())
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self.socket = self._context.socket(zmq.XPUB)  # the first one starts the context's threads
-        started = set(_THREADS.iterdir()) - others
-        self._threads = [os.open(thread / "stat", os.O_RDONLY | os.O_CLOEXEC) for thread in started]
+        self.socket = self._context.socket(zmq.XPUB)
         for option, value in {
             zmq.IPV6: 1,
             zmq.BACKLOG: 4096,
@@ -110,25 +103,6 @@ class Outbound:
             self._send_past_a_full_queue(topic)
         _send(self.socket, body)
         self.published += 1
-
-    def written(self, patience: float) -> bool:
-        """Tell whether all that was published is with the kernel, which delivers it even if we are killed.
-
-        libzmq does not say so, but its threads sleep only when there is nothing left that they could write. A listener
-        that takes no more is not a reason to wait.
-
-        Args:
-            patience: seconds to wait for it.
-
-        Returns:
-            Whether it is.
-        """
-        deadline = time.monotonic() + patience
-        while not all(_sleeps(thread) for thread in self._threads):
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.00002)
-        return True
 
     def update(self) -> None:
         """Take in subscriptions, and look after laggards; never waits."""
@@ -187,8 +161,6 @@ class Outbound:
         self.listeners.close()
         self.socket.close()
         self._context.term()
-        for thread in self._threads:
-            os.close(thread)
 
     def _note_subscribed(self, connection: tuple[int, str] | None) -> None:
         self.subscriptions += 1
@@ -229,8 +201,3 @@ def _place(peer: str, own: str) -> str:
 
 def _host(place: str) -> str:
     return place.partition(_AT)[0]
-
-
-def _sleeps(thread: int) -> bool:
-    """Whether a thread waits, by its ``stat`` in proc(5), behind the name in parentheses."""
-    return os.pread(thread, 256, 0).rpartition(b")")[2][1:2] == b"S"

@@ -29,7 +29,7 @@ START_BYTES = 8192
 
 
 class ProtocolError(Exception):
-    """What a peer sends is not ZMTP, or more than a peer may send; its connection has to be closed."""
+    """A peer sends bytes that are not ZMTP, or more than it may send; its connection has to be closed."""
 
 
 class Frame(NamedTuple):

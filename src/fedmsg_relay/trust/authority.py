@@ -17,7 +17,7 @@ from fedmsg_relay import der, pem
 from fedmsg_relay.trust import certificate
 from fedmsg_relay.trust import extensions as x
 from fedmsg_relay.trust.certificate import Certificate
-from fedmsg_relay.trust.names import name
+from fedmsg_relay.trust.distinguished_names import name
 
 LOOK_SECONDS = 1.0
 """How often the files are looked at, at most."""
@@ -56,7 +56,7 @@ class Validity(NamedTuple):
 
 
 class Anchor(NamedTuple):
-    """What certificates are held against.
+    """The CA and the certificates that it has revoked: certificates of messages are held against it.
 
     Attributes:
         ca: the CA's certificate.
@@ -187,7 +187,7 @@ def load(files: dict[str, bytes]) -> Anchor | Unusable:
         files: what they hold, by their paths; the CA first, and the CRL where there is one.
 
     Returns:
-        What certificates are held against, or why there is nothing.
+        The CA and what it has revoked, or why they cannot be used.
     """
     path = ""
     try:

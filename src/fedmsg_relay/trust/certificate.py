@@ -8,7 +8,7 @@ from cryptography import x509
 
 from fedmsg_relay import der
 from fedmsg_relay.trust import extensions as x
-from fedmsg_relay.trust.names import Name, name
+from fedmsg_relay.trust.distinguished_names import Name, name
 
 MAX_PARTS = 64
 """Maximum number of extensions of a certificate, and of parts of each of its names: each takes time to read, and the
@@ -16,7 +16,7 @@ certificate comes from somebody who is not known yet."""
 
 
 class Certificate(NamedTuple):
-    """What decides whether one certificate was issued by another.
+    """The parts of a certificate that decide whether another one issued it.
 
     Attributes:
         parsed: by ``cryptography``.

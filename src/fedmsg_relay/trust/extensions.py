@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from fedmsg_relay import der
 from fedmsg_relay.der import object_identifier as oid
-from fedmsg_relay.trust.names import Name, name
+from fedmsg_relay.trust.distinguished_names import Name, name
 
 BASIC_CONSTRAINTS = oid("2.5.29.19")
 KEY_USAGE = oid("2.5.29.15")

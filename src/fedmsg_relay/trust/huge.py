@@ -2,7 +2,7 @@
 
 json.loads makes up to 60 bytes for each byte of such a body, and takes seconds: anybody could stop the relay with it.
 A signer writes the canonical form, so the bytes that were signed are the body without two of its members; whether they
-are can be told without reading anything else. Who sends them in another form is not trusted, though stock would.
+are can be told without reading anything else. A message in another form is not trusted, though stock would trust it.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from fedmsg_relay.trust.reasons import Reason
 
 
 class Policy(NamedTuple):
-    """What is permitted.
+    """The policy: which signer may send which topic.
 
     Attributes:
         permitted: for a topic, the CNs of those who may send it.

@@ -26,7 +26,7 @@ MAX_TEXT = 16 * 1024
 
 
 class Signer(NamedTuple):
-    """What is known of a certificate.
+    """The signer that a certificate names, and whether it is trusted.
 
     Attributes:
         reason: why it is not trusted, or None.
@@ -64,7 +64,7 @@ class Signers:
             anchor: what it is held against. Another one than the last makes all that is remembered void.
 
         Returns:
-            What is known of it; whether it has expired is not in it.
+            The signer; whether the certificate has expired is not in it.
         """
         if anchor is not self._anchor:
             self._anchor = anchor
@@ -103,7 +103,7 @@ def judge(text: str, anchor: Anchor) -> Signer:
         anchor: what it is held against.
 
     Returns:
-        What is known of it.
+        The signer.
     """
     found = _read(text)
     if found is None:

@@ -31,7 +31,7 @@ _METHOD = padding.PKCS1v15(), hashes.SHA1()  # noqa: S303 -- stock's; a second m
 
 
 class Verdict(NamedTuple):
-    """What is to be thought of a message.
+    """The verdict on a message: whether it is trusted, and who signed it.
 
     Attributes:
         reason: why it is not trusted; None where it is, or needs no trust.

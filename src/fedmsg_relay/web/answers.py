@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -65,7 +65,7 @@ def events(parts: AsyncIterator[bytes]) -> Response:
     """Answer with server-sent events, each sent at once.
 
     Args:
-        parts: the events.
+        parts: the events, or pieces of large ones.
     """
     return StreamingResponse(parts, 200, _HEADERS, "text/event-stream")
 
@@ -77,6 +77,12 @@ async def refuse(_request: Request, error: Exception) -> Response:
     if isinstance(error, JournalError):
         return answer({"error": str(error)}, 503, {"Retry-After": "10"})
     raise error
+
+
+def cut(text: bytes) -> Iterator[bytes]:
+    """Cut a text that may be large into pieces, so that a client that does not read costs one piece."""
+    for start in range(0, len(text), _PIECE):
+        yield text[start : start + _PIECE]
 
 
 async def _pieces(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -51,7 +51,7 @@ def make(site: Site) -> ASGIApp:
         Route("/", page.home),
         Route("/now", page.now),
         Route("/search", page.find),
-        Route("/message/{seq:int}", page.message),
+        Route("/message/{seq}", page.message),
         Route("/static/{name}", page.static),
     ]
     handlers = {

@@ -11,7 +11,8 @@ from collections.abc import AsyncIterator
 from starlette.requests import Request
 from starlette.responses import Response
 
-from fedmsg_relay.web import answers, query
+from fedmsg_relay.journal.records import Record
+from fedmsg_relay.web import answers, limits, query
 from fedmsg_relay.web.messages import is_envelope
 from fedmsg_relay.web.reader import Reader
 from fedmsg_relay.web.search import Found, search
@@ -33,10 +34,21 @@ async def by_id(request: Request) -> Response:
     msg_id = query.single(parameters, "id")
     if not msg_id:
         raise query.BadRequestError("id is missing: the msg_id of a message")
-    record = await site.reader.run(lambda: site.names.find(msg_id))
-    if record is None:
+    found = await site.reader.run(lambda: _small(site.names.find(msg_id)))
+    if found is None:
         return answers.answer({"error": "not_found"}, 404)
-    return answers.exact(record.body)
+    seq, body = found
+    return answers.exact(body) if body is not None else answers.stream(_body(site.reader, seq), "application/json")
+
+
+def _small(record: Record | None) -> tuple[int, bytes | None] | None:
+    """Keep a body only if it is small: very many requests may hold one."""
+    return record and (record.seq, record.body if len(record.body) <= limits.CHUNK_BYTES else None)
+
+
+async def _body(reader: Reader, seq: int) -> AsyncIterator[bytes]:
+    async for record in reader.records([seq]):
+        yield record.body
 
 
 async def _page(reader: Reader, wanted: query.Query, found: Found) -> AsyncIterator[bytes]:

@@ -12,23 +12,24 @@ import contextlib
 import sqlite3
 import time
 from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fedmsg_relay.errors import JournalError
-from fedmsg_relay.journal import schema
-from fedmsg_relay.journal.records import Record, read_records
+from fedmsg_relay.journal import block, position, schema
+from fedmsg_relay.journal.records import Record
 from fedmsg_relay.web import limits
 from fedmsg_relay.web.gate import Gate
 
 _STEPS = 10_000
 """Steps of SQLite between two looks at the clock."""
 
-_ROWS = 2000
-"""Messages that one statement looks at: an open one would keep the relay's WAL growing."""
+_BLOCKS = 100
+"""Blocks that one statement looks at: an open one would keep the relay's WAL growing."""
 
 _AT_ONCE = 200
-"""Messages that one statement reads in full."""
+"""Messages that one portion has at most."""
 
 
 class Row(NamedTuple):
@@ -39,6 +40,29 @@ class Row(NamedTuple):
     msg_id: str | None
     topic: bytes
     size: int
+
+
+class _Listed(NamedTuple):
+    """What is read of a block to list its messages."""
+
+    first: int
+    time: int
+    msg_ids: str
+    topics: bytes
+    topic_ends: str
+    body_ends: str
+
+    def rows(self) -> list[Row]:
+        """Get its messages; none where it is damaged."""
+        with contextlib.suppress(ValueError, TypeError):
+            names = block.decode_msg_ids(self.msg_ids)
+            topics = block.decode_topics(self.topics, self.topic_ends)
+            rows = zip(names, topics, block.decode_lengths(self.body_ends), strict=True)
+            return [Row(seq, self.time, *row) for seq, row in enumerate(rows, self.first)]
+        return []
+
+
+_LISTED = ", ".join(_Listed._fields)
 
 
 class Dropped(NamedTuple):
@@ -65,7 +89,8 @@ class History:
 
     def ends(self) -> tuple[int, int] | None:
         """Get ``seq`` of the first and the last message; None if there is none."""
-        first, last = self._one("SELECT min(seq) FROM message"), self._one("SELECT max(seq) FROM message")
+        with self._gate.reading():
+            first, last = position.ends(self._db)
         return (first, last) if first is not None and last is not None else None
 
     def first_since(self, moment: int) -> int:
@@ -80,15 +105,16 @@ class History:
         ends = self.ends()
         if ends is None:
             return 1
-        low, high = ends[0], ends[1] + 1
+        low, high, since = ends[0], ends[1] + 1, ends[1] + 1
         while low < high:
             middle = (low + high) // 2
-            found = self._all("SELECT seq, time FROM message WHERE seq >= ? ORDER BY seq LIMIT 1", middle)
+            found = self._all("SELECT first, time FROM block WHERE first >= ? ORDER BY first LIMIT 1", middle)
             if not found or found[0][1] >= moment:
                 high = middle
+                since = found[0][0] if found else since
             else:
                 low = found[0][0] + 1
-        return low
+        return since
 
     def numbers(self, first: int, last: int) -> list[range]:
         """Find the numbers in a range that messages have, without looking at each.
@@ -102,13 +128,11 @@ class History:
         Returns:
             Ranges in ascending order.
         """
-        lowest = self._one("SELECT min(seq) FROM message WHERE seq >= ?", first)
-        highest = self._one("SELECT max(seq) FROM message WHERE seq <= ?", last)
+        lowest, highest = self._at_or_above(first), self._at_or_below(last)
         if lowest is None or highest is None or lowest > highest:
             return []
         middle = (lowest + highest) // 2
-        above = self._one("SELECT min(seq) FROM message WHERE seq >= ?", middle)
-        below = self._one("SELECT max(seq) FROM message WHERE seq <= ?", middle)
+        above, below = self._at_or_above(middle), self._at_or_below(middle)
         if above is None or below is None or above == below:
             return [range(lowest, highest + 1)]
         return [*self.numbers(lowest, below), *self.numbers(above, highest)]
@@ -124,14 +148,18 @@ class History:
         Yields:
             Each message.
         """
-        columns, within = "seq, time, msg_id, topic, length(body)", "WHERE seq BETWEEN ? AND ? ORDER BY seq"
-        query = f"SELECT {columns} FROM message {within} {'DESC' if descending else 'ASC'} LIMIT ?"  # noqa: S608
-        while page := [Row(*found) for found in self._all(query, first, last, _ROWS)]:
-            yield from page
+        low = self._first_of(first)
+        order = "DESC" if descending else "ASC"
+        query = f"SELECT {_LISTED} FROM block WHERE first BETWEEN ? AND ? ORDER BY first {order} LIMIT ?"  # noqa: S608
+        high = last
+        while page := [_Listed(*found) for found in self._all(query, low, high, _BLOCKS)]:
+            for found in page:
+                rows = [row for row in found.rows() if first <= row.seq <= last]
+                yield from reversed(rows) if descending else rows
             if descending:
-                last = page[-1].seq - 1
+                high = page[-1].first - 1
             else:
-                first = page[-1].seq + 1
+                low = page[-1].first + 1
 
     def names(self, after: int, count: int) -> list[tuple[int, str | None]]:
         """Get ``seq`` and ``msg_id`` of messages, in order.
@@ -140,8 +168,13 @@ class History:
             after: the ``seq`` before the first one.
             count: maximum number.
         """
-        query = "SELECT seq, msg_id FROM message WHERE seq > ? ORDER BY seq LIMIT ?"
-        return self._all(query, after, count)
+        names: list[tuple[int, str | None]] = []
+        low = self._first_of(after + 1)
+        query = "SELECT first, msg_ids FROM block WHERE first >= ? ORDER BY first LIMIT ?"
+        while len(names) < count and (page := self._all(query, low, _BLOCKS)):
+            names += [name for found in page for name in _names(*found) if name[0] > after]
+            low = page[-1][0] + 1
+        return names[:count]
 
     def newest_named(self, msg_id: str, count: int) -> list[int]:
         """Get the ``seq`` of each message with a ``msg_id``, the newest first.
@@ -150,9 +183,12 @@ class History:
             msg_id: the one to find.
             count: number of messages, the newest, that are looked at.
         """
-        last = self._one("SELECT max(seq) FROM message") or 0
-        query = "SELECT seq FROM message WHERE msg_id = ? AND seq > ? ORDER BY seq DESC LIMIT ?"
-        return [seq for (seq,) in self._all(query, msg_id, last - count, limits.NAMESAKES)]
+        ends = self.ends()
+        after = ends[1] - count if ends else 0
+        query = "SELECT first, msg_ids FROM block WHERE first > ? AND instr(msg_ids, ?) ORDER BY first DESC LIMIT ?"
+        page = self._all(query, after - block.MESSAGES, block.encode_msg_id(msg_id), limits.NAMESAKES)
+        names = (name for found in page for name in reversed(_names(*found)))
+        return list(islice((seq for seq, each in names if each == msg_id and seq > after), limits.NAMESAKES))
 
     def read(self, numbers: Sequence[int]) -> list[Record]:
         """Read messages in full.
@@ -163,14 +199,13 @@ class History:
         Returns:
             Those that are there and intact, in the order of the numbers.
         """
+        wanted = set(numbers)
         found: dict[int, Record] = {}
-        for start in range(0, len(numbers), _AT_ONCE):
-            part = numbers[start : start + _AT_ONCE]
-            marks = ",".join("?" * len(part))
+        for first in self._holding(wanted):
             with self._gate.reading():
-                records = list(read_records(self._db, f"WHERE seq IN ({marks})", *part))
-            found |= {record.seq: record for record in records}
-        return [found[seq] for seq in numbers if seq in found and found[seq].intact]
+                blocks = [one for one in block.read(self._db, "WHERE first = ?", first) if one.intact]
+            found |= {record.seq: record for one in blocks for record in one.records() if record.seq in wanted}
+        return [found[seq] for seq in numbers if seq in found]
 
     def portions(self, numbers: Sequence[int], size: int) -> list[list[int]]:
         """Divide messages into portions, none of which has more bytes than a limit, but for single messages.
@@ -183,11 +218,9 @@ class History:
             The ``seq`` of each message of each portion; without those that are not there.
         """
         sizes: dict[int, int] = {}
-        for start in range(0, len(numbers), _AT_ONCE):
-            part = numbers[start : start + _AT_ONCE]
-            marks = ",".join("?" * len(part))
-            query = f"SELECT seq, length(topic) + length(body) FROM message WHERE seq IN ({marks})"  # noqa: S608
-            sizes |= dict(self._all(query, *part))
+        for first in self._holding(set(numbers)):
+            for found in self._all(f"SELECT {_LISTED} FROM block WHERE first = ?", first):  # noqa: S608
+                sizes |= {row.seq: len(row.topic) + row.size for row in _Listed(*found).rows()}
         portions: list[list[int]] = []
         room = 0
         for seq in filter(sizes.__contains__, numbers):
@@ -200,7 +233,7 @@ class History:
 
     def times(self) -> tuple[int, int] | None:
         """Get when the first and the last message were journaled, in Unix microseconds; None if there is none."""
-        query = "SELECT time FROM message ORDER BY seq {} LIMIT 1"
+        query = "SELECT time FROM block ORDER BY first {} LIMIT 1"
         first, last = (self._all(query.format(order)) for order in ("ASC", "DESC"))
         return (first[0][0], last[0][0]) if first and last else None
 
@@ -220,13 +253,47 @@ class History:
         query = f"SELECT time, reason, source, topic, size FROM quarantine WHERE {either} ORDER BY id DESC LIMIT ?"  # noqa: S608
         return [Dropped(*found) for found in self._all(query, *texts, count)]
 
-    def _one(self, query: str, *values: object) -> int | None:
-        found: int | None = self._all(query, *values)[0][0]
-        return found
+    def _at_or_above(self, seq: int) -> int | None:
+        """Find the lowest ``seq`` of a message from a number on."""
+        below = self._at_or_below(seq)
+        if below == seq:
+            return seq
+        above: int | None = self._all("SELECT min(first) FROM block WHERE first > ?", seq)[0][0]
+        return above
+
+    def _at_or_below(self, seq: int) -> int | None:
+        """Find the highest ``seq`` of a message up to a number."""
+        found = self._all("SELECT first + messages - 1 FROM block WHERE first <= ? ORDER BY first DESC LIMIT 1", seq)
+        return min(seq, found[0][0]) if found else None
+
+    def _first_of(self, seq: int) -> int:
+        """Find where the block begins that holds a message, or the number itself where there is none."""
+        with self._gate.reading():
+            return int(self._db.execute(f"SELECT {block.AT}", (seq, seq)).fetchone()[0])
+
+    def _holding(self, numbers: set[int]) -> list[int]:
+        """Find the first ``seq`` of each block that holds one of these messages."""
+        firsts: list[int] = []
+        end = 0
+        for seq in sorted(numbers):
+            if seq >= end:
+                query = "SELECT first, first + messages FROM block WHERE first <= ? ORDER BY first DESC LIMIT 1"
+                found = self._all(query, seq)
+                if found and seq < found[0][1]:
+                    first, end = found[0]
+                    firsts.append(first)
+        return firsts
 
     def _all(self, query: str, *values: object) -> list[Any]:
         with self._gate.reading():
             return self._db.execute(query, values).fetchall()
+
+
+def _names(first: int, msg_ids: str) -> list[tuple[int, str | None]]:
+    """Get ``seq`` and ``msg_id`` of a block's messages; none where it is damaged."""
+    with contextlib.suppress(ValueError, TypeError):
+        return [*enumerate(block.decode_msg_ids(msg_ids), first)]
+    return []
 
 
 class Source:
@@ -255,7 +322,7 @@ class Source:
         """
         ends = time.monotonic() + limits.READ_SECONDS
         try:
-            db = schema.open_for_reading(self.path)
+            db = schema.open_to_look(self.path)
         except sqlite3.Error as error:
             raise JournalError(f"journal {self.path}: {error}") from error
         try:

@@ -90,6 +90,9 @@ KEEP_ALIVE_SECONDS = 15.0
 SHOWN_BYTES = 256 * 1024
 """Bytes of a body that is shown in full and whose signature is checked."""
 
+INDENTED_CHARACTERS = 1024 * 1024
+"""Characters of a body that is indented; one that would have more is shown as it is."""
+
 SHOWN_ROWS, SHOWN_NEWEST, SHOWN_PEERS = 50, 20, 50
 """Messages of a search, newest messages, and peers that are listed."""
 

@@ -121,7 +121,8 @@ async def _events(site: Site, start: int, place: Place) -> AsyncIterator[bytes]:
             if part.last < at:
                 return  # another journal has taken its place: the client comes back and is told
             async for record in site.reader.records(part.numbers):
-                yield b"id: %d\ndata: %s\n\n" % (record.seq, line(record))
+                for piece in answers.cut(b"id: %d\ndata: %s\n\n" % (record.seq, line(record))):
+                    yield piece
             if part.last > at:
                 at = part.last
                 if not part.numbers or part.numbers[-1] != at:
@@ -144,10 +145,10 @@ async def _find(site: Site, place: Place) -> Place:
     name = place.after
     if not isinstance(name, str):
         return place
-    record = await site.reader.run(lambda: site.names.find(name))
-    if record is None:
+    seq = await site.reader.run(lambda: site.names.number(name))
+    if seq is None:
         raise OtherNumbersError(await site.reader.look(lambda journal: journal.times()))
-    return replace(place, after=record.seq)
+    return replace(place, after=seq)
 
 
 def _read(request: Request) -> Place:

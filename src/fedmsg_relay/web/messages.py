@@ -11,6 +11,9 @@ from fedmsg_relay.journal.records import Record
 _PLAIN_BYTES = 1024 * 1024
 """Bytes of a body for which json.loads decides, where msgspec cannot: it makes up to 60 times as many of it."""
 
+_NAME_CHARACTERS = 200
+"""Characters that are shown of a user's name."""
+
 
 class _Envelope(msgspec.Struct):
     """What stock consumers take from a message without looking whether it is there."""
@@ -20,7 +23,14 @@ class _Envelope(msgspec.Struct):
     timestamp: float
 
 
+class _Sender(msgspec.Struct):
+    """Who says that a message is from them."""
+
+    username: str = ""
+
+
 _decode = msgspec.json.Decoder(_Envelope).decode
+_decode_sender = msgspec.json.Decoder(_Sender).decode
 
 
 def is_envelope(body: bytes) -> bool:
@@ -47,6 +57,21 @@ def _is_plain_envelope(body: bytes) -> bool:
         return False
     strings = (value.get("topic"), value.get("msg_id"))
     return all(isinstance(text, str) for text in strings) and isinstance(value.get("timestamp"), int | float)
+
+
+def username(body: bytes) -> str:
+    """Get the user that a message names; anybody may write it.
+
+    Args:
+        body: the second frame.
+
+    Returns:
+        The name; empty if there is none.
+    """
+    try:
+        return _decode_sender(body).username[:_NAME_CHARACTERS] if len(body) <= _PLAIN_BYTES else ""
+    except msgspec.DecodeError:
+        return ""
 
 
 def line(record: Record) -> bytes:

@@ -78,12 +78,18 @@ class Names:
                 places = (seq for block in reversed(blocks) for seq in block.places(wanted))
             else:
                 places = journal.newest_named(msg_id, limits.SCANNED_ROWS)
-            for record in journal.read(list(islice(places, limits.NAMESAKES))):
-                if record.msg_id == msg_id:
-                    return record
+            for seq in islice(places, limits.NAMESAKES):
+                for record in journal.read([seq]):  # one at a time: they may be large
+                    if record.msg_id == msg_id:
+                        return record
         if not self.complete:
             raise JournalError("the index of msg_id is not complete yet: try again in a minute")
         return None
+
+    def number(self, msg_id: str) -> int | None:
+        """Find the ``seq`` of the newest message with a ``msg_id``; see :meth:`find`."""
+        found = self.find(msg_id)
+        return found and found.seq
 
     def keep(self, ended: threading.Event) -> None:
         """Make the index, and keep it up to date, until the end.

@@ -20,6 +20,7 @@ from fedmsg_relay.errors import JournalError
 from fedmsg_relay.web import answers, limits, query, view
 from fedmsg_relay.web.rates import Rates, measure
 from fedmsg_relay.web.search import search
+from fedmsg_relay.web.signature import State
 
 if TYPE_CHECKING:
     from fedmsg_relay.web.history import History
@@ -96,22 +97,29 @@ async def find(request: Request) -> Response:
 async def message(request: Request) -> Response:
     """Answer with one message."""
     site: Site = request.app.state.site
-    seq: int = request.path_params["seq"]
+    number: str = request.path_params["seq"]
+    seq = int(number) if number.isascii() and number.isdecimal() and len(number) < 19 else -1
     asked = dict.fromkeys(("topic", "start", "end", "id"), "")
+
+    def show(journal: History) -> tuple[view.Shown, State] | None:
+        # All of it in the thread: very many requests may hold what is returned.
+        for record in journal.read([seq]):
+            return view.shown(record), site.signatures.state(record.topic, record.body)
+        return None
+
     try:
-        found = await site.reader.look(lambda journal: journal.read([seq]) if seq < 2**63 else [])
+        found = await site.reader.look(show)
     except JournalError as error:
         return _page("search.html", 503, asked=asked, lines=[], fault=str(error), more="", found=None)
     if not found:
-        text = f"The journal has no message {seq}, or it is damaged."
+        text = f"The journal has no message {number[:19]}, or it is damaged."
         return _page("search.html", 404, asked=asked, lines=[], fault=text, more="", found=None)
-    record = found[0]
-    state = await site.reader.run(lambda: site.signatures.state(record.topic, record.body))
+    shown, state = found
     try:
         published = await site.reader.look(lambda journal: journal.published())
     except JournalError:
         published = None
-    return _page("message.html", message=view.shown(record), signature=state, published=published)
+    return _page("message.html", message=shown, signature=state, published=published)
 
 
 async def static(request: Request) -> Response:
@@ -125,13 +133,13 @@ async def static(request: Request) -> Response:
 
 async def _by_id(site: Site, asked: dict[str, str]) -> Response:
     try:
-        record = await site.reader.run(lambda: site.names.find(asked["id"]))
+        seq = await site.reader.run(lambda: site.names.number(asked["id"]))
     except JournalError as error:
         return _page("search.html", 503, asked=asked, lines=[], fault=str(error), more="", found=None)
-    if record is None:
+    if seq is None:
         text = "The journal has no message with this msg_id."
         return _page("search.html", 404, asked=asked, lines=[], fault=text, more="", found=None)
-    return RedirectResponse(f"/message/{record.seq}", 303, _HEADERS)
+    return RedirectResponse(f"/message/{seq}", 303, _HEADERS)
 
 
 def _overview(journal: History) -> tuple[list[Rates], list[view.Line], tuple[float, float] | None]:

@@ -20,10 +20,12 @@ class State(NamedTuple):
     Attributes:
         valid: True, False, or None where nothing is known.
         text: the same in words.
+        signer: who signed it, if that is proven.
     """
 
     valid: bool | None
     text: str
+    signer: str | None = None
 
 
 class Signatures:
@@ -54,10 +56,10 @@ class Signatures:
         with self._lock:
             verdict = self._judge.judge(topic, body)
         if verdict.reason is None:
-            return State(True, f"valid, by {verdict.signer}" if verdict.signer else "needs none")
+            return State(True, f"valid, by {verdict.signer}" if verdict.signer else "needs none", verdict.signer)
         if verdict.reason is Reason.UNSIGNED:
             return State(None, "none: the message is not signed")
         if verdict.reason is Reason.TRUST_UNUSABLE:
             return State(None, "not checked: the CA or its CRL cannot be used")
         named = f", names {verdict.signer}" if verdict.signer else ""
-        return State(False, f"not trusted: {verdict.reason}{named}")
+        return State(False, f"not trusted: {verdict.reason}{named}", verdict.signer if verdict.is_proven else None)

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from fedmsg_relay import submit
 from fedmsg_relay.errors import printable
-from fedmsg_relay.web import answers, limits, query, view
+from fedmsg_relay.journal.quarantine import AT_SUBMIT
+from fedmsg_relay.trust import reasons as trust
+from fedmsg_relay.web import answers, limits, messages, query, view
 
 if TYPE_CHECKING:
-    from fedmsg_relay.journal.records import Record
-    from fedmsg_relay.web.history import History
+    from fedmsg_relay.web.history import Dropped, History
     from fedmsg_relay.web.site import Site
 
 
@@ -23,9 +25,8 @@ async def trace(request: Request) -> Response:
     msg_id = query.single(parameters, "id")
     if not msg_id:
         raise query.BadRequestError("id is missing: the msg_id of a message")
-    record = await site.reader.run(lambda: site.names.find(msg_id))
     found: dict[str, Any] = {
-        "journal": await journaled(site, record) if record else None,
+        "journal": await _journaled(site, msg_id),
         "quarantine": await site.reader.look(lambda journal: _quarantined(journal, msg_id), search=True),
     }
     condition = await site.watch.look()
@@ -36,26 +37,37 @@ async def trace(request: Request) -> Response:
     return answers.answer(found)
 
 
-async def journaled(site: Site, record: Record) -> dict[str, Any]:
-    """Tell what the journal knows of a message.
+async def _journaled(site: Site, msg_id: str) -> dict[str, Any] | None:
+    """Tell what the journal knows of a message."""
+    found = await site.reader.run(lambda: _about(site, msg_id))
+    if found is not None:
+        published = await site.reader.look(lambda journal: journal.published())
+        found["published"] = found["seq"] <= published
+    return found
 
-    Args:
-        site: of the web process.
-        record: the message.
 
-    Raises:
-        JournalError: the journal cannot be read.
-    """
-    published = await site.reader.look(lambda journal: journal.published())
-    signature = await site.reader.run(lambda: site.signatures.state(record.topic, record.body))
+def _about(site: Site, msg_id: str) -> dict[str, Any] | None:
+    """Tell it in the thread that reads the message: very many requests may hold what is returned."""
+    record = site.names.find(msg_id)
+    if record is None:
+        return None
+    signature = site.signatures.state(record.topic, record.body)
     return {
         "seq": record.seq,
         "time": record.time / 1e6,
         "topic": record.topic.decode(errors="backslashreplace"),
         "bytes": len(record.body),
-        "published": record.seq <= published,
         "signature": signature.text,
+        "signer": signature.signer,
+        "username": messages.username(record.body),
     }
+
+
+def _way(one: Dropped) -> str:
+    """The endpoint at which a message was dropped; empty where the quarantine does not tell."""
+    if one.source.endswith(AT_SUBMIT) or one.reason in set(submit.Refusal):
+        return "submit"
+    return "inbound" if one.reason in set(trust.Reason) else ""
 
 
 def _quarantined(journal: History, msg_id: str) -> list[dict[str, Any]]:
@@ -64,7 +76,8 @@ def _quarantined(journal: History, msg_id: str) -> list[dict[str, Any]]:
         {
             "time": one.time / 1e6,
             "reason": printable(one.reason),
-            "source": printable(one.source),
+            "source": printable(one.source.removesuffix(AT_SUBMIT)),
+            "via": _way(one),
             "topic": view.clean(one.topic),
         }
         for one in journal.dropped(query.forms(msg_id), limits.SHOWN_DROPPED)

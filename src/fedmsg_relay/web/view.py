@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -97,7 +98,13 @@ def size(count: float) -> str:
 
 
 def _indented(body: bytes) -> str:
+    """Indent JSON, but not where that would make very much of it: values that are nested deep."""
+    written = io.StringIO()
     try:
-        return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
+        for part in json.JSONEncoder(indent=2, ensure_ascii=False).iterencode(json.loads(body)):
+            written.write(part)
+            if written.tell() > limits.INDENTED_CHARACTERS:
+                return body.decode(errors="backslashreplace")
     except (ValueError, RecursionError):
         return body.decode(errors="backslashreplace")
+    return written.getvalue()

@@ -76,16 +76,6 @@ def named_twice(world: World, _name: str, inventory: Inventory) -> str:
     )
 
 
-def nowhere_to_fetch(world: World, name: str, inventory: Inventory) -> str:
-    """Stock consumers are told a place that is there."""
-    if not inventory.datagrepper or world.webs:
-        return ""
-    return (
-        f"fedmsg_relay_datagrepper is set on {name}, but no relay has a web process: set fedmsg_relay_web for the "
-        f"group {world.group}."
-    )
-
-
 def unknown_tolerance(world: World, _name: str, _inventory: Inventory) -> str:
     """What hosts a run can do without is said in a form that the plan knows."""
     if is_tolerance(world.tolerance):
@@ -93,6 +83,16 @@ def unknown_tolerance(world: World, _name: str, _inventory: Inventory) -> str:
     return (
         f"fedmsg_relay_tolerate_unreachable is {world.tolerance!r}: write a list of hosts, a number, a share such as "
         "10%, or all."
+    )
+
+
+def nowhere_to_fetch(world: World, name: str, inventory: Inventory) -> str:
+    """Stock consumers are told a place that is there."""
+    if not inventory.datagrepper or world.webs:
+        return ""
+    return (
+        f"fedmsg_relay_datagrepper is set on {name}, but no relay has a web process: set fedmsg_relay_web for the "
+        f"group {world.group}."
     )
 
 

@@ -131,9 +131,19 @@ def absent(world: World) -> str:
     )
 
 
+def part_of_a_move(world: World) -> str:
+    """A move takes all its steps."""
+    if not world.tags or not begins_move(world):
+        return ""
+    return (
+        f"This is a move, and --tags {','.join(sorted(world.tags))} takes only a part of its steps: run again without "
+        "--tags."
+    )
+
+
 def no_destination(world: World) -> str:
     """A move has its new relays in the run."""
-    if not world.left_out or not is_move(world):
+    if world.tags or not world.left_out or not is_move(world):
         return ""
     return (
         f"This is a move to {', '.join(world.left_out)}, which is not in this run (--limit, or not in the group "
@@ -199,6 +209,7 @@ FATAL_GUARDS: tuple[Callable[[World, Host], str], ...] = (
 
 RUN_GUARDS: tuple[Callable[[World], str], ...] = (
     absent,
+    part_of_a_move,
     no_destination,
     relay_left_behind,
     upstream_left_behind,

@@ -63,6 +63,7 @@ class Plan:
 
     Attributes:
         hosts: the hosts that answered.
+        relays: hosts of the group that take part in the run.
         leaving: hosts whose relay left the group.
         tolerated: hosts that this run can do without, if they do not answer.
         refusal: why no host takes a step; empty if they do.
@@ -72,6 +73,7 @@ class Plan:
     """
 
     hosts: Mapping[str, HostPlan]
+    relays: list[str]
     leaving: list[str]
     tolerated: list[str]
     refusal: str
@@ -93,6 +95,7 @@ def plan(world: World) -> Plan:
     refusal = refusal_of_run(world)
     return Plan(
         hosts=hosts,
+        relays=list(world.in_run),
         leaving=[host.name for host in of_part(world, Part.LEAVING)],
         tolerated=sorted(world.tolerated),
         refusal=refusal,
@@ -165,6 +168,8 @@ def _sentences(world: World, hosts: Mapping[str, HostPlan], refusal: str) -> lis
         told.append(f"Refused: {refusal}")
     if world.silent:
         told.append(f"No answer: {', '.join(world.silent)}")
+    if world.tags:
+        told.append(f"Only a part of that, by --tags {','.join(sorted(world.tags))}")
     if well:
         told.append(f"Nothing to change: {', '.join(well)}")
     return told

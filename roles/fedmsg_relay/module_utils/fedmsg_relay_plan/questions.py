@@ -60,7 +60,7 @@ def _names(world: World) -> dict[str, list[str]]:
 
 def _peers(world: World) -> dict[str, list[str]]:
     """A relay of a host that was deleted from the inventory too soon may still hand over to a relay here."""
-    if world.limited or world.silent:
+    if world.limited or world.tags or world.silent:
         return {}
     known = world.gone | {address for host in world.hosts.values() for address in host.looked["addresses"]}
     found = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 
+from fedmsg_relay_plan import tags
 from fedmsg_relay_plan.keys import dropped, reads_policy
 from fedmsg_relay_plan.parts import Part, hands_over, has_program, is_leftover, old_addresses, part, takes_over
 from fedmsg_relay_plan.web import serves, stops_serving
@@ -97,7 +98,7 @@ def steps(world: World, host: Host) -> list[Step]:
     Returns:
         The steps in their order.
     """
-    return [step for step in Step if TAKES[step](world, host)]
+    return [step for step in Step if TAKES[step](world, host) and _is_tagged(world, host, step)]
 
 
 def hosts_with(achieved: Mapping[str, Sequence[str]], what: str) -> list[str]:
@@ -112,6 +113,12 @@ def hosts_with(achieved: Mapping[str, Sequence[str]], what: str) -> list[str]:
         The names of the hosts.
     """
     return [host for host, done in achieved.items() if what in done]
+
+
+def _is_tagged(world: World, host: Host, step: Step) -> bool:
+    """Whether the tags of the run include a step."""
+    own = part(world, host)
+    return not world.tags or any(own in TAGGED[tag][0] and step in TAGGED[tag][1] for tag in world.tags)
 
 
 def _is_relay(world: World, host: Host) -> bool:
@@ -153,3 +160,19 @@ TAKES: dict[Step, Callable[[World, Host], bool]] = {
     Step.PRUNE: has_program,
     Step.COUNT: lambda world, host: True,  # noqa: ARG005
 }
+
+TAGGED: dict[str, tuple[frozenset[Part], frozenset[Step]]] = {
+    tags.PROGRAM: (frozenset(Part), frozenset({Step.INSTALL, Step.INSTALL_WEB, Step.INSTALL_LATER})),
+    tags.KEYS: (frozenset(Part), frozenset({Step.BRING_KEYS})),
+    tags.RELAY: (
+        frozenset({Part.RELAY}),
+        frozenset(
+            {Step.INSTALL, Step.INSTALL_WEB, Step.BRING_KEYS, Step.REPLACE, Step.SERVE, Step.PRUNE, Step.COUNT},
+        ),
+    ),
+    tags.SCRIPTS: (
+        frozenset({Part.SCRIPTS}),
+        frozenset({Step.INSTALL, Step.RELY, Step.REACH, Step.POINT, Step.DELIVER, Step.PRUNE}),
+    ),
+}
+"""The parts and the steps that a tag takes."""

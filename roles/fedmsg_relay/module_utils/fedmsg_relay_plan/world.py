@@ -11,6 +11,7 @@ from typing import Any
 
 from fedmsg_relay_plan import addresses, tolerance
 from fedmsg_relay_plan.addresses import Status
+from fedmsg_relay_plan.tags import RELAY, narrowing
 from fedmsg_relay_plan.told import Answers, Inventory, Keys, Paths, Wanted
 
 PEER = re.compile(r"^\[?(.*?)\]?:\d+$")
@@ -164,6 +165,7 @@ class World:
         limited: whether the run is limited to a part of the hosts.
         gone: hosts and addresses of relays that are to be left alone.
         tolerance: which hosts a run can do without, as :mod:`.tolerance` takes it.
+        tags: those that narrow the run; none if it takes all steps.
         webs: URLs of the web processes of the relays.
         grace: seconds for which a relay must have been unused before it is retired.
         paths: where the role's files are.
@@ -179,6 +181,7 @@ class World:
     limited: bool = False
     gone: frozenset[str] = frozenset()
     tolerance: Any = ()
+    tags: frozenset[str] = frozenset()
     webs: tuple[str, ...] = ()
     grace: int = 300
 
@@ -188,9 +191,14 @@ class World:
         return tuple(sorted(host for host in self.asked if host not in self.hosts))
 
     @property
+    def in_run(self) -> tuple[str, ...]:
+        """Relays of the group that take part in this run, whether they answer or not."""
+        return tuple(sorted({*self.relays} & {*self.asked})) if not self.tags or RELAY in self.tags else ()
+
+    @property
     def left_out(self) -> tuple[str, ...]:
-        """Relays of the group that are not in this run."""
-        return tuple(sorted(set(self.relays) - set(self.asked)))
+        """Relays of the group that take no part in this run."""
+        return tuple(sorted(set(self.relays) - set(self.in_run)))
 
     @property
     def tolerated(self) -> frozenset[str]:
@@ -235,6 +243,7 @@ def read(run: Mapping[str, Any], told: Mapping[str, Mapping[str, Any]]) -> World
         limited=run["limited"],
         gone=frozenset(run["gone"]),
         tolerance=run["tolerance"],
+        tags=narrowing(run["tags"]),
         webs=tuple(run["webs"]),
         grace=int(run["grace"]),
     )

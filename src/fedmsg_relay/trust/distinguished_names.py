@@ -32,7 +32,7 @@ def name(encoded: bytes) -> Name:
         encoded: its DER.
 
     Returns:
-        What is equal for equal names.
+        The name in a form that is equal for equal names.
 
     Raises:
         ValueError: it is damaged.

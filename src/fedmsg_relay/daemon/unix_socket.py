@@ -19,7 +19,7 @@ PATIENCE_SECONDS = 2.0
 """Maximum time for which a client that does not read or write holds up the next one."""
 
 
-class LocalServer:
+class UnixServer:
     """Answers one client after another until closed.
 
     Args:

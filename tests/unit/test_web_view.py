@@ -1,0 +1,34 @@
+"""What the page makes of a message, however strange, is bounded and cannot pass for anything else."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from fedmsg_relay.journal.records import Record
+from fedmsg_relay.web import limits, view
+
+
+def shown(body: bytes) -> view.Shown:
+    return view.shown(Record(1, 1_700_000_000_000_000, "2026-1", b"org.example", body))
+
+
+def test_json_is_indented() -> None:
+    assert shown(b'{"a": [1, {"b": "\\u202e"}]}').body.splitlines()[:3] == ["{", '  "a": [', "    1,"]
+    assert "\\u202e" in shown(b'{"a": "\\u202e"}').body
+
+
+@pytest.mark.parametrize("depth", [400, 5000])
+def test_values_that_are_nested_deep_are_not_blown_up(depth: int) -> None:
+    numbers = ",".join("1" * 50_000)
+    body = b"[" * depth + numbers.encode() + b"]" * depth
+    assert len(body) < limits.SHOWN_BYTES
+    assert shown(body).body == body.decode()
+
+
+def test_a_large_body_shows_its_beginning() -> None:
+    body = json.dumps({"x": "y" * limits.SHOWN_BYTES}).encode()
+    found = shown(body)
+    assert found.cut
+    assert found.body == body[: limits.SHOWN_BYTES].decode()
