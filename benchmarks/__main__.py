@@ -11,7 +11,7 @@ from pathlib import Path
 import environment
 
 import stock
-from benchmarks import cold, latency, loss, machine, memory, plots, receipts, report, throughput, trust
+from benchmarks import cold, latency, loss, machine, memory, plots, receipts, report, throughput, trust, web
 from benchmarks.contenders import STATE
 from benchmarks.plan import BenchError, Plan
 from benchmarks.rivals import case as rivals
@@ -24,6 +24,7 @@ CASES = {
     "memory": memory.run,
     "loss": loss.run,
     "trust": trust.run,
+    "web": web.run,
     "rivals": rivals.run,
 }
 EPILOG = """\
@@ -35,9 +36,10 @@ cases:
   memory      idle, over a million messages, with a frozen listener; the journal's growth
   loss        what a restart and a kill cost
   trust       signing in a cold script; checking signatures in the relay
+  web         the relay while 200 clients read history; answers from a journal of a million messages
   rivals      receipts of JetStream, RabbitMQ and Redis, which also keep what they take, beside ours
 
-All of it takes about 20 minutes on two cores; other work on the machine spoils it.
+All of it takes about 23 minutes on two cores; other work on the machine spoils it.
 The peers are set up in .venv/, .venv-stock/ and .cache/.
 """
 
@@ -49,7 +51,9 @@ def options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=CASES, metavar="CASE", default=list(CASES), help="these cases")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="how often each is measured (default: 3)")
     parser.add_argument("--quick", action="store_true", help="tiny numbers: only to see that it works")
-    parser.add_argument("--long", action="store_true", help="the journal over ten million messages, not one")
+    parser.add_argument(
+        "--long", action="store_true", help="the journal over ten million messages, not one; history of five million"
+    )
     parser.add_argument(
         "--before", type=Path, metavar="DIR", help="an older checkout with its .venv, measured beside this one by trust"
     )

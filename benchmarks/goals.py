@@ -10,6 +10,7 @@ from benchmarks.contenders import OURS, PROXY, STOCK
 from benchmarks.plan import Row
 from benchmarks.tables import finder, ratio
 from benchmarks.trust import BEFORE, ENFORCE, OFF, SIGNED, SIGNED_LOGGER, STOCK_SIGNED_LOGGER, UNSIGNED, VALIDATE
+from benchmarks.web import BY_ID, FLOODED, LAST, QUIET, SEARCH, WINDOW
 
 Goal = list[str]
 """What, the bound, what was measured (over all sizes and publishers: least to most), and whether it was reached."""
@@ -78,6 +79,19 @@ def trust(rows: Sequence[Row]) -> Iterator[Goal]:
     yield most("memory idle with checks, MB, at most", 45.0, [found(memory_of=ENFORCE)["idle"] / 1e6])
 
 
+def web(rows: Sequence[Row]) -> Iterator[Goal]:
+    find = finder(rows)
+    if (quiet := find(flood=QUIET)) and (flooded := find(flood=FLOODED)):
+        part = ratio(flooded, quiet, "rate")
+        yield least("throughput while clients read history, times that without, at least", 0.9, [part])
+        cost = ratio(flooded, quiet, "cpu_us")
+        yield most("CPU a message while clients read history, times that without, at most", 1.1, [cost])
+        slower = median(flooded["p99"]) / median(quiet["p99"])
+        yield most("p99 at a steady rate while clients read, times that without, at most", 1.1, [slower])
+    for name, bound in ((WINDOW, 200.0), (LAST, 200.0), (BY_ID, 50.0), (SEARCH, 2500.0)):
+        yield most(f"{name}, ms, at most", bound, [median((find(request=name) or {})["ms"])])
+
+
 def _least(mine: Row, theirs: Row, value: str) -> float | None:
     """Ratio of the least of each: what disturbs a run makes it slower, never faster."""
     return min(mine[value]) / min(theirs[value]) if min(theirs[value]) else None
@@ -105,6 +119,7 @@ GOALS: dict[str, Callable[[Sequence[Row]], Iterator[Goal]]] = {
     "receipts": receipts,
     "memory": memory,
     "trust": trust,
+    "web": web,
 }
 """Those of each case."""
 

@@ -223,6 +223,32 @@ def trust(rows: Sequence[Row]) -> str:
     )
 
 
+def web(rows: Sequence[Row]) -> str:
+    floods = [
+        [
+            row["flood"],
+            spread(row["rate"]),
+            spread(row["cpu_us"], ".1f"),
+            *(spread(row[name], ".2f") for name in ("p50", "p99")),
+            spread(row["answers"]) if row["answers"] else "",
+            fate(row["verdicts"]),
+        ]
+        for row in rows
+        if "flood" in row
+    ]
+    asked = [
+        [row["request"], f"{row['messages']:,}", spread(row["ms"], ".1f"), "yes" if row["whole"] else "up to its bound"]
+        for row in rows
+        if "request" in row
+    ]
+    return "\n\n".join(
+        [
+            table(["", "messages/s", "us CPU a message", "p50 ms", "p99 ms", "answers/s", "came out"], floods),
+            table(["request", "messages in the journal", "ms", "all was looked at"], asked),
+        ]
+    )
+
+
 def rivals(rows: Sequence[Row]) -> str:
     asked, scripts, keepers = ([row for row in rows if kind in row] for kind in ("of", "script", "keeper"))
     find, ours = finder(asked), next(row for row in scripts if row["script"] == OURS)
@@ -268,5 +294,6 @@ CASES: dict[str, Callable[[Sequence[Row]], str]] = {
     "memory": memory,
     "loss": loss,
     "trust": trust,
+    "web": web,
     "rivals": rivals,
 }

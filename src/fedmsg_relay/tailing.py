@@ -1,26 +1,29 @@
 """The listener's side of the web process: every message from a point on, history first and then as they come.
 
-After a restart the connection is made anew and goes on after the last message. Numbers (``seq``) are those of one
-journal: with each of them goes the digest of the message. If the relay has moved, or has a new journal, that does not
-fit, and the messages are told apart by their bytes instead.
+Each relay that the config names is read by a stream of its own. A message that several of them have is given once.
 """
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import json
 import logging
+import queue
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import urlencode, urlsplit
+from typing import Any
+from urllib.parse import quote, urlsplit
 
 from fedmsg_relay import config as global_config
 from fedmsg_relay.errors import ConfigError, NoRelayError, UsageError
 from fedmsg_relay.network.address import split
+from fedmsg_relay.streams import CONNECT_SECONDS, Heard, Message, Position, Stream
+
+__all__ = ["PORT", "Message", "tail", "urls"]
 
 PORT = 9943
 """Where the web process listens if nothing else is said."""
@@ -31,44 +34,12 @@ REMEMBERED = 50_000
 OVERLAP_SECONDS = 60.0
 """How much earlier another journal is read than the first message that is remembered: clocks differ."""
 
-SILENT_SECONDS = 45.0
-"""Time without a sign of life after which the connection is made anew."""
+_WAITING = 16
+"""Messages that wait to be taken; a message may be large."""
 
-RETRY_SECONDS = 5.0
-"""Maximum time between two tries to connect."""
+_ASK_SECONDS = 10.0
 
 _log = logging.getLogger("fedmsg_relay")
-
-
-class Message(NamedTuple):
-    """A message as the relay has journaled it.
-
-    Attributes:
-        seq: its number in that relay's journal.
-        time: when it was journaled, in Unix seconds.
-        msg_id: of the envelope, if it has one.
-        topic: first frame.
-        text: second frame: the exact text of the body.
-    """
-
-    seq: int
-    time: float
-    msg_id: str | None
-    topic: str
-    text: str
-
-    @property
-    def body(self) -> Any:
-        """The body as Python has it: normally the envelope, a dict."""
-        return json.loads(self.text)
-
-    def digest(self) -> bytes:
-        """Make the digest of topic and body, as the journal has it."""
-        topic = self.topic.encode()
-        made = hashlib.blake2b(len(topic).to_bytes(8, "big"), digest_size=16)
-        made.update(topic)
-        made.update(self.text.encode())
-        return made.digest()
 
 
 def tail(
@@ -77,7 +48,7 @@ def tail(
     topic: str = "",
     filenames: Sequence[str] | None = None,
 ) -> Iterator[Message]:
-    """Get every message from a point on, in the order of the relay's journal; without end.
+    """Get every message from a point on, of each relay in the order of its journal; without end.
 
     Args:
         since: begin at this time, in Unix seconds.
@@ -91,7 +62,7 @@ def tail(
 
     Raises:
         NoRelayError: what answers there is not a web process of fedmsg-relay.
-        UsageError: the relay has no message ``after``.
+        UsageError: the relay has no message ``after``; or it is a ``seq``, and the config names several relays.
         ConfigError: the config cannot be used, or names no relay.
     """
     return _Tail(since, after, topic, filenames).messages()
@@ -114,7 +85,7 @@ def urls(config: Mapping[str, Any]) -> list[str]:
         for url in found:
             if urlsplit(url).scheme != "http" or not urlsplit(url).hostname:
                 raise ConfigError(f"global config: relay_web: {url!r} is not a URL such as 'http://host:{PORT}'")
-        return found
+        return list(dict.fromkeys(found))
     hosts = []
     for address in global_config.addresses(config, "relay_inbound"):
         host, _ = split(address, "global config: relay_inbound")
@@ -123,118 +94,156 @@ def urls(config: Mapping[str, Any]) -> list[str]:
 
 
 class _Tail:
-    """Where a listener is, and what it has had."""
+    """What a listener wants, and what it has had."""
 
     def __init__(
         self, since: float | None, after: int | str | None, topic: str, filenames: Sequence[str] | None
     ) -> None:
-        self._since = since
+        self._first: float | None = since
         self._after = after
-        self._digest = ""
         self._topic = topic
         self._filenames = filenames
         self._here = str(Path.cwd())
+        self._lock = threading.Lock()
         self._urls: list[str] = []
-        self._remembered: deque[tuple[float, bytes]] = deque(maxlen=REMEMBERED)
-        self._first: float | None = since
-        self._known: Counter[bytes] = Counter()
-        self._silent = False
+        self._streams: dict[str, Stream] = {}
+        self._heard: queue.Queue[Heard] = queue.Queue(_WAITING)
+        self._began = time.time()
+        self._settled = False  # whether a relay has told a place
+        # Of the messages that were given: their digests in order, and how often each was given. And of each journal how
+        # often it has brought each.
+        self._given: deque[tuple[float, bytes]] = deque()
+        self._times: Counter[bytes] = Counter()
+        self._brought: dict[Position, Counter[bytes]] = {}
 
     def messages(self) -> Iterator[Message]:
-        pause = 0.1
-        while True:
-            self._look_again()
-            for url in self._urls:
-                for message in self._stream(url):
-                    pause = 0.1
-                    yield from self._new(message)
-            time.sleep(pause)
-            pause = min(2 * pause, RETRY_SECONDS)
+        try:
+            with self._lock:
+                self._look_again()
+                if isinstance(self._after, int) and len(self._urls) > 1:
+                    raise UsageError(
+                        f"numbers are those of one relay, and the config names {len(self._urls)}: "
+                        "name a msg_id, or begin at a time"
+                    )
+                self._follow()
+            while True:
+                heard = self._heard.get()
+                if heard.message is not None:
+                    if self._is_new(heard.journal, heard.message):
+                        yield heard.message
+                elif heard.error is not None:
+                    if not isinstance(heard.error, NoRelayError) or len(self._urls) == 1:
+                        raise heard.error
+                    _log.warning("%s; it is left out", heard.error)
+        finally:
+            with self._lock:
+                for stream in self._streams.values():
+                    stream.end()
+
+    # What was given.
+
+    def _is_new(self, journal: Position, message: Message) -> bool:
+        """Whether a journal has brought a message more often than it was given."""
+        digest = message.digest()
+        if journal not in self._brought:
+            with self._lock:
+                used = {stream.at for stream in self._streams.values()}
+            self._brought = {one: counts for one, counts in self._brought.items() if one in used}
+            self._brought[journal] = Counter()
+        brought = self._brought[journal]
+        brought[digest] += 1
+        if self._first is None:
+            self._first = message.time
+        if brought[digest] <= self._times[digest]:
+            return False
+        self._times[digest] += 1
+        self._given.append((message.time, digest))
+        if len(self._given) > REMEMBERED:
+            self._forget(self._given.popleft()[1])
+        return True
+
+    def _forget(self, digest: bytes) -> None:
+        for counts in (self._times, *self._brought.values()):
+            counts[digest] -= 1
+            if counts[digest] <= 0:
+                del counts[digest]
+
+    def _since(self) -> float:
+        """From when on another journal has to be read. What is known again is not given."""
+        if not self._given:
+            return self._began if self._first is None else self._first
+        earliest, latest = self._given[0][0], self._given[-1][0]
+        since = earliest - OVERLAP_SECONDS
+        if len(self._given) >= REMEMBERED:  # messages before these would not be known again
+            since = min(earliest + OVERLAP_SECONDS, latest - OVERLAP_SECONDS)
+        return max(self._first or 0.0, since)
+
+    # The streams; called in their threads.
+
+    def go_on(self, stream: Stream) -> bool:
+        """Tell whether a stream is to connect, by the config of now."""
+        with self._lock:
+            self._settled = self._settled or stream.begun
+            try:
+                self._look_again()
+            except ConfigError as error:
+                stream.say(str(error))
+                return True
+            if stream.url not in self._urls:
+                self._streams.pop(stream.url, None)
+            if stream.tried.is_set() and not stream.begun and (stream.at.since, stream.at.after) == (None, None):
+                stream.at.since = self._began  # what has come since then is to come as well
+            self._follow()
+            return stream.url in self._urls
+
+    def others(self, stream: Stream) -> list[Stream]:
+        """Get the other streams, once those before it have tried to connect."""
+        with self._lock:
+            known = [self._streams[url] for url in self._urls if url in self._streams]
+        for before in known[: known.index(stream) if stream in known else 0]:
+            before.tried.wait(CONNECT_SECONDS)
+        return [other for other in known if other is not stream]
+
+    def claim(self, stream: Stream) -> bool:
+        """Let a stream read its journal, unless another one does."""
+        with self._lock:
+            if stream.at.reader is None:
+                stream.at.reader = stream
+            return stream.at.reader is stream
+
+    def resume(self, stream: Stream, oldest: object) -> float | None:
+        """Tell from when on to read, if the relay does not have the last message; None where that is an error."""
+        if not stream.begun and not self._settled:
+            moment = self._time_of(stream)
+            return moment if moment is None else moment - OVERLAP_SECONDS
+        latest = self._given[-1][0] if self._given else None
+        if isinstance(oldest, int | float) and latest is not None and oldest > latest:
+            _log.warning("messages between %s and %s may be missing: the journal does not have them", latest, oldest)
+        return self._since()
 
     def _look_again(self) -> None:
         """Read the config: the relay may have moved."""
-        try:
-            self._urls = urls(global_config.merged(self._filenames, {}, self._here))
-        except ConfigError as error:
-            if not self._urls:
-                raise
-            self._say(str(error))
+        self._urls = urls(global_config.merged(self._filenames, {}, self._here))
 
-    def _new(self, message: Message) -> Iterator[Message]:
-        digest = message.digest()
-        self._after, self._digest, self._since = message.seq, digest.hex(), None
-        if self._first is None:
-            self._first = message.time
-        if self._known[digest]:
-            self._known[digest] -= 1
-            return
-        self._remembered.append((message.time, digest))
-        yield message
+    def _follow(self) -> None:
+        """Read each relay that is not read yet."""
+        begin = Position(self._since()) if self._settled else Position(self._first, self._after)
+        for url in self._urls:
+            if url not in self._streams:
+                self._streams[url] = Stream(url, self._topic, replace(begin), self._heard, self)
+                self._streams[url].start()
 
-    def _stream(self, url: str) -> Iterator[Message]:
-        """Yield what one connection brings."""
-        parts = urlsplit(url)
-        strange, told = 0, {}
-        connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=SILENT_SECONDS)
-        try:
-            connection.request("GET", f"{parts.path}/stream?{urlencode(self._place())}")
-            answer = connection.getresponse()
-            if answer.status == 200 and answer.headers.get_content_type() == "text/event-stream":
-                self._silent = False
-                yield from self._events(answer)
-            elif answer.status == 409:
-                told = json.loads(answer.read())
-            elif answer.status == 503:
-                self._say(f"{url} is busy: {answer.read(1000).decode(errors='replace').strip()}")
-            else:
-                strange = answer.status
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            self._say(f"no web process answers at {url}: {error}")
-        finally:
-            connection.close()
-        if strange:
-            raise NoRelayError(f"{url}: not a web process of fedmsg-relay (HTTP {strange})")
-        if told:
-            self._begin_anew(told)
-
-    def _events(self, answer: http.client.HTTPResponse) -> Iterator[Message]:
-        kind = b""
-        while line := answer.readline():
-            field, _, value = line.rstrip(b"\n").partition(b": ")
-            if field == b"event":
-                kind = value
-            elif field == b"data":
-                told = json.loads(value)
-                if kind == b"place":  # up to here nothing is wanted
-                    self._after, self._digest, self._since = told["seq"], told["digest"], None
-                else:
-                    yield Message(told["seq"], told["time"], told["msg_id"], told["topic"], told["body"])
-            elif not field:
-                kind = b""
-
-    def _place(self) -> dict[str, Any]:
-        place: dict[str, Any] = {"topic": self._topic} if self._topic else {}
-        if self._since is not None:
-            place["since"] = self._since
-        elif self._after is not None:
-            place["after"] = self._after
-            if self._digest:
-                place["digest"] = self._digest
-        return place
-
-    def _begin_anew(self, told: Mapping[str, Any]) -> None:
-        """Read another journal from the time of what is remembered, and leave out what has been had."""
-        if not self._remembered and not self._digest:
-            raise UsageError(f"the relay has no message {self._after}: begin at a time instead")
-        self._known = Counter(digest for _, digest in self._remembered)
-        earliest = self._remembered[0][0] if self._remembered else time.time()
-        self._since = max(self._first or 0.0, earliest - OVERLAP_SECONDS)
-        oldest, latest = told.get("oldest"), self._remembered[-1][0] if self._remembered else None
-        if oldest is not None and latest is not None and oldest > latest:
-            _log.warning("messages between %s and %s may be missing: the journal does not have them", latest, oldest)
-
-    def _say(self, text: str) -> None:
-        """Say it once for each time that no message comes."""
-        if not self._silent:
-            self._silent = True
-            _log.warning("%s; trying again", text)
+    def _time_of(self, stream: Stream) -> float | None:
+        """Ask the other relays when they had the message after which to begin."""
+        for url in self._urls:
+            if url != stream.url and isinstance(self._after, str):
+                parts = urlsplit(url)
+                connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=_ASK_SECONDS)
+                try:
+                    connection.request("GET", f"{parts.path}/trace?id={quote(self._after, safe='')}")
+                    return float(json.loads(connection.getresponse().read())["journal"]["time"])
+                except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):
+                    continue  # it does not have it, or does not answer
+                finally:
+                    connection.close()
+        return None

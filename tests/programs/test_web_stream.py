@@ -17,6 +17,9 @@ from served import Web
 from sites import Site, chained
 from wire import Bus, Message, Sockets, Submitter, compare, envelope, numbered
 
+NOBODY = "http://127.0.0.212:9943"
+"""Where no web process answers."""
+
 
 @pytest.fixture
 def bus(submit_bus: Bus) -> Bus:
@@ -221,3 +224,79 @@ def test_a_relay_web_that_is_not_a_url_is_one_line(host: Host) -> None:
     ran = host.run("fedmsg-relay", "tail")
     assert ran.code == 78
     assert "relay_web: 'tcp://app01:9943' is not a URL" in ran.one_error_line()
+
+
+def test_tail_has_each_message_of_two_relays_once_whichever_is_down(site: Callable[[], Site], sockets: Sockets) -> None:
+    """In the order of each relay. What both have, as after a retry at the other one, comes once."""
+    first, second = site(), site()
+    with contextlib.closing(Web(first.host)) as one, contextlib.closing(Web(second.host)) as other:
+        for relay in (first, second):
+            relay.relay.start()
+        configure(first.host, one, other)
+        one.start()
+        other.start()
+        here, there = numbered(3000), [envelope("org.example.test.numbered.there", n) for n in range(3000)]
+        both = [envelope("org.example.test.numbered.both", n) for n in range(200)]
+        submitters = [sockets.submitter(relay.host.submit) for relay in (first, second)]
+        submit(submitters[0], [*here[:1000], *both[:100]])
+        submit(submitters[1], [*both[:100], *there[:1000]])
+        tail = first.host.start("fedmsg-relay", "tail", "--since", "1", "--topic", "org.example.test.numb", "--json")
+        wait_until(lambda: len(lines(tail)) >= 2100, "history of both")
+        one.running.kill()
+        submit(submitters[1], [*there[1000:2000], *both[100:]])
+        wait_until(lambda: len(lines(tail)) >= 3200, "live of the other one")
+        submit(submitters[0], [*both[100:], *here[1000:]])
+        one.start()
+        second.relay.stop()
+        second.relay.start()
+        submit(submitters[1], there[2000:])
+        wait_until(lambda: len(lines(tail)) >= 6200, "all of both")
+        got = bodies(tail)
+        for wanted in (here, there, both):
+            known = {body for _, body in wanted}
+            compare([body for body in got if body in known], [body for _, body in wanted])
+        assert len(got) == 6200
+
+
+def test_two_addresses_of_one_relay_are_read_once(bus: Bus, web: Web) -> None:
+    """As in a config that names a relay for two networks; one address may be out of reach, or go away."""
+    alias = web.url.replace("127.0.0.1", "localhost")
+    bus.host.write("fedmsg.d/web.py", f"config = {{'relay_web': {[NOBODY, web.url, alias]!r}}}\n")
+    same = [(b"org.example.test.numbered", b'{"the": "same"}')] * 3
+    sent = [*same, *numbered(200)]
+    publish(bus, sent)
+    options = ("--since", "1", "--topic", "org.example.test.numbered", "--json")
+    tail = bus.host.start("fedmsg-relay", "tail", *options)
+    wait_until(lambda: len(lines(tail)) >= len(sent), "history")
+    wait_until(lambda: web.get("/metrics").body.count(b"fedmsg_relay_web_streams 1.0"), "one stream is left")
+    web.running.kill()
+    web.start()
+    more = numbered(300, start=200)
+    publish(bus, more)
+    wait_until(lambda: len(lines(tail)) >= len(sent) + len(more), "it goes on")
+    compare(bodies(tail), [body for _, body in [*sent, *more]])
+
+
+def test_a_number_is_no_place_where_there_are_several_relays(bus: Bus, web: Web) -> None:
+    bus.host.write("fedmsg.d/web.py", f"config = {{'relay_web': {[web.url, NOBODY]!r}}}\n")
+    ran = bus.host.run("fedmsg-relay", "tail", "--after", "1")
+    assert ran.code == 64
+    assert "the config names 2: name a msg_id, or begin at a time" in ran.one_error_line()
+
+
+def test_a_name_that_only_one_of_two_relays_has_is_a_place_for_both(site: Callable[[], Site], sockets: Sockets) -> None:
+    first, second = site(), site()
+    with contextlib.closing(Web(first.host)) as one, contextlib.closing(Web(second.host)) as other:
+        for relay in (first, second):
+            relay.relay.start()
+        configure(first.host, one, other)
+        one.start()
+        other.start()
+        here, there = numbered(20), [envelope("org.example.test.there", n) for n in range(20)]
+        submit(sockets.submitter(first.host.submit), here)
+        submit(sockets.submitter(second.host.submit), there)
+        wait_until(lambda: one.get("/id", {"id": "2026-numbered-9"}).code == 200, "the message is found")
+        wait_until(lambda: other.get("/id", {"id": "2026-numbered-9"}).code == 404, "the other index is complete")
+        tail = first.host.start("fedmsg-relay", "tail", "--after", "2026-numbered-9", "--json")
+        wait_until(lambda: len(lines(tail)) >= 30, "all of both")
+        assert sorted(bodies(tail)) == sorted(body for _, body in [*here[10:], *there])

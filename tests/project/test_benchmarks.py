@@ -12,7 +12,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from benchmarks import report, trust
+from benchmarks import report, trust, web
 from benchmarks.contenders import OURS, OURS_OFF, OURS_TMPFS, PROXY, STOCK
 from benchmarks.load import decode
 from benchmarks.rivals import keepers
@@ -76,6 +76,15 @@ def test_every_case_is_measured_with_every_contender(results: dict[str, Any]) ->
     assert {row["lines_of"] for row in cases["cold"] if "lines_of" in row} == {OURS, STOCK}
 
 
+def test_readers_and_answers_are_measured(results: dict[str, Any]) -> None:
+    rows = results["cases"]["web"]
+    floods = {row["flood"]: row for row in rows if "flood" in row}
+    assert set(floods) == {web.QUIET, web.FLOODED}
+    assert all(answers > 0 for answers in floods[web.FLOODED]["answers"])
+    assert {verdict for row in floods.values() for verdict in row["verdicts"]} == {PERFECT}
+    assert {row["request"] for row in rows if "request" in row} == {web.WINDOW, web.LAST, web.BY_ID, web.SEARCH}
+
+
 def test_a_broker_that_is_not_there_is_named(results: dict[str, Any]) -> None:
     scripts = " ".join(row["script"] for row in results["cases"]["cold"] if "script" in row)
     for script, package in (("mosquitto_pub", "mosquitto"), ("NATS", "nats-server")):
@@ -116,7 +125,7 @@ def test_all_that_ours_was_given_came_out(results: dict[str, Any]) -> None:
 def test_the_tables_have_a_place_in_the_docs(ran: Path) -> None:
     page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
     printed = re.findall(r"^== (\w+)$", (ran / "output").read_text(), re.MULTILINE)
-    cases = {"throughput", "latency", "cold", "receipts", "memory", "loss", "trust", "rivals"}
+    cases = {"throughput", "latency", "cold", "receipts", "memory", "loss", "trust", "web", "rivals"}
     assert {"run", "goals", "notes", *cases} == set(printed)
     for name in printed:
         assert f"<!-- {name} -->\n" in page

@@ -287,6 +287,7 @@ def test_the_example_in_submit_md_gets_its_receipt_or_gives_up(submit_bus: Bus) 
         ("### probe", ["fedmsg-relay", "probe"]),
         ("### endpoints", ["fedmsg-relay", "endpoints"]),
         ("### trace", ["fedmsg-relay", "trace"]),
+        ("### expect", ["fedmsg-relay", "expect"]),
         ("### web", ["fedmsg-relay", "web"]),
         ("### bridge", ["fedmsg-relay", "bridge"]),
         ("### bridge status", ["fedmsg-relay", "bridge", "status"]),
