@@ -16,7 +16,7 @@ from wire import Bus, Message, envelope
 
 CLIENTS = 40
 SECONDS = 5.0
-LARGE, LARGE_BYTES = 40, 10_000_000
+LARGE, LARGE_BYTES = 32, 10_000_000
 PATHS = ("/raw?rows_per_page=100", "/messages?limit=500", "/raw?topic=none", "/id?id=none", "/metrics", "/")
 
 

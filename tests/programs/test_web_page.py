@@ -230,3 +230,23 @@ def test_what_cannot_be_found_is_said_on_the_page(shared_bus: Bus, web: Web) -> 
         answer = web.get(path)
         assert (answer.code, said in answer.body.decode()) == (code, True), path
         assert answer.headers["content-type"] == "text/html; charset=utf-8"
+
+
+def test_a_message_that_was_dropped_is_found_in_the_quarantine(shared_bus: Bus, web: Web) -> None:
+    shared_bus.publisher.send(b"org.example.dropped", b'{"msg_id": "2026-<b>dropped", ')
+
+    def found() -> str:
+        answer = web.get("/search", {"id": "2026-<b>dropped"})
+        return answer.body.decode() if answer.code == 200 else ""
+
+    page = wait_until(found, "it is found")
+    assert "In the quarantine: body-not-json at 20" in page
+    assert "<b>" not in page
+
+
+def test_a_message_shows_from_whom_it_is(shared_bus: Bus, web: Web) -> None:
+    topic, body = numbered(1)[0]
+    plain = publish(shared_bus, (topic, body))
+    named = publish(shared_bus, (topic, json.dumps({**json.loads(body), "username": "<b>\u202e"}).encode()))
+    assert "does not say" in web.get(f"/message/{plain}").body.decode()
+    assert "names the user &lt;b&gt;\\u202e" in web.get(f"/message/{named}").body.decode()

@@ -37,18 +37,26 @@ def _web(options: argparse.Namespace) -> int:
     chosen = settings.load(options.settings)
     config = read_config(options)
     try:
-        listen = chosen.http.listen or _beside(addresses.plan(config, chosen, options.settings).inbound)
+        listen = chosen.http.listen or beside(addresses.plan(config, chosen, options.settings).inbound)
     except addresses.NoAddressError as error:
         raise RelayError(str(error)) from error  # as for the relay: it is started again
     serve(listen, paths.state() / "journal.db", Signatures(config, chosen.trust))
     return OK
 
 
-def _beside(inbound: Any) -> Sequence[str]:
-    """Where to listen: the addresses of the relay's inbound, with the web's port."""
+def beside(inbound: Any) -> Sequence[str]:
+    """Get where to listen: the addresses of the relay's inbound, with the web's port.
+
+    Args:
+        inbound: the plan of its addresses.
+
+    Raises:
+        ConfigError: it has no address of TCP.
+    """
     from fedmsg_relay.tailing import PORT  # noqa: PLC0415 -- the other commands need no HTTP
 
     found = [address.rpartition(":")[0] for address in inbound.local if address.startswith("tcp://")]
     if not found:
         raise ConfigError("inbound has no address of TCP: http.listen of relay.toml has to say where the web listens")
-    return list(dict.fromkeys(f"{host}:{PORT}" for host in found))
+    # A wildcard takes in all addresses, also old ones: those have another port at inbound, but not here.
+    return [f"tcp://*:{PORT}"] if "tcp://*" in found else list(dict.fromkeys(f"{host}:{PORT}" for host in found))

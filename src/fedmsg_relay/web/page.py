@@ -16,8 +16,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 
-from fedmsg_relay.errors import JournalError
-from fedmsg_relay.web import answers, limits, query, view
+from fedmsg_relay.errors import JournalError, printable
+from fedmsg_relay.web import answers, limits, messages, query, trace, view
 from fedmsg_relay.web.rates import Rates, measure
 from fedmsg_relay.web.search import search
 from fedmsg_relay.web.signature import State
@@ -101,10 +101,11 @@ async def message(request: Request) -> Response:
     seq = int(number) if number.isascii() and number.isdecimal() and len(number) < 19 else -1
     asked = dict.fromkeys(("topic", "start", "end", "id"), "")
 
-    def show(journal: History) -> tuple[view.Shown, State] | None:
+    def show(journal: History) -> tuple[view.Shown, str, State] | None:
         # All of it in the thread: very many requests may hold what is returned.
         for record in journal.read([seq]):
-            return view.shown(record), site.signatures.state(record.topic, record.body)
+            state = site.signatures.state(record.topic, record.body)
+            return view.shown(record), printable(messages.username(record.body)), state
         return None
 
     try:
@@ -114,12 +115,12 @@ async def message(request: Request) -> Response:
     if not found:
         text = f"The journal has no message {number[:19]}, or it is damaged."
         return _page("search.html", 404, asked=asked, lines=[], fault=text, more="", found=None)
-    shown, state = found
+    shown, username, state = found
     try:
         published = await site.reader.look(lambda journal: journal.published())
     except JournalError:
         published = None
-    return _page("message.html", message=shown, signature=state, published=published)
+    return _page("message.html", message=shown, username=username, signature=state, published=published)
 
 
 async def static(request: Request) -> Response:
@@ -134,11 +135,15 @@ async def static(request: Request) -> Response:
 async def _by_id(site: Site, asked: dict[str, str]) -> Response:
     try:
         seq = await site.reader.run(lambda: site.names.number(asked["id"]))
+        dropped = []
+        if seq is None:
+            dropped = await site.reader.look(lambda journal: trace.quarantined(journal, asked["id"]), search=True)
     except JournalError as error:
         return _page("search.html", 503, asked=asked, lines=[], fault=str(error), more="", found=None)
     if seq is None:
         text = "The journal has no message with this msg_id."
-        return _page("search.html", 404, asked=asked, lines=[], fault=text, more="", found=None)
+        code = 200 if dropped else 404
+        return _page("search.html", code, asked=asked, lines=[], fault=text, more="", found=None, dropped=dropped)
     return RedirectResponse(f"/message/{seq}", 303, _HEADERS)
 
 

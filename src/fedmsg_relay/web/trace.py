@@ -27,7 +27,7 @@ async def trace(request: Request) -> Response:
         raise query.BadRequestError("id is missing: the msg_id of a message")
     found: dict[str, Any] = {
         "journal": await _journaled(site, msg_id),
-        "quarantine": await site.reader.look(lambda journal: _quarantined(journal, msg_id), search=True),
+        "quarantine": await site.reader.look(lambda journal: quarantined(journal, msg_id), search=True),
     }
     condition = await site.watch.look()
     upstream = condition.status["upstream"] if condition.status else None
@@ -70,8 +70,16 @@ def _way(one: Dropped) -> str:
     return "inbound" if one.reason in set(trust.Reason) else ""
 
 
-def _quarantined(journal: History, msg_id: str) -> list[dict[str, Any]]:
-    """Find a name in what was dropped: such a message may have no envelope, so its text is searched."""
+def quarantined(journal: History, msg_id: str) -> list[dict[str, Any]]:
+    """Find a name in what was dropped: such a message may have no envelope, so its text is searched.
+
+    Args:
+        journal: whose quarantine is searched.
+        msg_id: the name.
+
+    Returns:
+        What a trace tells of each, the newest first.
+    """
     return [
         {
             "time": one.time / 1e6,
