@@ -82,6 +82,7 @@ def test_missed_messages_come_out_before_those_forwarded_later(line: Line) -> No
 
 def test_missed_messages_come_out_after_a_kill_and_after_a_stop(line: Line) -> None:
     for start, end in ((0, line.old.relay.kill), (100, line.old.relay.stop)):
+        line.old.relay.noted()
         line.outbound.swallow()
         accepted(line.sockets.submitter(line.old.host.submit), *numbered(100, start))
         wait_until(lambda: not line.old.relay.messages()["waiting"], "upstream has all of it")

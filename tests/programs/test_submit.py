@@ -43,6 +43,7 @@ def test_a_client_of_bare_zmtp_gets_its_receipt(submit_bus: Bus, last: int) -> N
 
 
 def test_a_receipt_means_that_the_message_is_in_the_journal(submit_bus: Bus, submitter: Submitter) -> None:
+    submit_bus.relay.noted()
     for message in numbered(5):
         (seq, _) = submitter.ask(message)["seq"]
         submit_bus.relay.kill()
@@ -52,6 +53,7 @@ def test_a_receipt_means_that_the_message_is_in_the_journal(submit_bus: Bus, sub
 
 
 def test_a_receipt_means_that_the_message_comes_out_even_after_a_kill(submit_bus: Bus, submitter: Submitter) -> None:
+    submit_bus.relay.noted()
     for message in numbered(5):
         (seq, _) = submitter.ask(message)["seq"]
         submit_bus.relay.kill()

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fedmsg_relay.journal import schema
 from harness import COMMANDS, PATIENCE, Host, Process, wait_until
 
 
@@ -124,6 +125,16 @@ class Relay:
         """The counters once nothing waits any more."""
         wait_until(lambda: not self.messages()["waiting"], "nothing waits in the journal")
         return self.messages()
+
+    def noted(self) -> None:
+        """Wait until the journal notes everything as published: then a kill brings nothing out again."""
+
+        def published() -> bool:
+            with contextlib.closing(schema.open_for_reading(self.host.journal_file)) as db:
+                found = schema.find_position(db)
+            return found.published == found.last
+
+        wait_until(published, "everything is noted as published")
 
     def log(self) -> str:
         return self.host.log_file.read_text() if self.host.log_file.is_file() else ""
