@@ -153,7 +153,8 @@ def test_an_older_controller_is_refused_before_anything_else(cloned: Site, serie
     assert said(done).count("TASK [") <= 3, "the one that includes the role, the specs, and this"
 
 
-def test_a_run_without_root_is_refused_before_the_host_is_looked_at(installed: Site) -> None:
+@pytest.mark.parametrize("entry_point", ["main", "restart", "uninstall"])
+def test_a_run_without_root_is_refused_before_the_host_is_looked_at(installed: Site, entry_point: str) -> None:
     nobody = {
         "ansible_become": True,
         "ansible_become_method": "su",
@@ -162,7 +163,8 @@ def test_a_run_without_root_is_refused_before_the_host_is_looked_at(installed: S
         "ansible_remote_tmp": "/tmp/.ansible-nobody",  # noqa: S108 - where nobody can write
     }
     installed.inventory(nobody if os.geteuid() == 0 else {})
-    done = installed.run(OWN, "ansible-playbook", "--check", installed.playbook("fedmsg.relay.fedmsg_relay"))
+    playbook = installed.playbook("fedmsg.relay.fedmsg_relay", entry_point)
+    done = installed.run(OWN, "ansible-playbook", "--check", playbook, "--extra-vars=fedmsg_relay_uninstall=true")
     installed.inventory({})
     assert done.returncode != 0
     assert "The role needs root on app01, and works there as the user" in said(done)
