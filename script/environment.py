@@ -17,6 +17,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STOCK_VENV = ROOT / ".venv-stock"
+FEDORA_VENV = ROOT / ".venv-fedora"
+FEDORA_REQUIREMENTS = ROOT / "tests" / "support" / "fedora-requirements.txt"
 STOCK_REQUIREMENTS = ROOT / "tests" / "support" / "stock-requirements.txt"
 INSTALL_SECONDS = 600
 EXTRAS = {
@@ -47,6 +49,12 @@ def make_stock_venv() -> None:
     # Without --use-pep517 the pip of Debian 12 builds the old packages among these in a way that fails.
     arguments = ["--use-pep517", "--requirement", str(STOCK_REQUIREMENTS)]
     _ensure(STOCK_VENV, {stamp}, stamp, "stock fedmsg", arguments)
+
+
+def make_fedora_venv() -> None:
+    """Make `.venv-fedora` with the fedora-messaging that reads what the bridge sends."""
+    stamp = _stamp("fedora", FEDORA_REQUIREMENTS)
+    _ensure(FEDORA_VENV, {stamp}, stamp, "fedora-messaging", ["--requirement", str(FEDORA_REQUIREMENTS)])
 
 
 def _stamp(kind: str, *sources: Path) -> str:

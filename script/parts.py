@@ -89,9 +89,12 @@ def unit_parts(files: list[str]) -> list[Part]:
 
 
 def packages_of(files: list[str]) -> dict[str, str]:
-    """What tests need: RabbitMQ, which takes long to install, only for those of the bridge."""
-    bridged = not files or any("test_bridge" in name for name in files)
-    return {**packages.UNIT, **(packages.BROKER if bridged else {})}
+    """What tests call: RabbitMQ, which takes long to install, only where those of the bridge are among them."""
+    return {**packages.UNIT, **(packages.BROKER if bridged(files) else {})}
+
+
+def bridged(files: list[str]) -> bool:
+    return not files or any("test_bridge" in name for name in files)
 
 
 def test_files() -> list[str]:

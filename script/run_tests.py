@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import containers
 import environment
@@ -177,7 +178,7 @@ def run_all(what: str, names: list[str]) -> Iterator[Result]:
         groups = {
             "unit": (
                 "packages",
-                lambda: packages.install(parts.packages_of(names), "the tests", apt_log),
+                lambda: prepare_unit(names, apt_log),
                 parts.unit_parts,
             ),
             "fresh": ("fresh machines", lambda: fresh.can_be_made(apt_log), parts.fresh_parts),
@@ -193,6 +194,13 @@ def run_all(what: str, names: list[str]) -> Iterator[Result]:
                 to_run += parts_of(names)
         with ThreadPoolExecutor(LANES) as lanes:
             yield from lanes.map(run, to_run)
+
+
+def prepare_unit(names: list[str], log: Path) -> None:
+    """Install what tests call, and what those of the bridge talk to."""
+    packages.install(parts.packages_of(names), "the tests", log)
+    if parts.bridged(names):
+        environment.make_fedora_venv()
 
 
 def main(arguments: list[str]) -> int:

@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
-from benchmarks.load import SILENCE, in_a_process
+from benchmarks.load import in_a_process
 from benchmarks.plan import BenchError
 from benchmarks.rivals.client import Client, Request
 from benchmarks.work import Work
 
-LONGEST = 60.0
-"""Seconds after which a server that gave no receipts is given up."""
+SILENCE = 120.0
+"""Seconds without a receipt after which the rest of them will not come."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,10 @@ def ask(connect: Callable[[], Client], work: Work, batch: int, meanwhile: Callab
     with in_a_process(_ask, connect, work, batch) as pipe:
         pipe.send("go")
         meanwhile()
-        told = pipe.recv() if pipe.poll(LONGEST) else f"not every receipt within {LONGEST:.0f} s"
+        try:
+            told = pipe.recv() if pipe.poll(2 * SILENCE) else f"not every receipt within {2 * SILENCE:.0f} s"
+        except EOFError:
+            raise BenchError("the clients' process has ended") from None
     if isinstance(told, Asked):
         return told
     raise BenchError(told)

@@ -13,8 +13,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Sequence
 from typing import NamedTuple
 
-from benchmarks.load import CHUNK, SILENCE
+from benchmarks.load import CHUNK
 from benchmarks.plan import BenchError
+from harness import PATIENCE
 
 
 class Request(NamedTuple):
@@ -38,7 +39,7 @@ class Client(ABC):
         self.greet()
 
     def connect(self, port: int) -> socket.socket:
-        connected = socket.create_connection(("127.0.0.1", port), timeout=SILENCE)
+        connected = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connected
 

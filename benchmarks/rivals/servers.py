@@ -41,9 +41,8 @@ class Server(ABC):
 
         def listens() -> bool:
             if not process.alive():
-                raise BenchError(
-                    f"{type(self).__name__} did not start: {(process.stderr() or process.stdout())[-300:]}"
-                )
+                said = (process.stderr() or process.stdout()).strip().rpartition("\n")[2]
+                raise BenchError(f"{type(self).__name__} does not start: {said.rpartition(': ')[2]}")
             return peers.accepts(self.port)
 
         wait_until(listens, f"{type(self).__name__} is up", START_SECONDS)

@@ -24,7 +24,7 @@ def syncs(plan: Plan, keeper: Keeper, work: Work) -> float | None:
     """
     strace = peers.program("strace")
     if strace is None:
-        plan.note("no strace is installed to count syncs")
+        plan.note("syncs are not counted, as strace is not installed")
         return None
     keeper.begin()
     with closing(Host()) as host:
@@ -33,7 +33,7 @@ def syncs(plan: Plan, keeper: Keeper, work: Work) -> float | None:
         tracer = host.start(strace, *options)
         wait_until(lambda: "attached" in tracer.stderr() or not tracer.alive(), "strace is attached")
         if not tracer.alive():
-            plan.note(f"{keeper.name}: strace cannot count its syncs: {tracer.stderr().strip()}")
+            plan.note(f"syncs are not counted, as strace cannot attach: {tracer.stderr().strip().rpartition(': ')[2]}")
             return None
         ask(keeper.client, work, 1, lambda: keeper.attend(work))
         tracer.stop(signal.SIGINT)  # it detaches, and has written all

@@ -5,7 +5,8 @@ and ``body`` of each message, up to ``MAX_MESSAGES`` times: a batch, which is ac
 the frames ``b""``, ``b"FMR1"`` and one JSON object.
 
 Relays say two more things to each other. An inquiry, ``b"FMR1?"`` and a topic, asks who answers, and whether it has a
-listener that subscribed to that topic. ``b"FMR1>"`` submits like ``b"FMR1"``, but what a chained relay passes on.
+listener that subscribed to that topic. ``b"FMR1>"`` submits like ``b"FMR1"``, for a chained relay that
+forwards.
 
 This module is on the path of every one-off script: it imports only what that needs.
 """
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 VERSION = b"FMR1"
 INQUIRY = b"FMR1?"
-PASSED_ON = b"FMR1>"
+FORWARDED = b"FMR1>"
 MAX_MESSAGES = 1000
 MAX_FRAMES = 2 + 2 * (MAX_MESSAGES + 1)
 """Frames of a request that are kept; a request that has more is not looked at."""
@@ -51,14 +52,14 @@ CODES = tuple(str(code) for code in (*Refusal, *(r for r in Reason if r is not R
 # Requests. All classes here are plain ones: each NamedTuple would cost a cold script a tenth of a millisecond.
 
 
-def write_request(messages: Iterable[Message], *, passed_on: bool = False) -> list[bytes]:
+def write_request(messages: Iterable[Message], *, forwarded: bool = False) -> list[bytes]:
     """Make the frames that submit a batch.
 
     Args:
         messages: topic and body of each, at most ``MAX_MESSAGES``.
-        passed_on: whether a chained relay passes them on.
+        forwarded: whether a chained relay forwards them.
     """
-    return [b"", PASSED_ON if passed_on else VERSION, *(frame for message in messages for frame in message[:2])]
+    return [b"", FORWARDED if forwarded else VERSION, *(frame for message in messages for frame in message[:2])]
 
 
 def write_inquiry(subscription: bytes) -> list[bytes]:
@@ -101,13 +102,13 @@ class Request:
     Args:
         route: the frames that the reply begins with.
         messages: topic and body of each.
-        passed: whether a chained relay passes them on.
+        forwarded: whether a chained relay forwards them.
     """
 
-    def __init__(self, route: list[bytes], messages: list[Message], passed: bool) -> None:
+    def __init__(self, route: list[bytes], messages: list[Message], forwarded: bool) -> None:
         self.route = route
         self.messages = messages
-        self.passed = passed
+        self.forwarded = forwarded
 
 
 class Inquiry:
@@ -152,13 +153,13 @@ def read_request(frames: list[bytes]) -> Request | Inquiry | Malformed:
     route, version, rest = frames[:1], frames[1], frames[2:]
     if version == INQUIRY and len(rest) == 1:
         return Inquiry(route, rest[0])
-    if version not in {VERSION, PASSED_ON}:
+    if version not in {VERSION, FORWARDED}:
         return Malformed(route, Refusal.BAD_VERSION, "this relay speaks FMR1")
     if not rest or len(rest) % 2:
         return Malformed(route, Refusal.BAD_REQUEST, "after FMR1 come topic and body of each message, at least one")
     if len(rest) > 2 * MAX_MESSAGES:
         return Malformed(route, Refusal.BATCH_TOO_LARGE, f"a batch has at most {MAX_MESSAGES} messages")
-    return Request(route, list(zip(rest[::2], rest[1::2], strict=True)), version == PASSED_ON)
+    return Request(route, list(zip(rest[::2], rest[1::2], strict=True)), version == FORWARDED)
 
 
 def read_oversize(request: Oversize) -> Malformed:

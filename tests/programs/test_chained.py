@@ -118,11 +118,11 @@ def test_of_relays_chained_to_each_other_from_the_start_one_publishes_after_a_wh
     client = sockets.submitter(new.host.submit)
     assert client.ask(*numbered(100, 100))["status"] == "accepted"
     wait_until(lambda: set(numbered(200)) <= set(listener.hear(0.05)), "all messages come out")
-    released = [site for site in (old, new) if site.relay.status()["released_from"]]
+    released = [site for site in (old, new) if site.relay.status()["unchained_from"]]
     [publishes] = released
     other = new if publishes is old else old
     other.wait_for_upstream("joined")
-    assert publishes.relay.status()["released_from"] == [other.host.submit]
+    assert publishes.relay.status()["unchained_from"] == [other.host.submit]
     warned = publishes.host.run("fedmsg-relay", "status")
     assert (warned.code, "publishes by itself" in warned.stdout) == (1, True)
     assert old.relay.settled()["waiting"] == new.relay.settled()["waiting"] == 0
@@ -248,7 +248,7 @@ def test_a_relay_hands_over_to_another_and_takes_back_while_messages_flow(
         """The swap of two relays that both are in use: the one that is chained last keeps its upstream."""
         assert new.relay.stop() == 0
         new.chain_to(old).join()
-        assert old.relay.status()["released_from"] == [new.host.submit]
+        assert old.relay.status()["unchained_from"] == [new.host.submit]
         forwards(new)
         assert old.relay.stop() == 0
         old.stand_alone().relay.start()

@@ -16,7 +16,7 @@ import pytest
 from cable import Cable
 from harness import wait_until
 from sites import Site
-from wire import Listener, Message, Sockets, Submitter, envelope, join, numbered
+from wire import Listener, Message, Sockets, Submitter, compare, envelope, join, numbered
 
 
 class Line:
@@ -69,7 +69,7 @@ def test_messages_unheard_for_a_cut_of_upstream_come_out_here(line: Line) -> Non
     line.listener.expect(numbered(100))
 
 
-def test_missed_messages_come_out_before_those_passed_on_later(line: Line) -> None:
+def test_missed_messages_come_out_before_those_forwarded_later(line: Line) -> None:
     client = line.sockets.submitter(line.old.host.submit)
     line.outbound.swallow()
     accepted(client, *numbered(100))
@@ -82,6 +82,7 @@ def test_missed_messages_come_out_before_those_passed_on_later(line: Line) -> No
 
 def test_missed_messages_come_out_after_a_kill_and_after_a_stop(line: Line) -> None:
     for start, end in ((0, line.old.relay.kill), (100, line.old.relay.stop)):
+        line.old.relay.noted()
         line.outbound.swallow()
         accepted(line.sockets.submitter(line.old.host.submit), *numbered(100, start))
         wait_until(lambda: not line.old.relay.messages()["waiting"], "upstream has all of it")
@@ -89,7 +90,9 @@ def test_missed_messages_come_out_after_a_kill_and_after_a_stop(line: Line) -> N
         line.cut()
         line.mend()
         line.old.join()
-        line.listener.expect(numbered(100, start))
+        heard = line.listener.wait_for(numbered(100, start)[-1])
+        # Marks of before the kill may come again, where a busy machine had not noted them as published yet.
+        compare([message for message in heard if b"numbered" in message[0]], numbered(100, start))
 
 
 def test_upstream_killed_with_what_it_took_unpublished_is_heard_once(line: Line) -> None:

@@ -163,7 +163,7 @@ def test_messages_that_may_not_be_forwarded_yet_are_held_within_bounds(
 LARGE = 8 * 1024 * 1024
 
 
-def test_large_waiting_messages_are_passed_on_without_all_being_in_memory(
+def test_large_waiting_messages_are_forwarded_without_all_being_in_memory(
     old: Site, new: Site, sockets: Sockets
 ) -> None:
     old.chain_to(new).relay.start()

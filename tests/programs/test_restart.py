@@ -9,9 +9,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 
-from harness import COMMANDS, Host, wait_until
+from harness import Host, wait_until
 from raw import RawPeer, frame, framed
-from relays import Relay
+from relays import Relay, wait_longer
 from wire import Bus, Listener, Message, Sockets, StartBus, compare, join, numbered
 
 PUBLISHERS = 8
@@ -86,20 +86,6 @@ def test_ten_restarts_under_60000_messages_lose_and_repeat_none_in_order(relay: 
     relay.settled()
 
 
-PATIENT = """\
-import sys
-from fedmsg_relay.commands import relay as cli
-from fedmsg_relay.daemon import listener_wait
-listener_wait.WAIT_SECONDS = float(sys.argv.pop(1))
-sys.exit(cli.main())
-"""
-"""A relay that waits for its previous listeners for a number of seconds that a busy machine does not use up."""
-
-
-def patient(relay: Relay, seconds: float) -> None:
-    relay.program = [COMMANDS / "python", "-c", PATIENT, str(seconds)]
-
-
 LONG = 60.0
 """Seconds for listeners that return. A receipt is there earlier: it does not wait for them."""
 
@@ -125,7 +111,7 @@ def test_messages_that_came_without_listeners_wait_for_them(submit_bus: Bus) -> 
     join(submit_bus.publisher, *listeners)
     wait_until(lambda: remembered(submit_bus.host) == 4, "the journal knows the listeners")
     submit_bus.relay.kill()
-    patient(submit_bus.relay, LONG)
+    wait_longer(submit_bus.relay, LONG)
     submit_bus.relay.start()
     client = submit_bus.sockets.submitter(submit_bus.host.submit)
     assert client.ask(*numbered(500))["status"] == "accepted"
@@ -144,7 +130,7 @@ def test_a_listener_that_has_not_subscribed_yet_is_waited_for(submit_bus: Bus) -
     wait_until(lambda: remembered(relay.host) == 3, "the journal knows the listeners")
     relay.kill()
     others.close()
-    patient(relay, LONG)
+    wait_longer(relay, LONG)
     relay.start()
     client = submit_bus.sockets.submitter(relay.host.submit)
     assert client.ask(*numbered(10))["status"] == "accepted"
@@ -167,7 +153,7 @@ def test_a_peer_that_never_subscribed_is_not_waited_for(submit_bus: Bus) -> None
     relay.stop()
     for peer in (mute, deaf):
         peer.close()
-    patient(relay, LONG)
+    wait_longer(relay, LONG)
     relay.start()
     client = submit_bus.sockets.submitter(relay.host.submit)
     assert client.ask(*numbered(10))["status"] == "accepted"
@@ -189,7 +175,7 @@ def test_a_listener_with_an_old_libzmq_is_waited_for_too(submit_bus: Bus) -> Non
     wait_until(lambda: remembered(relay.host) == 2, "the journal knows both listeners")
     relay.kill()
     old.close()
-    patient(relay, LONG)
+    wait_longer(relay, LONG)
     relay.start()
     client = submit_bus.sockets.submitter(relay.host.submit)
     assert client.ask(*numbered(10))["status"] == "accepted"
@@ -224,7 +210,7 @@ def test_a_listener_that_never_returns_delays_the_others_only_shortly(submit_bus
     wait_until(lambda: remembered(submit_bus.host) == 2, "the journal knows both listeners")
     submit_bus.relay.kill()
     gone.close()
-    patient(submit_bus.relay, SHORT)
+    wait_longer(submit_bus.relay, SHORT)
     submit_bus.relay.start()
     client = submit_bus.sockets.submitter(submit_bus.host.submit)
     assert client.ask(*numbered(10))["status"] == "accepted"
@@ -245,7 +231,7 @@ def test_a_listener_that_never_returns_delays_the_others_only_shortly(submit_bus
 def test_listeners_that_came_just_before_the_stop_are_waited_for(submit_bus: Bus) -> None:
     listeners = [submit_bus.listener]
     client = submit_bus.sockets.submitter(submit_bus.host.submit)
-    patient(submit_bus.relay, LONG)
+    wait_longer(submit_bus.relay, LONG)
     for lot in range(3):
         listeners.append(submit_bus.sockets.stock_listener(submit_bus.host.outbound))
         join(submit_bus.publisher, *listeners)
@@ -279,7 +265,7 @@ def test_journaled_but_unpublished_messages_go_out_first(submit_bus: Bus) -> Non
     wait_until(lambda: remembered(submit_bus.host) == 2, "the journal knows both listeners")
     submit_bus.relay.kill()
     gone.close()
-    patient(submit_bus.relay, SHORT)
+    wait_longer(submit_bus.relay, SHORT)
     for lot in range(2):
         submit_bus.relay.start()
         assert client.ask(*numbered(10, start=10 * lot))["status"] == "accepted"

@@ -16,7 +16,7 @@ import pytest
 from fedmsg_relay.journal import block
 from harness import Host, wait_until
 from journaled import take_back
-from relays import Relay
+from relays import Relay, wait_longer
 from wire import Sockets, StartBus, accepted, compare, envelope, join, numbered
 
 A_PAGE = 8 * block.MESSAGES
@@ -187,7 +187,8 @@ def test_a_journal_turned_to_garbage_under_a_running_relay_is_replaced(
         newest = "published FROM state WHERE published = (SELECT max(seq) FROM message)"
         wait_until(lambda: noted(host, newest), "what is published is noted")
         relay.kill()
-    relay.start()  # it holds for the listener that is gone, so that something waits
+    wait_longer(relay, 8.0)
+    relay.start()  # it waits for the listener that is gone, so that messages wait as well
     client = sockets.submitter(host.submit)
     lost = [envelope("org.example.test.numbered", n, filler="x" * 2000) for n in range(3, 1003)]
     assert client.ask(*lost)["status"] == "accepted"

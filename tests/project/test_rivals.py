@@ -12,9 +12,10 @@ from benchmarks.contenders import OURS
 from benchmarks.plan import BenchError
 from benchmarks.rivals import syncs
 from benchmarks.rivals.amqp import Amqp
+from benchmarks.rivals.asking import ask
 from benchmarks.rivals.client import Client
 from benchmarks.rivals.dialects import JetStream, Resp, Submit
-from benchmarks.work import TOPIC
+from benchmarks.work import TOPIC, Work
 from pika import frame, spec
 
 from raw import frame as zmtp
@@ -147,6 +148,44 @@ def test_a_nack_is_no_receipt(amqp: Amqp, wire: socket.socket) -> None:
     sent(amqp, wire, BODIES)
     with pytest.raises(BenchError, match="not an ack"):
         answered(amqp, acks(spec.Basic.Nack(1)))
+
+
+class Scripted(Resp):
+    """A client whose server has answered before it is asked."""
+
+    ANSWER = b""
+
+    def connect(self, _port: int) -> socket.socket:
+        ours, self.theirs = socket.socketpair()
+        self.theirs.sendall(self.ANSWER)
+        if not self.ANSWER:
+            self.theirs.shutdown(socket.SHUT_WR)
+        return ours
+
+
+class Given(Scripted):
+    ANSWER = b"$3\r\n1-0\r\n$3\r\n1-1\r\n"
+
+
+class GivenTwice(Scripted):
+    ANSWER = b"$3\r\n1-0\r\n$3\r\n1-0\r\n"
+
+
+class Refused(Scripted):
+    ANSWER = b"-OOM command not allowed\r\n"
+
+
+@pytest.mark.parametrize(("kind", "receipts"), [(Given, 2), (GivenTwice, 1)])
+def test_each_message_needs_a_receipt_of_its_own(kind: type[Scripted], receipts: int) -> None:
+    asked = ask(lambda: kind(0), Work(2, 300), batch=2)
+    assert asked.receipts == receipts
+    assert asked.seconds > 0
+
+
+@pytest.mark.parametrize(("kind", "fault"), [(Refused, "OOM"), (Scripted, "hung up")])
+def test_a_fault_of_the_server_ends_the_measurement_in_a_line(kind: type[Scripted], fault: str) -> None:
+    with pytest.raises(BenchError, match=fault):
+        ask(lambda: kind(0), Work(2, 300), batch=2)
 
 
 def test_a_sync_counts_once_even_if_another_thread_interrupts_its_line() -> None:

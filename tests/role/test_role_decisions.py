@@ -32,7 +32,7 @@ def found(status: dict[str, Any], **service: Any) -> dict[str, Any]:
         (found(RUNS, written=101), False, ["restart"]),
         (found({**RUNS, "endpoints": {"inbound": ["tcp://*:9931"]}}), False, ["restart"]),
         (found({**RUNS, "upstream": None}), False, ["restart"]),
-        (found({**RUNS, "upstream": None, "released_from": ["tcp://b:1"]}), False, ["restart"]),
+        (found({**RUNS, "upstream": None, "unchained_from": ["tcp://b:1"]}), False, ["restart"]),
         (found({**RUNS, "upstream": {"submit": ["tcp://c:1"], "outbound": ["tcp://b:2"]}}), False, ["restart"]),
         (found({}), False, ["restart"]),
         (found({**RUNS, "settings": {}}), False, ["reload"]),
@@ -48,7 +48,7 @@ def test_a_relay_is_left_alone_or_reloaded_or_restarted(
 
 
 def test_a_relay_that_publishes_by_itself_already_is_not_restarted_for_that() -> None:
-    released = found({**RUNS, "upstream": None, "released_from": ["tcp://b:1"]})
+    released = found({**RUNS, "upstream": None, "unchained_from": ["tcp://b:1"]})
     assert demands(released, {**WANTED, "upstream": []}, replaced=False) == ["reload"]
     assert demands(found({**RUNS, "upstream": None}), {**WANTED, "upstream": []}, replaced=False) == []
 

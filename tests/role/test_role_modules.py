@@ -8,12 +8,20 @@ from typing import Any
 import fedmsg_relay_ask
 import fedmsg_relay_check
 import fedmsg_relay_files
+import fedmsg_relay_firewall
 import fedmsg_relay_keys
 import fedmsg_relay_look
 import pytest
 import yaml
 
-MODULES = [fedmsg_relay_ask, fedmsg_relay_check, fedmsg_relay_files, fedmsg_relay_keys, fedmsg_relay_look]
+MODULES = [
+    fedmsg_relay_ask,
+    fedmsg_relay_check,
+    fedmsg_relay_files,
+    fedmsg_relay_firewall,
+    fedmsg_relay_keys,
+    fedmsg_relay_look,
+]
 
 
 class Accepted(Exception):  # noqa: N818

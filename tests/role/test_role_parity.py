@@ -61,12 +61,13 @@ def test_the_role_has_a_handler_for_others_and_flushes_nobodys() -> None:
 def test_every_file_of_tasks_is_used_and_is_there() -> None:
     entry_points = {*SPECS, "facts", "handlers"}
     files = [*(ROLE / "tasks").rglob("*.yml"), ROLE / "handlers/main.yml"]
-    pattern = re.compile(r"(?:_tasks: |__fedmsg_relay_do: |role_path }}/tasks/)([a-z_/.]+[.]yml)")
-    # In a handler a path is relative to its file, else to the folder of the tasks.
+    pattern = re.compile(r"(?:(import|include)_tasks: |__fedmsg_relay_do: |role_path }}/tasks/)([a-z_/.]+[.]yml)")
+    # An import's path is relative to its file: below an include_role, ansible-core 2.17 and 2.18 find no other. All
+    # else is relative to the folder of the tasks.
     named = {
-        (file.parent if file.name == "restart_notified.yml" else ROLE / "tasks").joinpath(name).resolve()
+        (file.parent if how == "import" else ROLE / "tasks").joinpath(name).resolve()
         for file in files
-        for name in pattern.findall(file.read_text())
+        for how, name in pattern.findall(file.read_text())
     }
     assert named | {ROLE / f"tasks/{name}.yml" for name in entry_points} == {*(ROLE / "tasks").rglob("*.yml")}
 

@@ -143,13 +143,15 @@ def play(
     )
 
 
-def facts(family: str, distribution: str, major: str) -> dict[str, str]:
+def facts(family: str, distribution: str, major: str) -> dict[str, str | int]:
     return {
         "os_family": family,
         "distribution": distribution,
         "distribution_major_version": major,
         "machine": "x86_64",
         "pkg_mgr": "apt" if family == "Debian" else "dnf",
+        "effective_user_id": 0,
+        "user_id": "root",
     }
 
 

@@ -12,7 +12,7 @@ from harness import Host, Process, Ran, wait_until
 from relays import ServiceManager
 from wire import Message
 
-PATIENCE = 60.0
+PATIENCE = 90.0
 
 
 class Bridge:
@@ -60,6 +60,9 @@ class Bridge:
 
     def ask(self, *options: str) -> Ran:
         return self.host.run(*self.command("status", *options))
+
+    def acknowledge(self) -> Ran:
+        return self.host.run(*self.command("acknowledge")[:3])
 
     def status(self) -> Any:
         ran = self.ask("--json")

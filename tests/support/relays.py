@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness import PATIENCE, Host, Process, wait_until
+from fedmsg_relay.journal import schema
+from harness import COMMANDS, PATIENCE, Host, Process, wait_until
 
 
 class ServiceManager:
@@ -125,6 +126,16 @@ class Relay:
         wait_until(lambda: not self.messages()["waiting"], "nothing waits in the journal")
         return self.messages()
 
+    def noted(self) -> None:
+        """Wait until the journal notes everything as published: then a kill brings nothing out again."""
+
+        def published() -> bool:
+            with contextlib.closing(schema.open_for_reading(self.host.journal_file)) as db:
+                found = schema.find_position(db)
+            return found.published == found.last
+
+        wait_until(published, "everything is noted as published")
+
     def log(self) -> str:
         return self.host.log_file.read_text() if self.host.log_file.is_file() else ""
 
@@ -171,3 +182,17 @@ def assert_balanced(messages: Mapping[str, int], dropped: bool = False) -> None:
     published = m["published"] - m["unjournaled"] if dropped else m["published"]
     ended = published + m["waiting"] + m["damaged"] + m["refused_upstream"]
     assert m["journaled"] + m["carried"] == ended, messages
+
+
+_LONGER = """\
+import sys
+from fedmsg_relay.commands import relay as cli
+from fedmsg_relay.daemon import listener_wait
+listener_wait.WAIT_SECONDS = float(sys.argv.pop(1))
+sys.exit(cli.main())
+"""
+
+
+def wait_longer(relay: Relay, seconds: float) -> None:
+    """From its next start on the relay waits longer for its previous listeners: a busy machine does not use that up."""
+    relay.program = [COMMANDS / "python", "-c", _LONGER, str(seconds)]

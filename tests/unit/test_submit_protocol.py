@@ -107,9 +107,9 @@ def test_batches_hold_all_messages_in_order_and_as_many_as_fit(
 
 
 @given(messages.filter(bool), st.booleans())
-def test_a_request_is_read_as_it_was_written(messages: list[tuple[bytes, bytes]], passed_on: bool) -> None:
-    request = submit.read_request(submit.write_request(messages, passed_on=passed_on))
-    assert vars(request) == vars(submit.Request([b""], messages, passed_on))
+def test_a_request_is_read_as_it_was_written(messages: list[tuple[bytes, bytes]], forwarded: bool) -> None:
+    request = submit.read_request(submit.write_request(messages, forwarded=forwarded))
+    assert vars(request) == vars(submit.Request([b""], messages, forwarded))
 
 
 def test_an_inquiry_is_read_as_it_was_written() -> None:

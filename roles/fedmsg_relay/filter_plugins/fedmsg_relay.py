@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
-sys.path.append(str(Path(__file__).parents[1] / "module_utils"))
 
-from fedmsg_relay_plan import addresses, faults, plan, retire, service, steps, web
+def load(package: str) -> None:
+    """Make a package of ``module_utils`` importable, and nothing else: Ansible finds it only for modules.
+
+    Args:
+        package: its name. It is beside the folder of this file in a role and in a collection.
+    """
+    place = Path(__file__).parents[1] / "module_utils" / package
+    spec = spec_from_file_location(package, place / "__init__.py", submodule_search_locations=[str(place)])
+    if package not in sys.modules and spec and spec.loader:
+        sys.modules[package] = module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[package])
+
+
+load("fedmsg_relay_plan")
+
+from fedmsg_relay_plan import addresses, condition, faults, firewall, plan, retire, service, steps, web  # noqa: E402 - load()
 
 
 class FilterModule:
@@ -29,7 +44,9 @@ class FilterModule:
             "fedmsg_relay_use": addresses.use,
             "fedmsg_relay_listed": addresses.listed,
             "fedmsg_relay_connectable": addresses.connectable,
+            "fedmsg_relay_condition": condition.of,
             "fedmsg_relay_fault": faults.fault_of,
+            "fedmsg_relay_open_ports": firewall.open_ports,
             "fedmsg_relay_plan": plan.of,
             "fedmsg_relay_with": steps.hosts_with,
             "fedmsg_relay_demands": service.demands,

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-import json
 import socket
+import threading
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -17,7 +18,7 @@ module: fedmsg_relay_ask
 short_description: Answer what a plan of the role fedmsg_relay asks of a host
 description:
   - Finds out what only some runs need to know. Changes nothing, so it also runs in check mode.
-  - Uses the Python of the program in use.
+  - Uses the program in use.
 options:
   home: {description: The directory of the program., type: path, required: true}
   journal: {description: The path of the relay's journal., type: path, required: true}
@@ -52,10 +53,7 @@ waiting:
 Ran = tuple[int, str, str]
 Run = Callable[[list[str]], Ran]
 
-OWN = """import json, sys
-from fedmsg_relay.daemon.addresses import is_this_host
-print(json.dumps([name for name in sys.argv[1:] if is_this_host(name)]))
-"""
+NAME_SECONDS = 5.0
 PEER_SECONDS = 2.0
 
 
@@ -63,19 +61,24 @@ class AskError(Exception):
     """A question that cannot be answered."""
 
 
-def own_names(python: str, names: list[str], run: Run) -> list[str]:
-    """Find the names that are this host's.
+def own_names(names: list[str]) -> list[str]:
+    """Find the names that are this host's: its own name, or one that resolves to an address that it holds.
 
     Args:
-        python: that of the program.
-        names: host names.
-        run: runs a command.
+        names: host names or addresses.
 
     Returns:
-        Those that are; none if the program cannot tell.
+        Those that are; without those that the name server does not resolve in time.
     """
-    code, answer, _ = run([python, "-c", OWN, *names]) if names else (0, "[]", "")
-    return [str(name) for name in json.loads(answer)] if code == 0 else []
+    own: set[str] = set()
+    searches = [threading.Thread(target=_search, args=(name, own), daemon=True) for name in names]
+    deadline = time.monotonic() + NAME_SECONDS
+    for search in searches:
+        search.start()
+    for search in searches:
+        search.join(max(0.0, deadline - time.monotonic()))
+    found = own.copy()
+    return [name for name in names if name in found]
 
 
 def answering(peers: list[str], port: int) -> list[str]:
@@ -113,6 +116,26 @@ def count(program: str, journal: str, run: Run) -> int:
     return int(answer)
 
 
+def _search(name: str, own: set[str]) -> None:
+    try:
+        found = socket.getaddrinfo(name, 0, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        found = []
+    own_name = name.lower() in {socket.gethostname().lower(), socket.getfqdn().lower()}
+    if own_name or any(_holds(family, address) for family, _, _, _, address in found):
+        own.add(name)
+
+
+def _holds(family: int, address: Any) -> bool:
+    """Only a host that has the address can bind it."""
+    try:
+        with closing(socket.socket(family, socket.SOCK_STREAM)) as trial:
+            trial.bind(address)
+    except OSError:
+        return False
+    return True
+
+
 def _accepts(peer: str, port: int) -> bool:
     try:
         with closing(socket.create_connection((peer, port), timeout=PEER_SECONDS)):
@@ -142,12 +165,12 @@ def main() -> None:
         return ran
 
     asked = module.params
-    python, program = (f"{asked['home']}/current/bin/{name}" for name in ("python", "fedmsg-relay"))
+    program = f"{asked['home']}/current/bin/fedmsg-relay"
     try:
         waiting = count(program, asked["journal"], run) if asked["waiting"] else 0
     except AskError as error:
         module.fail_json(msg=str(error))
-    found = {"names": own_names(python, asked["names"], run), "peers": answering(asked["peers"], asked["port"])}
+    found = {"names": own_names(asked["names"]), "peers": answering(asked["peers"], asked["port"])}
     module.exit_json(changed=False, waiting=waiting, **found)
 
 

@@ -57,6 +57,8 @@ class Comparison:
         known = ledger.counters("tap.")
         forward = ledger.counters("forward.")
         self._begun = "begin" in known
+        # A tap that is new beside a bridge that is not begins where that one is.
+        self._start = forward.get("cursor")
         self.counters = {name: known.get(name, 0) for name in _COUNTERS}
         self._generation = known.get("generation", forward.get("begin", 0))
         with ledger.transaction() as db:
@@ -108,7 +110,7 @@ class Comparison:
             return
         if self._begun and forward["begin"] == self._generation:
             return
-        start = forward["begin"] if self._begun else forward["cursor"]
+        start = forward["begin"] if self._begun or self._start is None else self._start
         self._begun, self._generation = True, forward["begin"]
         self.counters |= {"begin": start, "front": start}
         self._arrived = Ranges()

@@ -15,7 +15,7 @@ import pika.exceptions
 from fedmsg_relay import __version__
 from fedmsg_relay.bridge import target as targets
 from fedmsg_relay.bridge.target import Target
-from fedmsg_relay.errors import printable
+from fedmsg_relay.errors import RelayError, printable
 
 PAUSE_SECONDS, LONGEST_PAUSE = 0.5, 5.0
 """Pause after the first failure, and the longest one: each is twice the one before."""
@@ -69,6 +69,8 @@ def explain(error: BaseException | None) -> str:
     Args:
         error: pika's.
     """
+    if isinstance(error, RelayError):
+        return str(error)
     found = error
     while found is not None:
         if code := getattr(found, "reply_code", None):

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fedmsg_relay import __version__, errors
-from fedmsg_relay.bridge import spared
 from fedmsg_relay.bridge.back import Back, Home
 from fedmsg_relay.bridge.comparison import Comparison
 from fedmsg_relay.bridge.forward import Forward
@@ -23,6 +22,7 @@ from fedmsg_relay.bridge.tap import Tap
 from fedmsg_relay.bridge.target import Target
 from fedmsg_relay.daemon.settings import Bridge
 from fedmsg_relay.errors import ConfigError
+from fedmsg_relay.journal import spared
 from fedmsg_relay.runtime import log, paths, threads
 from fedmsg_relay.runtime.systemd import Notifier
 from fedmsg_relay.signing import Signer

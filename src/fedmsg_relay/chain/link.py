@@ -159,7 +159,7 @@ class Link:
         """
         if self._submit is None or not self._submit.up or self.awaits_receipt:
             return False
-        self._send(self._submit, write_request(messages, passed_on=True))
+        self._send(self._submit, write_request(messages, forwarded=True))
         self.awaits_receipt = True
         return True
 

@@ -90,8 +90,8 @@ def _worrying(status: Status) -> Iterator[str]:
         links = zip(upstream["submit"], upstream["states"], upstream["reasons"], strict=True)
         away = [f"{at} ({why or 'the relay is connecting to it'})" for at, state, why in links if state != "joined"]
         yield f"upstream is away: {', '.join(away)}"
-    if released_from := status.get("released_from"):
-        at = printable(" ".join(released_from))
+    if unchained_from := status.get("unchained_from"):
+        at = printable(" ".join(unchained_from))
         yield f"this relay publishes by itself, as {at} is chained to it: take [upstream] out of its relay.toml"
     if journal["notices"]:
         yield "; ".join(journal["notices"])

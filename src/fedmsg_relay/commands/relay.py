@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from fedmsg_relay import __version__, errors
-from fedmsg_relay.commands import bridge, config, endpoints, journal, probe, spool, status, tail, trace, web
+from fedmsg_relay.commands import bridge, config, endpoints, expect, journal, probe, spool, status, tail, trace, web
 from fedmsg_relay.commands.arguments import Parser, add_config, add_settings, read_config
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     add_config(parser, default=None)
     add_settings(parser, default=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
-    for command in (config, status, probe, journal, spool, endpoints, web, bridge, tail, trace):
+    for command in (config, status, probe, journal, spool, endpoints, web, bridge, tail, trace, expect):
         command.add_command(commands)
     return parser
 

@@ -9,26 +9,29 @@ only where signatures are enforced and its signer is proven: then it is a replay
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from fedmsg_relay import message, submit, tcp
 from fedmsg_relay.body import find_msg_id
 from fedmsg_relay.daemon.backlog import Batch
 from fedmsg_relay.daemon.duplicates import Duplicates
+from fedmsg_relay.daemon.rejections import Rejection, Rejections
 from fedmsg_relay.daemon.requests import Requests
-from fedmsg_relay.daemon.screening import Ruling, Screening, origin
+from fedmsg_relay.daemon.screening import Ruling, Screening
 from fedmsg_relay.daemon.settings import Settings
 from fedmsg_relay.daemon.sources import Sources
 from fedmsg_relay.daemon.stage import Stage
 from fedmsg_relay.daemon.turn import DueReceipt, ReturnPath, Turn
 from fedmsg_relay.journal.guard import JournalGuard
 from fedmsg_relay.journal.quarantine import AT_SUBMIT
-from fedmsg_relay.journal.records import Entry, Rejected
+from fedmsg_relay.journal.records import Entry
 from fedmsg_relay.message import Reason
+from fedmsg_relay.network.peer import Peer
 from fedmsg_relay.network.receiver import Receiver
 from fedmsg_relay.network.zmtp import Message, Oversize
 from fedmsg_relay.runtime import limits
-from fedmsg_relay.runtime.drops import DropLog
 from fedmsg_relay.runtime.log import log
 from fedmsg_relay.trust import reasons as trust
 
@@ -47,16 +50,6 @@ class Look(NamedTuple):
 
     reason: Reason | trust.Reason | None
     msg_id: str | None = None
-    ruling: Ruling | None = None
-
-
-class Rejection(NamedTuple):
-    """A message that is not taken: why, from which IP address, what is kept of it, and what is known of its signer."""
-
-    reason: str
-    source: str
-    topic: bytes
-    body: bytes
     ruling: Ruling | None = None
 
 
@@ -81,7 +74,7 @@ class Admission:
         self._screening = screening
         self.sources = Sources()
         self._requests = Requests(submits, stage, self.sources)
-        self._drops = DropLog()
+        self._rejections = Rejections(screening)
         self._duplicates = Duplicates(guard)
 
     @property
@@ -114,7 +107,7 @@ class Admission:
         Args:
             everything: also log what is not due yet, for the end.
         """
-        self._drops.report(everything)
+        self._rejections.report(everything)
         self._duplicates.report(everything)
         self._requests.backlog.report(everything)
         self.sources.report(everything)
@@ -143,48 +136,54 @@ class Admission:
     # Inbound.
 
     def _take_published(self, turn: Turn, max_size: int) -> None:
-        look, take, examine, add = self.look, self.take, message.examine, turn.add
-        reason: Reason | trust.Reason | None
         for peer, messages in self._inbound.receive(max_size, 2, limits.cut_bytes(max_size)):
             turn.counts.received += len(messages)
             turn.at_inbound += len(messages)
             self.sources.note_published(peer, len(messages))
-            may_publish = self.sources.may_publish(peer)
-            is_plain = may_publish and not self._screening.is_on  # then only the form counts, and costs
-            for frames in messages:
-                if isinstance(frames, Oversize) or len(frames) != 2:
-                    self._quarantine_unreadable(turn, frames, tcp.host_of(peer.address))
-                    continue
-                topic, body = frames
-                try:
-                    if is_plain:
-                        reason, msg_id = examine(topic, body, max_size, find_msg_id)
-                        ruling = None
-                    else:
-                        outside = not may_publish and topic != self._screening.probe
-                        reason, msg_id, ruling = look(topic, body, max_size, outside)
-                except MemoryError:  # a message that cannot be checked reaches no listener
-                    log.error("not enough memory to check a message of %d bytes: it is dropped", len(body))
-                    reason, msg_id, ruling = Look(Reason.TOO_LARGE)
-                turn.size += len(topic) + len(body)
-                if reason is None and is_plain:
-                    add(Entry(topic, body, msg_id))
-                elif reason is None:
-                    take(Entry(topic, body, msg_id), ruling, tcp.host_of(peer.address), turn)
-                else:
-                    turn.counts.quarantined += 1
-                    if reason is trust.Reason.SOURCE_NOT_ALLOWED:
-                        self.sources.inbound_refused.add(peer.ip, 1)
-                    self._reject(turn, Rejection(reason, tcp.host_of(peer.address), topic, body, ruling))
+            if self._screening.is_on or not self.sources.may_publish(peer):
+                for frames in messages:
+                    self._take_one(frames, peer, turn, max_size)
+            else:
+                self._take_by_form(messages, peer, turn, max_size)
 
-    def _quarantine_unreadable(self, turn: Turn, found: Message, source: str) -> None:
-        """Quarantine a message that does not have two frames, or is too large to be kept."""
+    def _take_by_form(self, messages: Sequence[Message], peer: Peer, turn: Turn, max_size: int) -> None:
+        """Take messages of which the form alone is looked at: this way most messages come, and it is short."""
+        taken: list[Entry] = []
+        for frames in messages:
+            if isinstance(frames, list) and len(frames) == 2:
+                topic, body = frames
+                with suppress(MemoryError):
+                    reason, msg_id = message.examine(topic, body, max_size, find_msg_id)
+                    if reason is None:
+                        turn.size += len(topic) + len(body)
+                        taken.append(Entry(topic, body, msg_id))
+                        continue
+            turn.add_all(taken)
+            taken = []
+            self._take_one(frames, peer, turn, max_size)
+        turn.add_all(taken)
+
+    def _take_one(self, frames: Message, peer: Peer, turn: Turn, max_size: int) -> None:
+        """Take a message, or put it into the quarantine."""
+        source = tcp.host_of(peer.address)
+        if isinstance(frames, Oversize) or len(frames) != 2:
+            self._rejections.note_unreadable(turn, frames, source)
+            return
+        topic, body = frames
+        try:
+            outside = not self.sources.may_publish(peer) and topic != self._screening.probe
+            reason, msg_id, ruling = self.look(topic, body, max_size, outside)
+        except MemoryError:  # a message that cannot be checked reaches no listener
+            log.error("not enough memory to check a message of %d bytes: it is dropped", len(body))
+            reason, msg_id, ruling = Look(Reason.TOO_LARGE)
+        turn.size += len(topic) + len(body)
+        if reason is None:
+            self.take(Entry(topic, body, msg_id), ruling, source, turn)
+            return
         turn.counts.quarantined += 1
-        if isinstance(found, Oversize):
-            reason = Reason.TOO_LARGE if found.frames == 2 else Reason.FRAME_COUNT
-            self._reject(turn, Rejection(reason, source, found.first, found.others), found.size)
-        else:
-            self._reject(turn, Rejection(Reason.FRAME_COUNT, source, found[0], b"".join(found[1:])))
+        if reason is trust.Reason.SOURCE_NOT_ALLOWED:
+            self.sources.inbound_refused.add(peer.ip, 1)
+        self._rejections.note(turn, Rejection(reason, source, topic, body, ruling))
 
     def take(self, entry: Entry, ruling: Ruling | None, source: str, turn: Turn) -> bool:
         """Take a message from inbound, now or after it was in the quarantine, that passed the look at it.
@@ -229,7 +228,7 @@ class Admission:
         """Refuse a request that is not a batch; it counts as one message."""
         turn.counts.received += 1
         turn.counts.refused += 1
-        self._reject(turn, Rejection(request.code, tcp.host_of(reply_to.peer.address), b"", b""))
+        self._rejections.note(turn, Rejection(request.code, tcp.host_of(reply_to.peer.address), b"", b""))
         turn.answers.append((reply_to, submit.Refused(request.code, request.detail).encode()))
 
     def _admit(self, batch: Batch, turn: Turn, max_size: int) -> None:
@@ -266,7 +265,7 @@ class Admission:
             rejection = rejection._replace(source=f"{rejection.source}{AT_SUBMIT}")
         turn.counts.received += len(batch.messages)
         turn.counts.refused += len(batch.messages)
-        self._reject(turn, rejection)
+        self._rejections.note(turn, rejection)
         turn.dropped[rejection.reason] += len(batch.messages) - 1
         detail = f"message {number + 1} of {len(batch.messages)}; none of them was taken"
         if rejection.reason == trust.Reason.SOURCE_NOT_ALLOWED:
@@ -275,13 +274,3 @@ class Admission:
         if rejection.ruling is not None and rejection.ruling.signer is not None:
             detail = f"{'signed by' if rejection.ruling.is_proven else 'claims'} {rejection.ruling.signer}; {detail}"
         turn.answers.append((batch.reply_to, submit.Refused(rejection.reason, detail).encode()))
-
-    def _reject(self, turn: Turn, rejection: Rejection, size: int | None = None) -> None:
-        reason, source, topic, body, ruling = rejection
-        turn.dropped[reason] += 1
-        turn.rejected.append(Rejected(str(reason), source, topic, body, size or len(topic) + len(body)))
-        source = source.removesuffix(AT_SUBMIT)
-        if ruling is not None:
-            self._screening.note(ruling, source)
-            source = origin(source, ruling)
-        self._drops.note(str(reason), source)

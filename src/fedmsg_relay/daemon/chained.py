@@ -34,14 +34,14 @@ class ChainedStage:
 
     Attributes:
         forwarding: the stage that forwards; None once it has ended.
-        released_from: the submit addresses of the relays that this one was chained to, once it publishes by itself.
+        unchained_from: the submit addresses of the relays that this one was chained to, once it publishes by itself.
     """
 
     def __init__(
         self, identity: str, guard: JournalGuard, outbound: Outbound, wait: ListenerWait, links: Links
     ) -> None:
         self.forwarding: ForwardingStage | None = ForwardingStage(identity, guard, outbound, wait, links)
-        self.released_from: list[str] = []
+        self.unchained_from: list[str] = []
         self._publishing = partial(PublishingStage, identity, guard, outbound, wait)
         self._stage: Stage = self.forwarding
 
@@ -109,12 +109,12 @@ class ChainedStage:
     def _leave_loop(self, turn: Turn) -> None:
         if self.forwarding is None or not self.forwarding.leads_back:
             return
-        self.released_from = [link.submit_address for link in self.forwarding.links]
+        self.unchained_from = [link.submit_address for link in self.forwarding.links]
         unjournaled = self.forwarding.end(turn)
         self.forwarding = None
         self._stage = self._publishing()
         if unjournaled:
             self._stage.send_unjournaled(Turn(turn.base, entries=unjournaled, counts=turn.counts))
         log.warning(
-            "this relay publishes by itself until it is restarted: %s is chained to it", " ".join(self.released_from)
+            "this relay publishes by itself until it is restarted: %s is chained to it", " ".join(self.unchained_from)
         )

@@ -98,7 +98,7 @@ def describe(relay: Relay) -> Status:
             "holding": relay.listener_wait.on,
         },
         "upstream": _upstream(relay.forwarding),
-        "released_from": relay.chained.released_from if relay.chained else [],
+        "unchained_from": relay.chained.unchained_from if relay.chained else [],
         "trust": {
             **describe_condition(relay.screening.condition),
             "waiting": journal.quarantine.waiting if journal else 0,

@@ -80,7 +80,7 @@ class ForwardingStage:
         self._outbound = outbound
         self._wait = wait
         self._in_flight: _InFlight | None = None
-        self._batch_messages = limits.PASSING_MESSAGES
+        self._batch_messages = limits.FORWARD_MESSAGES
         self._refused = DropLog("upstream refused %d %s: %s (last: %s)")
         self._not_before = 0.0
         self._unjournaled: deque[Entry] = deque()
@@ -210,7 +210,7 @@ class ForwardingStage:
         if not self._guard.waiting:
             self._submit_unjournaled(link)
             return
-        waiting = self._guard.next_waiting(self._batch_messages, limits.PASSING_BYTES)
+        waiting = self._guard.next_waiting(self._batch_messages, limits.FORWARD_BYTES)
         messages = [(record.topic, record.body) for record in waiting.records]
         if messages:
             self._submit(link, messages, waiting.upto, waiting.damaged)
@@ -220,7 +220,7 @@ class ForwardingStage:
     def _submit_unjournaled(self, link: Link) -> None:
         """Submit messages that could not be journaled."""
         messages = ((topic, body) for topic, body, _ in self._unjournaled)
-        for batch in islice(submit.batches(messages, self._batch_messages, limits.PASSING_BYTES), 1):
+        for batch in islice(submit.batches(messages, self._batch_messages, limits.FORWARD_BYTES), 1):
             self._submit(link, batch)
 
     def _submit(self, link: Link, messages: list[Message], upto: int | None = None, damaged: int = 0) -> None:
@@ -252,7 +252,7 @@ class ForwardingStage:
 
     def _finish(self, sent: _InFlight, turn: Turn, published: int = 0) -> None:
         """End with a batch that the upstream has, or will never have."""
-        self._batch_messages = min(2 * self._batch_messages, limits.PASSING_MESSAGES)
+        self._batch_messages = min(2 * self._batch_messages, limits.FORWARD_MESSAGES)
         if sent.upto is not None:
             turn.counts.refused_upstream += len(sent.batch.messages) - published
             self._count(sent.upto, turn, published, sent.damaged)

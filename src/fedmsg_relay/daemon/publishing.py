@@ -129,8 +129,7 @@ class PublishingStage:
         self._wait.give_up()
         while self._publish_waiting(turn):
             pass
-        for topic, body, _ in turn.entries:
-            self._outbound.publish(topic, body)
+        self._outbound.publish_all((topic, body) for topic, body, _ in turn.entries)
         return self._guard.waiting > 0
 
     def note_published(self) -> None:
@@ -138,9 +137,7 @@ class PublishingStage:
         self._mark.look(self._guard.cursor.sent)
 
     def _publish(self, turn: Turn, portion: list[Entry]) -> None:
-        publish = self._outbound.publish
-        for topic, body, _ in portion:
-            publish(topic, body)
+        self._outbound.publish_all((topic, body) for topic, body, _ in portion)
         turn.counts.published += len(portion)
         cursor = self._guard.cursor
         cursor.note_sent(cursor.sent + len(portion))
@@ -152,8 +149,7 @@ class PublishingStage:
             Whether there were any.
         """
         waiting = self._guard.next_waiting(PORTION)
-        for record in waiting.records:
-            self._outbound.publish(record.topic, record.body)
+        self._outbound.publish_all((record.topic, record.body) for record in waiting.records)
         turn.counts.published += len(waiting.records)
         turn.counts.damaged += waiting.damaged
         cursor = self._guard.cursor

@@ -219,8 +219,8 @@ class Relay:
         else:
             new, checks = outcome
             previous = self._settings
-            if self.chained is not None and self.chained.released_from and new.upstream is None:
-                self.chained.released_from = []  # to publish by itself is what it now shall do
+            if self.chained is not None and self.chained.unchained_from and new.upstream is None:
+                self.chained.unchained_from = []  # to publish by itself is what it now shall do
                 previous = replace(previous, upstream=None)
             log_outcome(new, previous)
             self._settings = self.pipeline.settings = new

@@ -7,7 +7,7 @@ from fedmsg_relay.chain.links import Links
 from fedmsg_relay.network.outbound import Outbound
 from fedmsg_relay.runtime.log import log
 
-FORWARD_MESSAGES = 1000
+HEARD_MESSAGES = 1000
 """Messages heard from each upstream relay that are published in one turn."""
 
 ECHO_SECONDS = 5.0
@@ -40,11 +40,11 @@ class Republishing:
         more = False
         for link in self._links:
             number = 0
-            for number, message in enumerate(link.heard(FORWARD_MESSAGES), start=1):  # noqa: B007 -- counted for below
+            for number, message in enumerate(link.heard(HEARD_MESSAGES), start=1):  # noqa: B007 -- counted for below
                 for missed in self._echo.hear(message):
                     self._outbound.publish(*missed)
                 self._outbound.publish(*message)
-            more = more or number == FORWARD_MESSAGES
+            more = more or number == HEARD_MESSAGES
         using = self._links.using
         if more or using is None:
             self._echo.restart_wait()

@@ -73,14 +73,14 @@ class Requests:
 
     def _put(self, request: submit.Request, reply_to: ReturnPath) -> bytes:
         """Let a batch wait for its turn; return the answer if it may not."""
-        if request.passed and not self._stage.takes_forwarded:
+        if request.forwarded and not self._stage.takes_forwarded:
             return _OVERLOADED
-        # What a chained relay passes on comes from many sources, which that relay holds to its own rate.
-        if not request.passed and (seconds := self._sources.wait(reply_to.peer)):
+        # Messages that a chained relay forwards come from many sources, which that relay holds to its own rate.
+        if not request.forwarded and (seconds := self._sources.wait(reply_to.peer)):
             return submit.Busy(seconds).encode()
         size = sum(len(topic) + len(body) for topic, body in request.messages)
         if not self.backlog.put(Batch(request.messages, reply_to, size)):
             return _OVERLOADED
-        if not request.passed:
+        if not request.forwarded:
             self._sources.note_taken(reply_to.peer, len(request.messages))
         return b""

@@ -23,7 +23,7 @@ class Status(TypedDict):
         overloaded: submitted batches that were told to try again.
         reused_names: submitted messages that had the ``msg_id`` of another message.
         dropped: messages that were dropped, by the reason.
-        released_from: submit of the upstream that turned out to be chained to this relay, which publishes since then.
+        unchained_from: submit of the upstream that turned out to be chained to this relay, which publishes since then.
     """
 
     relay: RelayStatus
@@ -42,7 +42,7 @@ class Status(TypedDict):
     dropped: dict[str, int]
     journal: JournalStatus
     upstream: UpstreamStatus | None
-    released_from: list[str]
+    unchained_from: list[str]
     trust: TrustStatus
     laggards: list[LaggardStatus]
     peers: PeersStatus

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -86,13 +87,23 @@ class Turn:
         Returns:
             The ``seq`` that the message will have.
         """
-        self.entries.append(entry)
-        seq = self.base + len(self.entries)
-        name = entry.msg_id
-        if name is not None:
-            previous = self.known.get(name)
-            self.known[name] = (*previous[1 - NAMESAKES :], (seq, fingerprint)) if previous else ((seq, fingerprint),)
-        return seq
+        self.add_all([entry], fingerprint)
+        return self.base + len(self.entries)
+
+    def add_all(self, entries: Sequence[Entry], fingerprint: int | None = None) -> None:
+        """Take in messages.
+
+        Args:
+            entries: the messages.
+            fingerprint: of their bytes, where there is one, and a retry of it is likely.
+        """
+        seq, known = self.base + len(self.entries), self.known
+        self.entries += entries
+        for _, _, name in entries:
+            seq += 1
+            if name is not None:
+                previous = known.get(name)
+                known[name] = (*previous[1 - NAMESAKES :], (seq, fingerprint)) if previous else ((seq, fingerprint),)
 
     def forget_from(self, number: int) -> None:
         """Forget entries that were taken in last, and where they will be.

@@ -18,7 +18,7 @@ class Wakeup:
 
     def __init__(self) -> None:
         self._poller = zmq.Poller()
-        self._passing: set[socket.socket] = set()
+        self._temporary: set[socket.socket] = set()
 
     def add(self, source: _HasDescriptor) -> None:
         """Wake from now on when something can be read.
@@ -28,20 +28,20 @@ class Wakeup:
         """
         self._poller.register(source, zmq.POLLIN)
 
-    def wait(self, milliseconds: int, passing: AbstractSet[socket.socket]) -> set[object]:
+    def wait(self, milliseconds: int, temporary: AbstractSet[socket.socket]) -> set[object]:
         """Sleep until something comes.
 
         Args:
             milliseconds: maximum time.
-            passing: further sockets that wake, this time.
+            temporary: further sockets that wake, this time.
 
         Returns:
             Where something can be read: sockets of ZeroMQ, and file descriptors of all others.
         """
-        if passing != self._passing:
-            for gone in self._passing - passing:
+        if temporary != self._temporary:
+            for gone in self._temporary - temporary:
                 self._poller.unregister(gone)
-            for new in passing - self._passing:
+            for new in temporary - self._temporary:
                 self._poller.register(new, zmq.POLLIN)
-            self._passing = set(passing)
+            self._temporary = set(temporary)
         return {source for source, _ in self._poller.poll(milliseconds)}

@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 
 from fedmsg_relay.errors import JournalError
-from fedmsg_relay.journal import block, position
+from fedmsg_relay.journal import block, position, spared
 from fedmsg_relay.journal.database import Database
 from fedmsg_relay.journal.quarantine import Quarantine
 from fedmsg_relay.journal.records import digest
@@ -59,7 +59,7 @@ class Trimmer:
         """Tell whether room has to be made now, as it is the journal that fills its disk."""
         return self._room.short and self._room.lacking(self._database.size()) > 0
 
-    def step(self, published: int, last: int, keep_seconds: float, keep_bytes: int) -> int:
+    def step(self, published: int, last: int, keep_seconds: float, keep_bytes: int, sent: int | None = None) -> int:
         """Take one step: the quarantine, then the oldest published messages, then free pages.
 
         Args:
@@ -67,6 +67,8 @@ class Trimmer:
             last: ``seq`` of the last message, which always stays, with all of its block.
             keep_seconds: maximum age of a message.
             keep_bytes: maximum size of the journal, with a share for the quarantine.
+            sent: ``seq`` of the last message that the bridge has sent; later ones are kept ``spared.FACTOR`` times as
+                long. None where there is no bridge.
 
         Returns:
             0 when nothing is left to do; else how much was done.
@@ -84,7 +86,11 @@ class Trimmer:
             used = self._database.size()
             messages = used - self._quarantine.size
             surplus = max(messages - (keep_bytes - self._quarantine.reserved(keep_bytes)), self._room.lacking(used))
-            if upto := self._choose(limit, surplus, keep_seconds):
+            upto = self._choose(limit if sent is None else min(limit, sent), surplus, keep_seconds)
+            if not upto and sent is not None:
+                unspared = max(surplus - (spared.FACTOR - 1) * keep_bytes, self._room.lacking(used))
+                upto = self._choose(limit, unspared, spared.FACTOR * keep_seconds)
+            if upto:
                 with self._database.transaction():
                     return self._remove(upto, last)
         return self._give_back()

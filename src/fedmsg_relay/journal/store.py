@@ -297,12 +297,13 @@ class Journal:
         with self._database.named_errors():
             return self._trimmer.is_crowded()
 
-    def trim(self, keep_seconds: float, keep_bytes: int) -> int:
+    def trim(self, keep_seconds: float, keep_bytes: int, sent: int | None = None) -> int:
         """Take one step of retention: remove some of the oldest published messages that are too old or too many.
 
         Args:
             keep_seconds: maximum age of a message.
             keep_bytes: maximum size of the journal, with a share for the quarantine.
+            sent: ``seq`` of the last message that the bridge has sent; None where there is no bridge.
 
         Returns:
             0 when nothing is left to do; else how much was done.
@@ -311,7 +312,7 @@ class Journal:
             JournalError: it could not be written.
         """
         with self._database.named_errors():
-            return self._trimmer.step(self.published, self.last, keep_seconds, keep_bytes)
+            return self._trimmer.step(self.published, self.last, keep_seconds, keep_bytes, sent)
 
     def close(self) -> None:
         """Close the database, with the WAL written back into it."""

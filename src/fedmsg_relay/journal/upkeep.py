@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fedmsg_relay.errors import JournalCorruptError, JournalError
+from fedmsg_relay.journal import spared
 from fedmsg_relay.journal.fault import RETRY_SECONDS, Fault
 from fedmsg_relay.journal.retention import Retention
 from fedmsg_relay.journal.store import Journal
@@ -94,7 +95,7 @@ class Upkeep:
         self.bytes = journal.size()
         with suppress(OSError):  # the directory is gone: the next write says so
             self._compare_room(retention.keep_bytes - self.bytes)
-        if journal.trim(retention.keep_days * 86400, retention.keep_bytes):
+        if journal.trim(retention.keep_days * 86400, retention.keep_bytes, spared.cursor(self._directory)):
             self._next_look = 0.0
             return True
         return False

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import zmq
 import zmq.backend
@@ -97,12 +97,22 @@ class Outbound:
             topic: first frame.
             body: second frame.
         """
-        try:
-            _send(self.socket, topic, _FIRST)
-        except zmq.Again:
-            self._send_past_a_full_queue(topic)
-        _send(self.socket, body)
-        self.published += 1
+        self.publish_all([(topic, body)])
+
+    def publish_all(self, messages: Iterable[tuple[bytes, bytes]]) -> None:
+        """Do the same for messages, in their order.
+
+        Args:
+            messages: topic and body of each.
+        """
+        send, outbound = _send, self.socket  # looked up once: each look-up counts here
+        for topic, body in messages:
+            try:
+                send(outbound, topic, _FIRST)
+            except zmq.Again:
+                self._send_past_a_full_queue(topic)
+            send(outbound, body)
+            self.published += 1
 
     def update(self) -> None:
         """Take in subscriptions, and look after laggards; never waits."""

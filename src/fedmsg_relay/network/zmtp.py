@@ -199,11 +199,15 @@ class Splitter:
         position = self._pass_over(data, 0, messages)
         frames, room, v1, work = self._frames, max_bytes - self._size, self._version == 1, 0
         self._need = 0
+        from_bytes = int.from_bytes
         while end - position >= 2 and not self._skip:
             flags = data[position]
             if flags < LONG and not v1:  # most frames
                 start = position + 2
                 stop = start + data[position + 1]
+            elif flags < COMMAND and not v1 and end - position >= 9:  # and most others
+                start = position + 9
+                stop = start + from_bytes(data[position + 1 : start])
             else:
                 frame = frame_v1(data, position) if v1 else frame_v2(data, position)
                 if frame is None:

@@ -84,14 +84,14 @@ LINK_FRAMES = 8
 MIRROR_BYTES, MESSAGE_OVERHEAD = 32 * 1024 * 1024, 256
 """Bytes of what it published that are held until they may be forwarded, and bytes that each message counts besides."""
 
-PASSING_MESSAGES, PASSING_BYTES = 1000, 1024 * 1024
-"""Messages and bytes of a batch that is passed on to it."""
+FORWARD_MESSAGES, FORWARD_BYTES = 1000, 1024 * 1024
+"""Messages and bytes of a batch that is forwarded to it."""
 
 ECHO_MESSAGES, ECHO_BYTES = 2000, 16 * 1024 * 1024
-"""Of what was passed on and did not come out here yet; beyond it no further batch is passed on."""
+"""Of messages that were forwarded and did not come out here yet; beyond it no further batch is forwarded."""
 
 UNJOURNALED_MESSAGES = 10_000
-"""Messages kept in memory where they could neither be journaled nor passed on."""
+"""Messages kept in memory where they could neither be journaled nor forwarded."""
 
 # All connections.
 

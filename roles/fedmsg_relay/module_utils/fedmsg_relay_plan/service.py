@@ -31,7 +31,7 @@ def demands(looked: Mapping[str, Any], wanted: Mapping[str, Any], *, replaced: b
         ):
             return ["restart"]
         # One that publishes by itself already learns by a reload that it shall.
-        if status.get("settings", {}) != wanted["settings"] or status.get("released_from"):
+        if status.get("settings", {}) != wanted["settings"] or status.get("unchained_from"):
             found.append("reload")
     if not service["started"] or service["properties"].get("UnitFileState") != "enabled":
         found.append("start")

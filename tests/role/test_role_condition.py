@@ -1,0 +1,121 @@
+"""What playbooks/status.yml says of a host, and what it finds to differ from the inventory."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from fedmsg_relay_plan.condition import Found, faults, of, summary
+
+NOW = 1_795_445_709.0
+NAMED = [["tcp://app01:9941"], ["tcp://app01:3999"], ["tcp://app01:9942"]]
+RUNS = {"loaded": True, "started": 100}
+STOPPED = {"loaded": True, "started": 0}
+NONE = {"loaded": False, "started": 0}
+UPSTREAM = {"using": None, "submit": ["tcp://bus01:9942"], "state": "joined"}
+PEERS = {"publishers": ["p:1"], "submitters": [], "listeners": ["l:1"], "idle_seconds": 7.9}
+
+
+def found(status: dict[str, Any] | None = None, service: dict[str, Any] = RUNS, rc: int = 0, **more: Any) -> Found:
+    answer = {"summary": "OK - fine", **(status or {})} if service is RUNS else {}
+    named = dict(zip(("relay_inbound", "relay_outbound", "relay_submit"), NAMED, strict=True))
+    known: dict[str, Any] = {
+        "group": "fedmsg_relay",
+        "relays": ["app01"],
+        "here": True,
+        "looked": {"service": service, "status": {"answer": answer, "rc": rc, "stderr": "no answer"}},
+        "chained": False,
+        "signatures": "off",
+        "trust": "signatures warn",
+        "old": {},
+        "program": True,
+        "endpoints": {"stdout": json.dumps(named), "stderr": ""},
+        "inventory": NAMED,
+        "unreachable": "",
+        "spooled": "",
+        "patience": 300,
+        "web_missing": False,
+        "behind": "",
+    }
+    return Found(**{**known, **more})
+
+
+def spooled(seconds: int) -> str:
+    return json.dumps({"waiting": [f"{int((NOW - seconds) * 1e9):020}-1-1.msg", "odd"]})
+
+
+@pytest.mark.parametrize(
+    ("known", "fault"),
+    [
+        (found(), ""),
+        (found(relays=[], here=False, service=NONE), "the group fedmsg_relay has no host"),
+        (found(service=NONE), "a relay should run here and does not"),
+        (found(rc=2), "the relay is not well: OK - fine"),
+        (found(rc=1), ""),
+        (found({"upstream": UPSTREAM}), "the relay should run by itself but is chained: run playbooks/relay.yml"),
+        (found({"upstream": UPSTREAM}, chained=True), ""),
+        (found({"upstream": UPSTREAM}, here=False), ""),
+        (
+            found({"upstream": {**UPSTREAM, "state": "away"}}, here=False),
+            "the relay here cannot hand over: its upstream",
+        ),
+        (found(here=False), "a relay runs here by itself, outside the group fedmsg_relay: run playbooks/relay.yml"),
+        (found(here=False, service=STOPPED), "a relay is installed here, outside the group fedmsg_relay"),
+        (
+            found(endpoints={"stdout": "", "stderr": "gone"}),
+            "the program is not installed, or its config is faulty: gone",
+        ),
+        (found(endpoints={"stderr": ""}, program=False, here=False, service=NONE), ""),
+        (
+            found(inventory=[["tcp://a:1", "tcp://b:1"], *NAMED[1:]]),
+            "the config as merged names tcp://app01:9941, tcp://app01:3999, tcp://app01:9942, the inventory says "
+            "tcp://a:1 tcp://b:1, tcp://app01:3999, tcp://app01:9942",
+        ),
+        (found(signatures="warn"), "the relay treats signatures as unknown, the inventory says warn"),
+        (found({"trust": {"signatures": "warn"}}, signatures="warn"), ""),
+        (found(web_missing=True), "the web process should run here and does not"),
+        (found(unreachable="submit x"), "this host does not reach submit x"),
+        (
+            found(spooled=spooled(301)),
+            "1 messages wait in the spool, the oldest for 301 s: `journalctl -u fedmsg-relay-",
+        ),
+        (found(spooled=spooled(299)), ""),
+        (found(behind="/etc/fedmsg.d/relay.py"), "/etc/fedmsg.d/relay.py differs from the inventory"),
+    ],
+)
+def test_a_difference_from_the_inventory_is_a_fault(known: Found, fault: str) -> None:
+    told = faults(known, NOW)
+    assert len(told) == bool(fault), told
+    assert not fault or told[0].startswith(fault)
+
+
+@pytest.mark.parametrize(
+    ("known", "told"),
+    [
+        (found(), "OK - fine; config names tcp://app01:9941"),
+        (found(service=NONE, endpoints={}), "no relay runs here; config names something that no program here can read"),
+        (
+            found({"upstream": UPSTREAM, "peers": PEERS}),
+            "OK - fine; hands over to tcp://bus01:9942 (joined); still used by p:1, l:1; config names tcp://app01:9941",
+        ),
+        (
+            found({"upstream": UPSTREAM, "peers": {"idle_seconds": 7.9}}),
+            "OK - fine; hands over to tcp://bus01:9942 (joined); unused for 7 s; config names tcp://app01:9941",
+        ),
+        (
+            found(old={"inbound": ["tcp://*:9931"]}),
+            "OK - fine; bound to old addresses as well: inbound tcp://*:9931, whose use the relay here does not "
+            "report; config names tcp://app01:9941",
+        ),
+        (found(spooled=spooled(1)), "OK - fine; 1 wait in the spool; config names tcp://app01:9941"),
+        (found(signatures="warn"), "OK - fine; signatures warn; config names tcp://app01:9941"),
+    ],
+)
+def test_a_host_is_told_in_a_line(known: Found, told: str) -> None:
+    assert summary(known) == told
+
+
+def test_ansible_gets_both() -> None:
+    known = found()
+    assert of({**vars(known)}) == {"summary": summary(known), "faults": []}

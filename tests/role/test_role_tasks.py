@@ -1,0 +1,34 @@
+"""The tasks of the role: each has a name of its own, and the program is run, not imported."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROLE = Path(__file__).parents[2] / "roles/fedmsg_relay"
+FILES = sorted([*ROLE.glob("tasks/**/*.yml"), *ROLE.glob("handlers/*.yml")])
+
+
+def tasks(items: Any) -> Iterator[dict[str, Any]]:
+    for task in items or ():
+        yield task
+        for inner in ("block", "rescue", "always"):
+            yield from tasks(task.get(inner))
+
+
+def test_no_name_of_a_task_is_there_twice() -> None:
+    names = Counter(task["name"] for file in FILES for task in tasks(yaml.safe_load(file.read_text())))
+    assert [name for name, count in names.items() if count > 1] == []
+    assert len(names) > 200
+
+
+@pytest.mark.parametrize("pattern", [r"\bSELECT\b.*\bFROM\b", r"\bfrom fedmsg_relay\b", r"\bimport fedmsg_relay\b"])
+def test_neither_sql_nor_an_import_of_the_program_stands_in_the_role(pattern: str) -> None:
+    places = [*FILES, *ROLE.glob("vars/*.yml"), *ROLE.glob("library/*.py")]
+    assert [str(path.name) for path in places if re.search(pattern, path.read_text())] == []
