@@ -9,6 +9,7 @@ import pytest
 
 from harness import Host
 
+BRIDGE = ("fedmsg-relay", "bridge")
 URL = "amqp://user:secret@broker.example.org/%2F"
 REFUSED = {
     "": "bridge.amqp_url must say where the broker is",
@@ -71,7 +72,7 @@ def test_check_config_says_where_the_bridge_would_go(host: Host) -> None:
 
 def test_without_a_table_there_is_no_bridge(host: Host) -> None:
     host.write("relay.toml", "")
-    ran = host.run("fedmsg-relay", "bridge", "--settings", "relay.toml")
+    ran = host.run(*BRIDGE, "--settings", "relay.toml")
     assert (ran.code, "has no table [bridge]" in ran.one_error_line()) == (78, True)
 
 
@@ -79,22 +80,22 @@ def test_without_pika_it_says_what_to_install(host: Host) -> None:
     host.write("relay.toml", f'[bridge]\nfedora_messaging = ""\namqp_url = ["{URL}"]\n')
     host.write("without/pika.py", "raise ModuleNotFoundError(\"No module named 'pika'\", name='pika')\n")
     path = {"PYTHONPATH": str(host.directory / "without")}
-    ran = host.run("fedmsg-relay", "bridge", "--settings", "relay.toml", env=path)
+    ran = host.run(*BRIDGE, "--settings", "relay.toml", env=path)
     assert (ran.code, "install fedmsg-relay[bridge]" in ran.one_error_line()) == (78, True)
     assert host.run("fedmsg-relay", "check-config", "--settings", "relay.toml", env=path).code == 0
 
 
 @pytest.mark.parametrize("start", ["newest", "0", "-1", "1.5", "9" * 30])
 def test_a_start_that_cannot_be_is_refused(host: Host, start: str) -> None:
-    ran = host.run("fedmsg-relay", "bridge", f"--from={start}")
+    ran = host.run(*BRIDGE, f"--from={start}")
     assert (ran.code, "--from" in ran.one_error_line()) == (64, True)
 
 
 def test_the_status_of_a_host_without_a_bridge_is_unknown(host: Host) -> None:
-    ran = host.run("fedmsg-relay", "bridge", "status")
+    ran = host.run(*BRIDGE, "status")
     assert (ran.code, ran.stderr) == (3, "")
     assert ran.stdout.startswith("UNKNOWN - no bridge has run on this host")
-    assert host.run("fedmsg-relay", "bridge", "status", "--json").code == 3
+    assert host.run(*BRIDGE, "status", "--json").code == 3
 
 
 def test_only_the_bridge_loads_pika(host: Host) -> None:

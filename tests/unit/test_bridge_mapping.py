@@ -186,6 +186,8 @@ def test_a_name_with_a_year_keeps_it() -> None:
         (Delivery("t", "x", {}, b"no json"), Bad.NOT_JSON),
         (Delivery("t", "x", {}, b"\xff"), Bad.NOT_JSON),
         (Delivery("t", "x", {}, b"[" * 100_000), Bad.NOT_JSON),
+        (Delivery("t", "x", {}, b'"%s"' % (b"x" * 2**24)), Bad.TOO_LARGE),
+        (Delivery("t", "x", {}, b"[%s0]" % (b"0," * 1_100_000)), Bad.TOO_LARGE),
     ],
 )
 def test_what_cannot_be_a_message_of_fedmsg(delivery: Delivery, reason: Bad) -> None:

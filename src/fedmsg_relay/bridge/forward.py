@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import pika
+import pika.exceptions
 
 from fedmsg_relay.bridge.condition import Condition, State
 from fedmsg_relay.bridge.connecting import Pause, explain, parameters
@@ -100,7 +101,8 @@ class Forward:
         channel.confirm_delivery(self.sending.answered, callback=lambda _: self._begin(channel))
 
     def _begin(self, channel: Any) -> None:
-        self.condition.become(State.WORKING)
+        if self.condition.state is not State.REFUSED:
+            self.condition.become(State.WORKING)
         self.sending.begin(channel)
 
     def _channel_closed(self, _: Any, error: BaseException) -> None:
@@ -109,6 +111,8 @@ class Forward:
         if not self._connection.is_open:
             return  # _ended() follows
         lost = self.sending.end()
+        if isinstance(error, pika.exceptions.ChannelClosedByClient):
+            return
         code, text = getattr(error, "reply_code", 0), explain(error)
         of_exchange = code == _NOT_FOUND or (code == _FORBIDDEN and "access to topic" not in text)
         if of_exchange or not self.sending.blame(lost, text):
@@ -141,7 +145,9 @@ class Forward:
         else:
             self.progress.refill(self._room)
         self.progress.commit()
-        if self.sending.ready and not self._stopping.is_set():
+        if self.sending.stale and self.sending.ready and not self.sending.paused and self._channel.is_open:
+            self._channel.close()  # and another one is opened
+        elif self.sending.ready and not self._stopping.is_set():
             self.sending.send()
         elif self._channel is None and self._connection.is_open and self._pause.over:
             self._open_channel()

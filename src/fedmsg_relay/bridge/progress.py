@@ -12,6 +12,7 @@ from fedmsg_relay.bridge.reading import Reader
 from fedmsg_relay.bridge.window import Item, State, Window
 from fedmsg_relay.errors import JournalError
 from fedmsg_relay.journal.records import Record, digest
+from fedmsg_relay.runtime.drops import DropLog
 from fedmsg_relay.runtime.log import log
 
 RETRY_SECONDS = 1.0
@@ -63,9 +64,10 @@ class Progress:
         self._start = start
         self._tapped = tapped
         self._asides: list[Aside] = []
+        self._drops = DropLog("forward: set aside %d %s: %s (last of topic %s)")
         self._unsent: list[tuple[int, int]] = []
         self._lags: deque[float] = deque(maxlen=_SAMPLES)
-        self._dirty = False
+        self._written: dict[str, int] = {}
         self.has_more = True
         self._retry_at = self._forget_at = 0.0
         known = ledger.counters("forward.")
@@ -103,7 +105,8 @@ class Progress:
     def commit(self) -> None:
         """Move the cursor, and write everything that has changed."""
         self.advance()
-        if not self._dirty or time.monotonic() < self._retry_at:
+        self._drops.report()
+        if not self._begun or self.counters == self._written or time.monotonic() < self._retry_at:
             return
         try:
             with self._ledger.transaction() as db:
@@ -118,7 +121,8 @@ class Progress:
         except LedgerError as error:
             self._fail(str(error))
             return
-        self._asides, self._unsent, self._dirty = [], [], False
+        self._asides, self._unsent = [], []
+        self._written = dict(self.counters)
         self.committed = self.counters["cursor"]
         self._recover()
 
@@ -152,7 +156,7 @@ class Progress:
     def _restart(self, cursor: int) -> None:
         self.window.clear()
         self.counters = {**dict.fromkeys(COUNTERS, 0), "begin": cursor, "cursor": cursor}
-        self._read, self._begun, self._dirty = cursor, True, True
+        self._read, self._begun = cursor, True
 
     def _add(self, record: Record) -> None:
         found = outgoing(record, self._relay)
@@ -174,11 +178,10 @@ class Progress:
 
     def note_aside(self, item: Item, reason: Reason, detail: str, topic: str) -> None:
         """Remember a message that is set aside."""
-        log.warning("forward: message %d (%s) is set aside: %s %s", item.first, topic[:300], reason, detail)
+        self._drops.note(reason, topic[:300])
         self._asides.append(Aside(item.first, item.time, str(reason), detail, topic[:1000]))
 
     def _account(self, item: Item) -> None:
-        self._dirty = True
         count = item.last - item.first + 1
         name = "jumped" if item.state is State.GAP and count >= JUMP else _COUNTED[item.state]
         self.counters[name] += count

@@ -15,8 +15,11 @@ from fedmsg_relay.body import nesting
 from fedmsg_relay.bridge.mapping import BRIDGE_USER, ENVELOPE, ENVELOPE_BYTES
 from fedmsg_relay.envelope import canonical
 from fedmsg_relay.errors import NotWellFormedError
-from fedmsg_relay.message import MAX_MSG_ID, MAX_NESTING
+from fedmsg_relay.message import DEFAULT_MAX_MESSAGE_SIZE, MAX_MSG_ID, MAX_NESTING
 from fedmsg_relay.signing import Signer
+
+MAX_VALUES = 1_000_000
+"""Values of a body, about: to read it takes some 100 bytes of memory for each."""
 
 _YEAR = re.compile(r"\d{4}-")
 
@@ -29,6 +32,7 @@ class Bad(StrEnum):
 
     NO_MESSAGE_ID = "no-message-id"
     NOT_JSON = "not-json"
+    TOO_LARGE = "too-large"
     REFUSED_BY_RELAY = "refused-by-relay"
 
 
@@ -64,13 +68,9 @@ def restore(delivery: Delivery, otherwise: float, signer: Signer | None) -> tupl
         return topic, original
     if not delivery.message_id or len(delivery.message_id) > MAX_MSG_ID - 5 or not delivery.message_id.isascii():
         return Bad.NO_MESSAGE_ID
-    brackets = delivery.body.count(b"[") + delivery.body.count(b"{")
-    if brackets > MAX_NESTING and nesting(delivery.body) >= MAX_NESTING:
-        return Bad.NOT_JSON
-    try:
-        msg = json.loads(delivery.body)
-    except (ValueError, RecursionError):
-        return Bad.NOT_JSON
+    msg = _read(delivery.body)
+    if isinstance(msg, Bad):
+        return msg
     sent = _sent(delivery.headers.get("sent-at"), otherwise)
     name = delivery.message_id
     envelope = {
@@ -84,6 +84,18 @@ def restore(delivery: Delivery, otherwise: float, signer: Signer | None) -> tupl
     try:
         return topic, canonical(signer.sign(envelope) if signer else envelope)
     except (NotWellFormedError, TypeError, ValueError, RecursionError):
+        return Bad.NOT_JSON
+
+
+def _read(body: bytes) -> Any:
+    """Read a body; or say why it cannot be read."""
+    if len(body) > DEFAULT_MAX_MESSAGE_SIZE or body.count(b",") > MAX_VALUES:
+        return Bad.TOO_LARGE
+    if body.count(b"[") + body.count(b"{") > MAX_NESTING and nesting(body) >= MAX_NESTING:
+        return Bad.NOT_JSON
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
         return Bad.NOT_JSON
 
 

@@ -33,12 +33,14 @@ class Sending:
 
     Attributes:
         blocked: whether the broker takes nothing now.
+        stale: whether the next try needs another channel. After the leader of a quorum queue is gone, RabbitMQ may
+            refuse everything that comes over a channel, and take it over a new one.
     """
 
     def __init__(
         self, exchange: str, progress: Progress, settings: Bridge, condition: Condition, well: Callable[[], None]
     ) -> None:
-        self.blocked = False
+        self.blocked = self.stale = False
         self._exchange = exchange
         self._progress = progress
         self._condition = condition
@@ -61,9 +63,14 @@ class Sending:
         """Whether there is a channel to send over."""
         return self._channel is not None
 
+    @property
+    def paused(self) -> bool:
+        """Whether what was refused is not to be tried again yet."""
+        return not self._full.over
+
     def begin(self, channel: Any) -> None:
         """Send over a channel from now on, which gives confirms."""
-        self._channel, self._tag = channel, 0
+        self._channel, self._tag, self.stale = channel, 0, False
         self.send()
 
     def end(self) -> list[Item]:
@@ -79,7 +86,7 @@ class Sending:
 
     def send(self) -> None:
         """Send what waits, as far as there is room."""
-        if not self.ready or self.blocked or not self._full.over:
+        if not self.ready or self.blocked or self.paused or self.stale:
             return
         limit = 1 if self.careful else self._limit
         try:
@@ -153,7 +160,7 @@ class Sending:
         self._progress.note_confirmed(item)
         self._refusals = 0
         self._well()
-        if self._full.over:
+        if not self.paused and not self.stale:
             self._limit = min(self._most, self._limit + 1)
             self._full.forget()
             self._condition.become(State.WORKING)
@@ -162,7 +169,7 @@ class Sending:
         """Try again after a pause, and then with one message alone."""
         self._progress.window.wait_again(items)
         self._progress.counters["resent"] += len(items)
-        self._limit = 1
-        if self._full.over:
+        self._limit, self.stale = 1, True
+        if not self.paused:
             self._full.begin()
         self._condition.become(State.REFUSED, why)
