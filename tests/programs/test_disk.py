@@ -188,6 +188,7 @@ def left_by_a_stop(relay: Relay) -> None:
 
 
 def left_by_a_kill(relay: Relay) -> None:
+    relay.noted()
     relay.kill()
 
 

@@ -226,7 +226,7 @@ def test_the_times_of_trust() -> None:
 
 def test_what_may_come_out_twice_of_a_chained_relay() -> None:
     told = prose("docs/chained.md")
-    assert f"{limits.ECHO_MESSAGES + limits.FORWARD_MESSAGES:,} messages at most" in told
+    assert f"{2 * (limits.ECHO_MESSAGES + limits.FORWARD_MESSAGES):,} messages at most" in told
     assert f"{publishing.MOST_TWICE:,} messages at most" in told
     assert f"at most {publishing.MOST_TWICE:,}, those of the last {2 * publishing.LOOK_SECONDS} s" in prose(
         "docs/journal.md"

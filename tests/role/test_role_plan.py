@@ -248,6 +248,16 @@ STEPS = {
         Part.GONE,
         "install rely reach point deliver prune count",
     ),
+    "another port, with a web process": (
+        fleet(
+            relay("app01", web=True, ports={"inbound": "9951", "outbound": "3999", "submit": "9942"}),
+            group="app01",
+            variables={"app01": {"web": True}},
+        ),
+        "app01",
+        Part.RELAY,
+        "install install_web replace rely reach serve point_relay deliver retire_addresses serve_again prune count",
+    ),
     "another port": (
         fleet(relay("app01", ports={"inbound": "9951", "outbound": "3999", "submit": "9942"}), group="app01"),
         "app01",

@@ -10,7 +10,8 @@ import pytest
 
 from fedmsg_relay.errors import JournalError
 from fedmsg_relay.journal import quarantine
-from fedmsg_relay.journal.guard import REMOVED, JournalGuard
+from fedmsg_relay.journal.guard import JournalGuard
+from fedmsg_relay.journal.notices import REMOVED
 from fedmsg_relay.journal.records import Rejected
 from fedmsg_relay.journal.store import Journal
 from fedmsg_relay.trust.reasons import Reason

@@ -85,7 +85,7 @@ def _run(plan: Plan, stopping: threading.Event) -> int:
     journal = plan.state / "journal.db"
     ledger = Ledger(plan.state)
     progress = Progress(Reader(journal), Ledger(plan.state), relay, plan.start, plan.settings.tap_queue is not None)
-    forward = Forward(plan.target, progress, plan.settings.window, plan.settings.unroutable)
+    forward = Forward(plan.target, progress, plan.settings)
     back = tap = None
     if plan.settings.back_queue is not None:
         kept = Ledger(plan.state, durable=True)
@@ -130,7 +130,7 @@ def _describe(plan: Plan, relay: str, forward: Forward, back: Back | None, tap: 
             **forward.condition.describe(),
             "fault": forward.progress.fault,
             "lag": forward.progress.lag(),
-            "careful": forward.careful,
+            "careful": forward.sending.careful,
             "in_flight": forward.progress.window.in_flight,
         },
         "back": None,

@@ -69,11 +69,6 @@ class Window:
         """Number of messages that are sent and not confirmed."""
         return len(self._tags)
 
-    @property
-    def oldest(self) -> Item | None:
-        """The item at the front."""
-        return self._items[0] if self._items else None
-
     def add(self, item: Item) -> None:
         """Add an item after all others."""
         self._items.append(item)

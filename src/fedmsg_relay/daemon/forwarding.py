@@ -268,4 +268,4 @@ class ForwardingStage:
     @property
     def _full(self) -> bool:
         """Whether a kill could bring out so many messages twice that no more may be submitted."""
-        return self._echo.full or self._guard.cursor.sent - self._mark.upto >= limits.ECHO_MESSAGES
+        return self._echo.full or self._guard.cursor.sent - self._mark.seen >= limits.ECHO_MESSAGES

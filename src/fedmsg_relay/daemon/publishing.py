@@ -14,39 +14,47 @@ from fedmsg_relay.journal.records import Entry
 from fedmsg_relay.network.outbound import Outbound
 
 PORTION = 1000
-"""Messages that are published between two looks at the mark."""
+"""Maximum number of messages that are read from the journal to be published at once."""
 
-LOOK_SECONDS = 0.05
-"""Time between two looks at the mark, where fewer messages are published."""
+LOOK_SECONDS = 0.1
+"""Time between two looks at the mark."""
 
-MOST_TWICE = 4 * PORTION
-"""Messages that may go out again after a crash: of two looks, each of which comes up to a portion late."""
+LOOK_MESSAGES = 10_000
+"""Maximum number of messages that are published between two looks; more wait for the next one."""
+
+MOST_TWICE = 2 * LOOK_MESSAGES
+"""Maximum number of messages that go out again after a crash."""
 
 
 class PublishedMark:
     """Notes in the journal how far messages are published: what is noted does not go out again after a crash.
 
     libzmq writes messages to the kernel in a thread of its own, and does not tell when it has. So a message counts as
-    published one look late: when it had been given to libzmq at the look before. By then libzmq had
-    :data:`LOOK_SECONDS` for it, or has had :data:`PORTION` messages more. After a crash at most :data:`MOST_TWICE`
-    messages go out again.
+    published one look late: when it had been given to libzmq at the look before. By then libzmq has had
+    :data:`LOOK_SECONDS` for it.
 
     Args:
         guard: of the journal.
 
     Attributes:
         upto: ``seq`` of the last message that counts as published.
+        seen: ``seq`` of the last message that had been sent at the last look.
     """
 
     def __init__(self, guard: JournalGuard) -> None:
-        self.upto = self._seen = guard.cursor.sent
+        self.upto = self.seen = guard.cursor.sent
         self._guard = guard
         self._looked = time.monotonic()
 
     @property
     def pending(self) -> bool:
         """Whether messages had been sent, when last looked, that do not count as published yet."""
-        return self._seen > self.upto
+        return self.seen > self.upto
+
+    @property
+    def room(self) -> int:
+        """Number of messages that may be published before the next look."""
+        return max(0, self.seen + LOOK_MESSAGES - self._guard.cursor.sent)
 
     def look(self, sent: int) -> None:
         """Note the messages that had been sent at the look before, if it is time to look again.
@@ -54,12 +62,12 @@ class PublishedMark:
         Args:
             sent: ``seq`` of the last message that was sent.
         """
-        if sent < self._seen:  # it is another journal
-            self.upto = self._seen = sent
+        if sent < self.seen:  # it is another journal
+            self.upto = self.seen = sent
         now = time.monotonic()
-        if now - self._looked < LOOK_SECONDS and sent - self._seen < PORTION:
+        if now - self._looked < LOOK_SECONDS:
             return
-        self.upto, self._seen, self._looked = self._seen, sent, now
+        self.upto, self.seen, self._looked = self.seen, sent, now
         if self.upto > self._guard.cursor.published:
             self._guard.mark_published(self.upto)
 
@@ -109,12 +117,11 @@ class PublishingStage:
         """
         if not self._wait.over:
             return False
+        room = self._mark.room
         if not 0 < self._guard.waiting == len(turn.entries):
-            return self._publish_waiting(turn) and self._guard.waiting > 0
-        for start in range(0, len(turn.entries), PORTION):
-            self._publish(turn, turn.entries[start : start + PORTION])
-            self.note_published()
-        return self._guard.waiting > 0
+            return self._publish_waiting(turn, min(PORTION, room)) and self._guard.waiting > 0
+        self._publish(turn, turn.entries[:room])
+        return self._guard.waiting > 0 and len(turn.entries) <= room
 
     def send_unjournaled(self, turn: Turn) -> bool:
         """Publish the entries of a turn that could not be journaled, after all that waits in the journal.
@@ -127,7 +134,7 @@ class PublishingStage:
         """
         # These entries are in memory only, so they cannot be held back.
         self._wait.give_up()
-        while self._publish_waiting(turn):
+        while self._publish_waiting(turn, PORTION):
             pass
         self._outbound.publish_all((topic, body) for topic, body, _ in turn.entries)
         return self._guard.waiting > 0
@@ -142,13 +149,15 @@ class PublishingStage:
         cursor = self._guard.cursor
         cursor.note_sent(cursor.sent + len(portion))
 
-    def _publish_waiting(self, turn: Turn) -> bool:
+    def _publish_waiting(self, turn: Turn, at_most: int) -> bool:
         """Publish messages that are in the journal only: those from before a restart or from the wait for listeners.
 
         Returns:
             Whether there were any.
         """
-        waiting = self._guard.next_waiting(PORTION)
+        if not at_most:
+            return False
+        waiting = self._guard.next_waiting(at_most)
         self._outbound.publish_all((record.topic, record.body) for record in waiting.records)
         turn.counts.published += len(waiting.records)
         turn.counts.damaged += waiting.damaged

@@ -11,69 +11,37 @@ from contextlib import suppress
 from pathlib import Path
 
 from fedmsg_relay.errors import JournalError
-from fedmsg_relay.journal.cursor import Cursor
-from fedmsg_relay.journal.fault import Fault
+from fedmsg_relay.journal.guarded import GuardedReading
 from fedmsg_relay.journal.opener import Opener, Previous
-from fedmsg_relay.journal.records import Entry, Record, Rejected
+from fedmsg_relay.journal.records import Entry, Rejected
 from fedmsg_relay.journal.retention import DEDUP_WINDOW, Retention
 from fedmsg_relay.journal.store import Journal
 from fedmsg_relay.journal.upkeep import Upkeep
-from fedmsg_relay.journal.waiting import Waiting, read_waiting
-from fedmsg_relay.journal.window import Sighting, Window, fingerprint
-from fedmsg_relay.runtime import limits
-from fedmsg_relay.runtime.drops import Allowance
+from fedmsg_relay.journal.window import Sighting, Window
 from fedmsg_relay.runtime.log import log
 
-REMOVED = " messages that waited for CA or CRL were removed from the quarantine, which is full"
 
-DAMAGED = " messages of the journal are damaged, they are not published"
-
-
-class JournalGuard:
+class JournalGuard(GuardedReading):
     """Keeps the relay's journal open and writable.
 
     Args:
         path: of ``journal.db``.
 
     Attributes:
-        journal: the journal; None while it cannot be opened.
-        notices: what an operator must know about messages and notes that were lost.
         window: the dedup window.
-        cursor: what of the journal is sent and published.
         listeners: the listeners before this start, one for each connection.
     """
 
     def __init__(self, path: Path) -> None:
-        self.journal: Journal | None = None
-        self.notices: list[str] = []
+        super().__init__()
         self.window = Window(DEDUP_WINDOW)
-        self.cursor = Cursor()
         self.listeners: list[str] = []
         self._path = path
-        self._fault = Fault()
         self._opener = Opener(path)
         self._upkeep = Upkeep(path, self._fault)
         self._carried = 0
-        self._last = 0
         self._unwritten_bytes = 0
-        self._damaged = self._removed = 0
-        self._lines = Allowance()
         self._open()
-
-    @property
-    def fault(self) -> str:
-        """Why the journal cannot be opened or written; empty while it can."""
-        return self._fault.text
-
-    @property
-    def last(self) -> int:
-        """``seq`` of the last message in the journal."""
-        return self.journal.last if self.journal else self._last
-
-    @property
-    def waiting(self) -> int:
-        """Number of messages in the journal that were not sent yet."""
-        return self.last - self.cursor.sent
 
     @property
     def bytes(self) -> int:
@@ -121,70 +89,8 @@ class JournalGuard:
                 return False
             self._fault.note_written()
             self.window.add(known)
-            self._tell_of_removed(self.journal.quarantine.removed_waiting)
+            self._notices.note_removed(self.journal.quarantine.removed_waiting)
         return True
-
-    def read_quarantined(self, number: int) -> Rejected | None:
-        """Do what :meth:`.Quarantine.read` does; None also where the journal cannot be read, which is then a fault."""
-        if self.journal is None:
-            return None
-        try:
-            return self.journal.quarantine.read(number)
-        except JournalError as error:
-            self._fault.note(error)
-            return None
-
-    def is_same(self, seq: int, seen: int | None, entry: Entry) -> bool:
-        """Tell whether a message in the dedup window is the same as another one, byte for byte.
-
-        Args:
-            seq: of the message in the window.
-            seen: its fingerprint, where that is in memory.
-            entry: the other message.
-
-        Returns:
-            Whether it is the same; False where the journal cannot be read.
-        """
-        if seen is not None or self.journal is None:
-            return seen == fingerprint(entry.topic, entry.body)
-        try:
-            return self.journal.is_same(seq, entry)
-        except JournalError as error:
-            self._fault.note(error)
-            return False
-
-    def read(self, seq: int) -> Record | None:
-        """Do what :meth:`.Journal.read` does; None also where the journal cannot be read, which is then a fault."""
-        if self.journal is None:
-            return None
-        try:
-            return self.journal.read(seq)
-        except JournalError as error:
-            self._fault.note(error)
-            return None
-
-    def next_waiting(self, limit: int, max_bytes: int = limits.TURN_BYTES) -> Waiting:
-        """Read the next messages that were not sent yet.
-
-        Args:
-            limit: maximum number of messages.
-            max_bytes: maximum bytes of them; a larger message comes alone.
-
-        Returns:
-            The messages; none where the journal cannot be read.
-        """
-        none = Waiting([], self.cursor.sent, 0)
-        if self.journal is None or not self.waiting:
-            return none
-        try:
-            waiting = read_waiting(self.journal, limit, max_bytes)
-        except JournalError as error:
-            self._fault.note(error)
-            return none
-        if waiting.damaged:
-            self._damaged += waiting.damaged
-            self._notice(DAMAGED, f"{self._damaged}{DAMAGED}")
-        return waiting
 
     def mark_published(self, seq: int) -> None:
         """Note in the journal which messages are out for good. If this cannot be written, it is tried again later.
@@ -252,10 +158,10 @@ class JournalGuard:
         self.journal, self.cursor = journal, journal.cursor
         self.window, self.listeners = opened.window, opened.listeners
         if opened.notice:
-            self.notices.append(opened.notice)
+            self._notices.add(opened.notice, opened.notice)
         for fault in journal.faults:
             log.error("journal %s: %s", self._path, fault)
-            self._notice(fault, f"journal: {fault}")
+            self._notices.add(fault, f"journal: {fault}")
         self._fault.note_opened()
         log.info("journal %s: last seq %d, %d waiting", self._path, journal.last, self.waiting)
 
@@ -267,14 +173,3 @@ class JournalGuard:
             self._fault.note(error)
         else:
             self._fault.note_written()
-
-    def _tell_of_removed(self, removed: int) -> None:
-        if removed > self._removed:
-            self._removed = removed
-            self._notice(REMOVED, f"{removed}{REMOVED}")
-            if self._lines.take():
-                log.error("%d%s", removed, REMOVED)
-
-    def _notice(self, about: str, notice: str) -> None:
-        """Let an operator know; a later notice about the same replaces the previous one."""
-        self.notices = [*(other for other in self.notices if not other.endswith(about)), notice]

@@ -56,8 +56,13 @@ class Trimmer:
         self._room = room
 
     def is_crowded(self) -> bool:
-        """Tell whether room has to be made now, as it is the journal that fills its disk."""
-        return self._room.short and self._room.lacking(self._database.size()) > 0
+        """Tell whether room has to be made now, as it is the journal that fills its disk.
+
+        Raises:
+            JournalError: the journal cannot be read.
+        """
+        with self._database.named_errors():
+            return self._room.short and self._room.lacking(self._database.size()) > 0
 
     def step(self, published: int, last: int, keep_seconds: float, keep_bytes: int, sent: int | None = None) -> int:
         """Take one step: the quarantine, then the oldest published messages, then free pages.

@@ -29,25 +29,23 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from fedmsg_relay.errors import JournalError
-from fedmsg_relay.journal import block, position, salvage, window
+from fedmsg_relay.journal import block, position, salvage
 from fedmsg_relay.journal.cursor import Cursor
 from fedmsg_relay.journal.database import Database
+from fedmsg_relay.journal.messages import Messages
 from fedmsg_relay.journal.noted_listeners import NotedListeners
 from fedmsg_relay.journal.numbers import Numbers
 from fedmsg_relay.journal.quarantine import Quarantine
-from fedmsg_relay.journal.reading import Portion, read_message, read_next
-from fedmsg_relay.journal.records import Entry, Record, Rejected
+from fedmsg_relay.journal.records import Entry, Rejected
 from fedmsg_relay.journal.retention import Trimmer
 from fedmsg_relay.journal.room import Room
-from fedmsg_relay.journal.window import Sighting
-from fedmsg_relay.runtime import limits
 
 
-class Journal:
+class Journal(Messages):
     """The relay's journal, open for writing. Used by one thread.
 
     Args:
@@ -57,6 +55,7 @@ class Journal:
         last: ``seq`` of the last message.
         cursor: what of it is sent and published.
         quarantine: the messages that were not taken.
+        trimmer: takes the steps of retention.
         faults: notes that could not be trusted when it was opened, and what follows from that.
 
     Raises:
@@ -66,16 +65,15 @@ class Journal:
     """
 
     def __init__(self, path: Path) -> None:
+        super().__init__(Database(path))
         self.faults: list[str] = []
-        self._database = Database(path)
-        self._db = self._database.connection
         try:
             with self._database.named_errors():
                 self._room = Room(path, self._db)
                 self._numbers = Numbers(self._db)
                 self.quarantine = Quarantine(self._database)
                 self._listeners = NotedListeners(self._database)
-                self._trimmer = Trimmer(self._database, self.quarantine, self._room)
+                self.trimmer = Trimmer(self._database, self.quarantine, self._room)
                 self._find()
         except BaseException:
             self._db.close()
@@ -208,8 +206,6 @@ class Journal:
         """
         self._listeners.replace(addresses, self.published)
 
-    # Reading.
-
     def listeners(self) -> list[str]:
         """Get the IP addresses of the listeners that were connected last, one for each connection.
 
@@ -221,62 +217,6 @@ class Journal:
         with self._database.named_errors():
             return self._listeners.addresses()
 
-    def waiting(self, after: int, limit: int, max_bytes: int = limits.TURN_BYTES) -> Portion:
-        """Get messages that were not published yet, oldest first.
-
-        Args:
-            after: ``seq`` after which to begin.
-            limit: maximum number of messages.
-            max_bytes: maximum bytes of them; a larger message comes alone.
-
-        Raises:
-            JournalCorruptError: they are not in their order.
-            JournalError: they cannot be read.
-        """
-        with self._database.named_errors(reading=True):
-            return read_next(self._db, after, self.last, limit, max_bytes)
-
-    def is_same(self, seq: int, entry: Entry) -> bool:
-        """Tell whether a message in the dedup window is the same as another one, byte for byte.
-
-        Args:
-            seq: of the message in the dedup window.
-            entry: the other message.
-
-        Raises:
-            JournalError: it cannot be read.
-        """
-        with self._database.named_errors(reading=True):
-            return window.is_same(self._db, seq, entry)
-
-    def read(self, seq: int) -> Record | None:
-        """Read a message.
-
-        Args:
-            seq: of the message.
-
-        Returns:
-            The message; None where it is damaged, or not there any more.
-
-        Raises:
-            JournalError: it cannot be read.
-        """
-        with self._database.named_errors(reading=True):
-            record = read_message(self._db, seq)
-            return record if record and record.intact else None
-
-    def recent(self, messages: int) -> Iterator[tuple[str, Sighting]]:
-        """Get the newest messages by their ``msg_id``, oldest first, to rebuild the dedup window.
-
-        Args:
-            messages: number of messages to look at, those that retention has removed among them.
-
-        Raises:
-            JournalError: they cannot be read.
-        """
-        with self._database.named_errors(reading=True):
-            yield from window.read_recent(self._db, self.last - messages)
-
     # Retention.
 
     def size(self) -> int:
@@ -287,15 +227,6 @@ class Journal:
         """
         with self._database.named_errors():
             return self._database.size()
-
-    def crowded(self) -> bool:
-        """Tell whether retention has to make room now, as it is the journal that fills its disk.
-
-        Raises:
-            JournalError: it cannot be read.
-        """
-        with self._database.named_errors():
-            return self._trimmer.is_crowded()
 
     def trim(self, keep_seconds: float, keep_bytes: int, sent: int | None = None) -> int:
         """Take one step of retention: remove some of the oldest published messages that are too old or too many.
@@ -312,7 +243,7 @@ class Journal:
             JournalError: it could not be written.
         """
         with self._database.named_errors():
-            return self._trimmer.step(self.published, self.last, keep_seconds, keep_bytes, sent)
+            return self.trimmer.step(self.published, self.last, keep_seconds, keep_bytes, sent)
 
     def close(self) -> None:
         """Close the database, with the WAL written back into it."""

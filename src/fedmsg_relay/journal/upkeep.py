@@ -89,7 +89,7 @@ class Upkeep:
 
     def _trim(self, journal: Journal, retention: Retention) -> bool:
         now = time.monotonic()
-        if now < self._put_off_until or (now < self._next_look and not journal.crowded()):
+        if now < self._put_off_until or (now < self._next_look and not journal.trimmer.is_crowded()):
             return False
         self._next_look = now + TRIM_SECONDS
         self.bytes = journal.size()

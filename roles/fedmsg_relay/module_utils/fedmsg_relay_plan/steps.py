@@ -81,6 +81,9 @@ class Step(StrEnum):
     RETIRE_ADDRESSES = "retire_addresses"
     """Retires the unused ones of the old addresses, one relay after the other."""
 
+    SERVE_AGAIN = "serve_again"
+    """Restarts the web process where that has changed the settings."""
+
     PRUNE = "prune"
     """Removes releases that nobody uses."""
 
@@ -157,6 +160,7 @@ TAKES: dict[Step, Callable[[World, Host], bool]] = {
     ),
     Step.REMOVE_PROGRAM: is_leftover,
     Step.RETIRE_ADDRESSES: lambda world, host: bool(old_addresses(world, host)),
+    Step.SERVE_AGAIN: lambda world, host: serves(world, host) and bool(old_addresses(world, host)),
     Step.PRUNE: has_program,
     Step.COUNT: lambda world, host: True,  # noqa: ARG005
 }
