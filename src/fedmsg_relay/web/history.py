@@ -86,6 +86,8 @@ class History:
     def __init__(self, db: sqlite3.Connection, gate: Gate) -> None:
         self._db = db
         self._gate = gate
+        self._recent: dict[int, Record] = {}
+        """Messages of the block that was read last: who reads one message often reads the next one."""
 
     def ends(self) -> tuple[int, int] | None:
         """Get ``seq`` of the first and the last message; None if there is none."""
@@ -199,12 +201,12 @@ class History:
         Returns:
             Those that are there and intact, in the order of the numbers.
         """
-        wanted = set(numbers)
-        found: dict[int, Record] = {}
-        for first in self._holding(wanted):
+        found = {seq: self._recent[seq] for seq in numbers if seq in self._recent}
+        for first in self._holding({seq for seq in numbers if seq not in found}):
             with self._gate.reading():
                 blocks = [one for one in block.read(self._db, "WHERE first = ?", first) if one.intact]
-            found |= {record.seq: record for one in blocks for record in one.records() if record.seq in wanted}
+            self._recent = {record.seq: record for one in blocks for record in one.records()}
+            found |= {seq: self._recent[seq] for seq in numbers if seq in self._recent}
         return [found[seq] for seq in numbers if seq in found]
 
     def portions(self, numbers: Sequence[int], size: int) -> list[list[int]]:
