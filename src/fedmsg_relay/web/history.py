@@ -21,9 +21,12 @@ from fedmsg_relay.journal import block, position, schema
 from fedmsg_relay.journal.records import Record
 from fedmsg_relay.web import limits
 from fedmsg_relay.web.gate import Gate
+from fedmsg_relay.web.rows import Listed, Row, names_of
 
 _STEPS = 10_000
 """Steps of SQLite between two looks at the clock."""
+
+__all__ = ["Dropped", "History", "Row", "Source"]
 
 _BLOCKS = 100
 """Blocks that one statement looks at: an open one would keep the relay's WAL growing."""
@@ -32,37 +35,7 @@ _AT_ONCE = 200
 """Messages that one portion has at most."""
 
 
-class Row(NamedTuple):
-    """A message without its body."""
-
-    seq: int
-    time: int
-    msg_id: str | None
-    topic: bytes
-    size: int
-
-
-class _Listed(NamedTuple):
-    """What is read of a block to list its messages."""
-
-    first: int
-    time: int
-    msg_ids: str
-    topics: bytes
-    topic_ends: str
-    body_ends: str
-
-    def rows(self) -> list[Row]:
-        """Get its messages; none where it is damaged."""
-        with contextlib.suppress(ValueError, TypeError):
-            names = block.decode_msg_ids(self.msg_ids)
-            topics = block.decode_topics(self.topics, self.topic_ends)
-            rows = zip(names, topics, block.decode_lengths(self.body_ends), strict=True)
-            return [Row(seq, self.time, *row) for seq, row in enumerate(rows, self.first)]
-        return []
-
-
-_LISTED = ", ".join(_Listed._fields)
+_LISTED = ", ".join(Listed._fields)
 
 
 class Dropped(NamedTuple):
@@ -86,6 +59,8 @@ class History:
     def __init__(self, db: sqlite3.Connection, gate: Gate) -> None:
         self._db = db
         self._gate = gate
+        self._recent: dict[int, Record] = {}
+        """Messages of the block that was read last: who reads one message often reads the next one."""
 
     def ends(self) -> tuple[int, int] | None:
         """Get ``seq`` of the first and the last message; None if there is none."""
@@ -152,7 +127,7 @@ class History:
         order = "DESC" if descending else "ASC"
         query = f"SELECT {_LISTED} FROM block WHERE first BETWEEN ? AND ? ORDER BY first {order} LIMIT ?"  # noqa: S608
         high = last
-        while page := [_Listed(*found) for found in self._all(query, low, high, _BLOCKS)]:
+        while page := [Listed(*found) for found in self._all(query, low, high, _BLOCKS)]:
             for found in page:
                 rows = [row for row in found.rows() if first <= row.seq <= last]
                 yield from reversed(rows) if descending else rows
@@ -172,7 +147,7 @@ class History:
         low = self._first_of(after + 1)
         query = "SELECT first, msg_ids FROM block WHERE first >= ? ORDER BY first LIMIT ?"
         while len(names) < count and (page := self._all(query, low, _BLOCKS)):
-            names += [name for found in page for name in _names(*found) if name[0] > after]
+            names += [name for found in page for name in names_of(*found) if name[0] > after]
             low = page[-1][0] + 1
         return names[:count]
 
@@ -187,7 +162,7 @@ class History:
         after = ends[1] - count if ends else 0
         query = "SELECT first, msg_ids FROM block WHERE first > ? AND instr(msg_ids, ?) ORDER BY first DESC LIMIT ?"
         page = self._all(query, after - block.MESSAGES, block.encode_msg_id(msg_id), limits.NAMESAKES)
-        names = (name for found in page for name in reversed(_names(*found)))
+        names = (name for found in page for name in reversed(names_of(*found)))
         return list(islice((seq for seq, each in names if each == msg_id and seq > after), limits.NAMESAKES))
 
     def read(self, numbers: Sequence[int]) -> list[Record]:
@@ -199,12 +174,12 @@ class History:
         Returns:
             Those that are there and intact, in the order of the numbers.
         """
-        wanted = set(numbers)
-        found: dict[int, Record] = {}
-        for first in self._holding(wanted):
+        found = {seq: self._recent[seq] for seq in numbers if seq in self._recent}
+        for first in self._holding({seq for seq in numbers if seq not in found}):
             with self._gate.reading():
                 blocks = [one for one in block.read(self._db, "WHERE first = ?", first) if one.intact]
-            found |= {record.seq: record for one in blocks for record in one.records() if record.seq in wanted}
+            self._recent = {record.seq: record for one in blocks for record in one.records()}
+            found |= {seq: self._recent[seq] for seq in numbers if seq in self._recent}
         return [found[seq] for seq in numbers if seq in found]
 
     def portions(self, numbers: Sequence[int], size: int) -> list[list[int]]:
@@ -220,7 +195,7 @@ class History:
         sizes: dict[int, int] = {}
         for first in self._holding(set(numbers)):
             for found in self._all(f"SELECT {_LISTED} FROM block WHERE first = ?", first):  # noqa: S608
-                sizes |= {row.seq: len(row.topic) + row.size for row in _Listed(*found).rows()}
+                sizes |= {row.seq: len(row.topic) + row.size for row in Listed(*found).rows()}
         portions: list[list[int]] = []
         room = 0
         for seq in filter(sizes.__contains__, numbers):
@@ -287,13 +262,6 @@ class History:
     def _all(self, query: str, *values: object) -> list[Any]:
         with self._gate.reading():
             return self._db.execute(query, values).fetchall()
-
-
-def _names(first: int, msg_ids: str) -> list[tuple[int, str | None]]:
-    """Get ``seq`` and ``msg_id`` of a block's messages; none where it is damaged."""
-    with contextlib.suppress(ValueError, TypeError):
-        return [*enumerate(block.decode_msg_ids(msg_ids), first)]
-    return []
 
 
 class Source:
