@@ -151,7 +151,10 @@ PROPERTIES = (
 )
 WEB_PROPERTIES = "LoadState,UnitFileState,ActiveState,NeedDaemonReload,ExecMainStartTimestamp"
 SPOOL_PROPERTIES = "Id,LoadState,UnitFileState,ActiveState,NeedDaemonReload"
-COMMANDS = ("bridge", "check-config", "endpoints", "journal", "probe", "spool", "status", "tail", "trace", "web")
+COMMANDS = (
+    *("bridge", "check-config", "endpoints", "expect", "journal", "probe"),
+    *("spool", "status", "tail", "trace", "web"),
+)
 OPERATORS_COMMAND = re.compile(rf"fedmsg-relay.* ({'|'.join(COMMANDS)})( |$)")
 SOCKET = re.compile(r':(\d+) +\S+(?: +users:\(\("([^"]+)",pid=(\d+))?')
 ADDRESS = re.compile(r"\binet6? ([0-9A-Fa-f.:]+)")
