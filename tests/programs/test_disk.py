@@ -75,7 +75,7 @@ def test_a_full_disk_makes_submit_busy_and_inbound_unjournaled(
     for start in range(0, before, 1000):
         assert client.ask(*wide[start : start + 1000])["status"] == "accepted"
     disk.fill()
-    taken = submit_until_busy(client, iter(numbered(3000, start=before)))
+    taken = submit_until_busy(client, iter(numbered(20_000, start=before)))
     start = before + len(taken)
     bus.listener.expect([*wide, *taken])
 

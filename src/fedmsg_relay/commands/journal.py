@@ -26,6 +26,9 @@ from fedmsg_relay.runtime import paths
 FOLLOW_SECONDS = 0.2
 """Interval at which ``tail --follow`` looks for more."""
 
+DAMAGED_SECONDS = 30.0
+"""Time for which ``tail --follow`` waits for another journal when it cannot read this one."""
+
 
 def add_command(commands: Any) -> None:
     """Declare ``ls``, ``show``, ``tail``, ``export``, ``waiting``, ``quarantine`` and the commands of other modules.
@@ -150,17 +153,22 @@ def _tail(db: sqlite3.Connection, options: argparse.Namespace) -> int:
     for record in newest:
         _print_line(record, options.json)
     last = newest[-1].seq if newest else position.ends(db)[1] or 0
-    files = _files(options.journal)
+    files, read = _files(options.journal), time.monotonic()
     while options.follow:
         sys.stdout.flush()
         time.sleep(FOLLOW_SECONDS)
         now = _files(options.journal)
-        for page in reading.pages(db, last):
-            for record in page:
-                _print_line(record, options.json)
-                last = record.seq
+        try:
+            for page in reading.pages(db, last):
+                for record in page:
+                    _print_line(record, options.json)
+                    last = record.seq
+            read = time.monotonic()
+        except sqlite3.DatabaseError:  # a relay that starts sets it aside
+            if time.monotonic() - read > DAMAGED_SECONDS:
+                raise
         if now != files:  # it was set aside, or written again; the numbers go on
-            with suppress(sqlite3.OperationalError):  # it is just being begun
+            with suppress(sqlite3.DatabaseError):  # it is just being begun, or is still the damaged one
                 new = schema.open_for_reading(options.journal)
                 new.execute("SELECT 1 FROM block LIMIT 1")
                 db.close()
