@@ -32,8 +32,8 @@ UNIT_TESTS = "tests/unit"
 """The tests that start no process."""
 UNIT_WORKERS = 3
 """Tests at a time: three quarters of their time are waiting."""
-SHORT_SCENARIOS = ("adopt", "move")
-"""These begin last, so that nothing long is left to run by itself."""
+LONG_SCENARIOS, SHORT_SCENARIOS = ("guards", "lifecycle", "move"), ("adopt",)
+"""The long ones begin first and the short ones last, so that nothing long is left to run by itself."""
 SHELL_DIRECTORIES = ("script", "examples", ".ci", "molecule", "playbooks", "roles", "src", "tests")
 IN_CI = os.environ.get("CI") == "true"
 
@@ -109,7 +109,7 @@ def judge_pytest(log: str) -> Verdict:
 
 def scenarios() -> list[str]:
     names = [path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml")]
-    return sorted(names, key=lambda name: (name in SHORT_SCENARIOS, name))
+    return sorted(names, key=lambda name: (name in SHORT_SCENARIOS, name not in LONG_SCENARIOS, name))
 
 
 def molecule_parts(names: list[str]) -> list[Part]:
