@@ -84,7 +84,6 @@ class PublishingStage:
 
     takes_forwarded = True
     wakeup_sockets: AbstractSet[socket.socket] = frozenset()
-    ready_to_stop = True
 
     def __init__(self, identity: str, guard: JournalGuard, outbound: Outbound, wait: ListenerWait) -> None:
         self._identity = identity
@@ -97,6 +96,11 @@ class PublishingStage:
     def idle(self) -> bool:
         """Whether it has nothing to do until something comes."""
         return not self._wait.on and (self._guard.journal is None or self._guard.cursor.all_published)
+
+    @property
+    def ready_to_stop(self) -> bool:
+        """Whether a stop has nothing more to wait for: what waits goes out, unless listeners are waited for."""
+        return not self._wait.over or not self._guard.waiting
 
     def introduce(self, subscription: bytes) -> bytes:
         """Make the answer to a chained relay that asks which relay this is.

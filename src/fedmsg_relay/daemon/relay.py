@@ -246,7 +246,7 @@ class Relay:
         self.guard.close()  # after outbound: now everything is out
 
     def _finish_stage(self) -> None:
-        """Wait, within a bound, until an upstream has everything."""
+        """Wait, within a bound, until everything is sent to listeners or to an upstream."""
         deadline = time.monotonic() + drain.DRAIN_SECONDS
         more = self._turn()
         while not self._stage.ready_to_stop and time.monotonic() < deadline:
