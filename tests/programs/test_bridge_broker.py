@@ -75,7 +75,7 @@ def bridge(host: Host, own_broker: Broker) -> Iterator[Bridge]:
 def test_nothing_is_lost_where_the_broker_ends(bus: Bus, bridge: Bridge, pytestconfig: pytest.Config) -> None:
     broker, rounds = bridge.exchange.broker, pytestconfig.getoption("--broker-kills")
     queue = bridge.exchange.queue("all", "#", **{"x-queue-type": "quorum"})
-    # A broker that has just begun may know the exchange before its queues; without a queue a message would count as sent.
+    # A broker that has just begun may know the exchange before its queues: a message without one would count as sent.
     url = f"{bridge.exchange.url}?heartbeat=2"
     bridge.configure(amqp_url=[url], exchange=bridge.exchange.name, unroutable="wait")
     bridge.start()
