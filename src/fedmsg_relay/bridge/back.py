@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import pika
 
 from fedmsg_relay.bridge.condition import Condition, State
-from fedmsg_relay.bridge.connecting import Errors, Pause, explain, parameters
+from fedmsg_relay.bridge.connecting import Errors, Pause, explain, parameters, tries
 from fedmsg_relay.bridge.ledger import Ledger, LedgerError
 from fedmsg_relay.bridge.mapping import RELAY
 from fedmsg_relay.bridge.reading import Reader
 from fedmsg_relay.bridge.restoring import Bad, Delivery, restore
-from fedmsg_relay.bridge.target import Target, node
+from fedmsg_relay.bridge.target import Target
 from fedmsg_relay.errors import JournalError, NoRelayError, RelayError
 from fedmsg_relay.journal.records import digest
 from fedmsg_relay.network.address import parse
@@ -104,11 +104,7 @@ class Back:
 
     def run(self) -> None:
         """Work until :meth:`stop`."""
-        turn = 0
-        while not self._stopping.is_set():
-            url = self._target.urls[turn % len(self._target.urls)]
-            turn += 1
-            self.condition.node = node(url)
+        for url in tries(self._target, self.condition, self._pause, self._stopping):
             try:
                 # First this: what is taken from a queue and given back counts against its delivery-limit.
                 self._ask_relay()
@@ -117,8 +113,6 @@ class Back:
                 self.condition.become(State.CONNECTING, explain(error))
             self.counters["returned"] += self.in_hand
             self.in_hand = 0
-            if not self._stopping.is_set():
-                self._stopping.wait(self._pause.begin() if turn % len(self._target.urls) == 0 else 0.0)
         self._drops.report(everything=True)
         self.condition.become(State.STOPPED)
 

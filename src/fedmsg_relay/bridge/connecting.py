@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
+import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,7 +16,8 @@ import pika.exceptions
 
 from fedmsg_relay import __version__
 from fedmsg_relay.bridge import target as targets
-from fedmsg_relay.bridge.target import Target
+from fedmsg_relay.bridge.condition import Condition
+from fedmsg_relay.bridge.target import Target, node
 from fedmsg_relay.errors import RelayError, printable
 
 PAUSE_SECONDS, LONGEST_PAUSE = 0.5, 5.0
@@ -32,6 +35,24 @@ Errors = (pika.exceptions.AMQPError, OSError)
 """What a connection may raise."""
 
 _REFUSED = (pika.exceptions.ProbableAuthenticationError, pika.exceptions.ProbableAccessDeniedError)
+
+
+def tries(target: Target, condition: Condition, pause: Pause, stopping: threading.Event) -> Iterator[str]:
+    """Yield the URL of the node to connect to, again and again. The next node is tried at once, and after all a pause.
+
+    Args:
+        target: the broker.
+        condition: gets the node.
+        pause: after a round of all nodes.
+        stopping: ends it.
+    """
+    while not stopping.is_set():
+        for url in target.urls:
+            if not stopping.is_set():
+                condition.node = node(url)
+                yield url
+        if not stopping.is_set():
+            stopping.wait(pause.begin())
 
 
 def parameters(target: Target, url: str, what: str) -> Any:

@@ -10,10 +10,10 @@ import pika
 import pika.exceptions
 
 from fedmsg_relay.bridge.condition import Condition, State
-from fedmsg_relay.bridge.connecting import Pause, explain, parameters
+from fedmsg_relay.bridge.connecting import Pause, explain, parameters, tries
 from fedmsg_relay.bridge.progress import Progress
 from fedmsg_relay.bridge.sending import Sending
-from fedmsg_relay.bridge.target import Target, node
+from fedmsg_relay.bridge.target import Target
 from fedmsg_relay.daemon.settings import Bridge
 
 LOOK_SECONDS = 0.02
@@ -59,20 +59,13 @@ class Forward:
 
     def run(self) -> None:
         """Work until :meth:`stop`."""
-        turn = 0
-        while not self._stopping.is_set():
-            url = self._target.urls[turn % len(self._target.urls)]
-            turn += 1
+        for url in tries(self._target, self.condition, self._pause, self._stopping):
             self._work_with(url)
-            # The other nodes are tried at once.
-            seconds = self._pause.begin() if turn % len(self._target.urls) == 0 else 0.0
-            self._stopping.wait(seconds)
         self.progress.commit()
         self.condition.become(State.STOPPED)
 
     def _work_with(self, url: str) -> None:
         """Work with one node for as long as it answers."""
-        self.condition.node = node(url)
         self._connection = pika.SelectConnection(
             parameters(self._target, url, "forward"),
             on_open_callback=lambda _: self._open_channel(),

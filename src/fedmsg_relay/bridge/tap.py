@@ -10,9 +10,9 @@ import pika
 
 from fedmsg_relay.bridge.comparison import Arrival, Comparison
 from fedmsg_relay.bridge.condition import Condition, State
-from fedmsg_relay.bridge.connecting import Errors, Pause, explain, parameters
+from fedmsg_relay.bridge.connecting import Errors, Pause, explain, parameters, tries
 from fedmsg_relay.bridge.mapping import RELAY, SEQ, Outgoing
-from fedmsg_relay.bridge.target import Target, node
+from fedmsg_relay.bridge.target import Target
 from fedmsg_relay.errors import RelayError
 
 PREFETCH = 500
@@ -55,17 +55,11 @@ class Tap:
 
     def run(self) -> None:
         """Work until :meth:`stop`."""
-        turn = 0
-        while not self._stopping.is_set():
-            url = self._target.urls[turn % len(self._target.urls)]
-            turn += 1
-            self.condition.node = node(url)
+        for url in tries(self._target, self.condition, self._pause, self._stopping):
             try:
                 self._work_with(url)
             except (*Errors, RelayError) as error:
                 self.condition.become(State.CONNECTING, explain(error))
-            if not self._stopping.is_set():
-                self._stopping.wait(self._pause.begin())
         self.condition.become(State.STOPPED)
 
     def _work_with(self, url: str) -> None:
