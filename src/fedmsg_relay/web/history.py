@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fedmsg_relay.errors import JournalError
-from fedmsg_relay.journal import block, position, schema
+from fedmsg_relay.journal import block, position, publish_times, schema
 from fedmsg_relay.journal.records import Record
 from fedmsg_relay.web import limits
 from fedmsg_relay.web.gate import Gate
@@ -46,6 +46,16 @@ class Dropped(NamedTuple):
     source: str
     topic: bytes
     size: int
+
+
+class Published(NamedTuple):
+    """A message that was published.
+
+    Attributes:
+        by: the latest time that is possible, in Unix microseconds; None where nobody noted it.
+    """
+
+    by: int | None
 
 
 class History:
@@ -212,10 +222,16 @@ class History:
         first, last = (self._all(query.format(order)) for order in ("ASC", "DESC"))
         return (first[0][0], last[0][0]) if first and last else None
 
-    def published(self) -> int:
-        """Get ``seq`` of the last message that was published."""
+    def published(self, seq: int) -> Published | None:
+        """Tell whether a message was published, and by when; None while it waits.
+
+        Args:
+            seq: of the message.
+        """
         with self._gate.reading():
-            return schema.find_position(self._db).published
+            if seq > schema.find_position(self._db).published:
+                return None
+            return Published(publish_times.find(self._db, seq))
 
     def dropped(self, texts: Collection[bytes], count: int) -> list[Dropped]:
         """Find messages of the quarantine that have a text in their body, the newest first.
