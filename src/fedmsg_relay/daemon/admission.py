@@ -30,6 +30,7 @@ from fedmsg_relay.journal.records import Entry
 from fedmsg_relay.message import Reason
 from fedmsg_relay.network.peer import Peer
 from fedmsg_relay.network.receiver import Receiver
+from fedmsg_relay.network.request import Malformed
 from fedmsg_relay.network.zmtp import Message, Oversize
 from fedmsg_relay.runtime import limits
 from fedmsg_relay.runtime.log import log
@@ -224,7 +225,7 @@ class Admission:
                 log.error("not enough memory to check a batch of %d bytes: submit answers busy", batch.size)
                 turn.answers.append((batch.reply_to, submit.Busy(FAULT_RETRY_AFTER).encode()))
 
-    def _refuse_request(self, request: submit.Malformed, reply_to: ReturnPath, turn: Turn) -> None:
+    def _refuse_request(self, request: Malformed, reply_to: ReturnPath, turn: Turn) -> None:
         """Refuse a request that is not a batch; it counts as one message."""
         turn.counts.received += 1
         turn.counts.refused += 1
