@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from fedmsg_relay.errors import RelayError
+from fedmsg_relay.journal.records import Record, digest
 from fedmsg_relay.runtime.log import log
 
 NAME = "bridge.db"
@@ -167,14 +168,27 @@ class Ledger:
         with self.transaction() as db:
             db.executemany("INSERT INTO noted VALUES (?, NULL) ON CONFLICT DO UPDATE SET upto = NULL", _rows(digests))
 
-    def is_noted(self, digest: bytes) -> bool:
-        """Tell whether a message came from AMQP.
+    def noted_among(self, records: Sequence[Record]) -> set[int]:
+        """Find which messages came from AMQP. It is noted before they are in the journal.
+
+        Args:
+            records: from the journal.
+
+        Returns:
+            Their numbers.
 
         Raises:
             LedgerError: it cannot be read.
         """
         with self._errors():
-            return self._db.execute("SELECT 1 FROM noted WHERE digest = ?", (digest,)).fetchone() is not None
+            if self._db.execute("SELECT 1 FROM noted LIMIT 1").fetchone() is None:
+                return set()
+            query = "SELECT 1 FROM noted WHERE digest = ?"
+            return {
+                record.seq
+                for record in records
+                if self._db.execute(query, (digest(record.topic, record.body),)).fetchone()
+            }
 
     def unsent_after(self, seq: int) -> list[tuple[int, int]]:
         """Get ranges of numbers that were not sent, in order: the next ones.

@@ -11,7 +11,7 @@ from fedmsg_relay.bridge.mapping import FromBroker, Reason, outgoing
 from fedmsg_relay.bridge.reading import Reader
 from fedmsg_relay.bridge.window import Item, State, Window
 from fedmsg_relay.errors import JournalError
-from fedmsg_relay.journal.records import Record, digest
+from fedmsg_relay.journal.records import Record
 from fedmsg_relay.runtime.drops import DropLog
 from fedmsg_relay.runtime.log import log
 
@@ -90,8 +90,9 @@ class Progress:
             while self.has_more and self.window.has_room(room):
                 records = self._reader.messages_after(self._read, room - len(self.window))
                 self.has_more = bool(records)
+                noted = self._ledger.noted_among(records)
                 for record in records:
-                    self._add(record)
+                    self._add(record, record.seq in noted)
             self._recover()
         except (JournalError, LedgerError) as error:
             self._reader.forget()
@@ -158,9 +159,8 @@ class Progress:
         self.counters = {**dict.fromkeys(COUNTERS, 0), "begin": cursor, "cursor": cursor}
         self._read, self._begun = cursor, True
 
-    def _add(self, record: Record) -> None:
+    def _add(self, record: Record, noted: bool) -> None:
         found = outgoing(record, self._relay)
-        noted = self._ledger.is_noted(digest(record.topic, record.body))
         if record.seq > self._read + 1:
             gap = Item(self._read + 1, record.seq - 1, State.GAP)
             log.error("forward: the journal has no messages %d to %d: they were never sent", gap.first, gap.last)
