@@ -151,9 +151,10 @@ class Sending:
         if len(lost) != 1:
             self._careful_until = max([self._careful_until, *(item.first for item in lost)])
             return bool(lost)
-        if self._refusals >= REFUSALS:
-            return False
-        self._refusals += 1
+        if not lost[0].again:
+            if self._refusals >= REFUSALS:
+                return False
+            self._refusals += 1
         topic = lost[0].message.routing_key if lost[0].message else ""
         self._progress.window.set_aside(lost[0], why)
         self._progress.note_aside(lost[0], Reason.REFUSED_BY_BROKER, why, topic)
