@@ -11,7 +11,8 @@ from urllib.parse import quote
 from fedmsg_relay.errors import printable
 from fedmsg_relay.journal.records import Record
 from fedmsg_relay.web import limits
-from fedmsg_relay.web.history import Published, Row
+from fedmsg_relay.web.history import Published
+from fedmsg_relay.web.rows import Row
 
 
 @dataclass(frozen=True)
