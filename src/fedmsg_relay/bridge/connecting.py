@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -34,7 +35,33 @@ logging.getLogger("pika").setLevel(logging.CRITICAL + 1)  # what matters of it t
 Errors = (pika.exceptions.AMQPError, OSError)
 """What a connection may raise."""
 
+_UNDECODABLE = (pika.exceptions.AMQPError, struct.error, ValueError, OverflowError, OSError, RecursionError)
+
 _REFUSED = (pika.exceptions.ProbableAuthenticationError, pika.exceptions.ProbableAccessDeniedError)
+
+
+class Properties(pika.BasicProperties):  # type: ignore[misc]
+    """Properties of a message as they come from the broker, which passes on what pika cannot decode.
+
+    A header may be a time after the year 9999, a number that is not one, or nested a thousand times. Without this class
+    such a message ends the connection, again and again. With it the message comes without any properties.
+    """
+
+    def decode(self, encoded: bytes, offset: int = 0) -> Properties:
+        """Decode what came; called by pika.
+
+        Args:
+            encoded: the properties.
+            offset: where they begin.
+        """
+        try:
+            super().decode(encoded, offset)
+        except _UNDECODABLE:
+            self.__init__()  # type: ignore[misc]
+        return self
+
+
+pika.spec.props[Properties.INDEX] = Properties
 
 
 def tries(target: Target, condition: Condition, pause: Pause, stopping: threading.Event) -> Iterator[str]:

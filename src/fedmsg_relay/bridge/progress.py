@@ -87,7 +87,7 @@ class Progress:
             if self._reader.changed():
                 self.has_more = True
                 self._check_ends()
-            while self.has_more and len(self.window) < room:
+            while self.has_more and self.window.has_room(room):
                 records = self._reader.messages_after(self._read, room - len(self.window))
                 self.has_more = bool(records)
                 for record in records:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import count, repeat
 from typing import NamedTuple
 
 from fedmsg_relay.daemon.accounting import Counts
@@ -99,6 +100,12 @@ class Turn:
         """
         seq, known = self.base + len(self.entries), self.known
         self.entries += entries
+        names = [name for _, _, name in entries if name is not None]
+        sightings = zip(zip(count(seq + 1), repeat(fingerprint), strict=False), strict=True)
+        new = dict(zip(names, sightings, strict=False))
+        if len(new) == len(entries) and known.keys().isdisjoint(new):
+            known.update(new)  # most messages have a name, and one of their own
+            return
         for _, _, name in entries:
             seq += 1
             if name is not None:

@@ -118,7 +118,8 @@ class Trimmer:
             "SELECT first + messages - 1, messages, time, length(topics) + length(bodies) FROM block "
             "WHERE first <= ? ORDER BY first LIMIT ?"
         )
-        for last, messages, journaled, length in self._db.execute(query, (limit, STEP_MESSAGES)).fetchall():
+        # Not fetchall(): most of them are not read.
+        for last, messages, journaled, length in self._db.execute(query, (limit, STEP_MESSAGES)):
             enough = freed >= at_most or looked >= STEP_MESSAGES
             if last > limit or enough or (freed >= surplus and journaled >= too_old):
                 break
