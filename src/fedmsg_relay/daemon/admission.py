@@ -10,7 +10,6 @@ only where signatures are enforced and its signer is proven: then it is a replay
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import NamedTuple
 
 from fedmsg_relay import message, submit, tcp
@@ -38,6 +37,9 @@ from fedmsg_relay.trust import reasons as trust
 
 FAULT_RETRY_AFTER = 2.0
 """Seconds after which a submitter shall try again when the journal cannot be written, or CA or CRL cannot be used."""
+
+_new = tuple.__new__
+"""Makes an entry in half the time of a call of its class."""
 
 
 class Look(NamedTuple):
@@ -149,20 +151,23 @@ class Admission:
 
     def _take_by_form(self, messages: Sequence[Message], peer: Peer, turn: Turn, max_size: int) -> None:
         """Take messages of which the form alone is looked at: this way most messages come, and it is short."""
-        taken: list[Entry] = []
+        examine, taken, size = message.examine, list[Entry](), 0
         for frames in messages:
             if isinstance(frames, list) and len(frames) == 2:
                 topic, body = frames
-                with suppress(MemoryError):
-                    reason, msg_id = message.examine(topic, body, max_size, find_msg_id)
-                    if reason is None:
-                        turn.size += len(topic) + len(body)
-                        taken.append(Entry(topic, body, msg_id))
-                        continue
+                try:
+                    reason, msg_id = examine(topic, body, max_size, find_msg_id)
+                except MemoryError:
+                    reason = Reason.TOO_LARGE
+                if reason is None:
+                    size += len(topic) + len(body)
+                    taken.append(_new(Entry, (topic, body, msg_id)))
+                    continue
             turn.add_all(taken)
             taken = []
             self._take_one(frames, peer, turn, max_size)
         turn.add_all(taken)
+        turn.size += size
 
     def _take_one(self, frames: Message, peer: Peer, turn: Turn, max_size: int) -> None:
         """Take a message, or put it into the quarantine."""
