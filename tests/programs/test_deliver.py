@@ -139,6 +139,3 @@ def test_of_two_deliveries_at_once_the_second_says_so(lonely: Host) -> None:
     assert first.alive()
     first.stop(signal.SIGKILL)
     assert "1 stay" in deliver(lonely, patience=1).one_error_line(), "the lock went with its holder"
-
-
-# Files that are not messages of ours: every user can write into the spool.

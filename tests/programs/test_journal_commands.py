@@ -184,9 +184,6 @@ def test_quarantine_of_nothing_is_nothing(bus: Bus) -> None:
     assert (ran.code, ran.stdout, ran.stderr) == (0, "", "")
 
 
-# Damage.
-
-
 # No journal.
 
 COMMANDS = [["ls"], ["show", "1"], ["tail"], ["tail", "--follow"], ["export"], ["quarantine"], ["check"]]

@@ -209,9 +209,6 @@ def test_the_probe_is_not_signed(submit_signing_bus: Bus, trust: Trust) -> None:
     assert submit_signing_bus.host.run("fedmsg-relay", "probe").code == 0
 
 
-# What cannot be signed.
-
-
 # check-config.
 
 

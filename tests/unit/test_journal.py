@@ -144,6 +144,7 @@ def test_an_empty_file_becomes_a_journal(path: Path) -> None:
     path.touch()
     with contextlib.closing(Journal(path)) as journal:
         journal.append(entries(1))
+        assert held(journal) == entries(1)
 
 
 def test_a_cut_file_shows_at_once_or_when_it_is_read(path: Path) -> None:
