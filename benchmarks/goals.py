@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import median
 
+from benchmarks.bridge import ALONE, BACK, BESIDE, FORWARD, WITHOUT
 from benchmarks.cold import OURS_LOGGER, SPOOL, SPOOL_PROGRAMS, STOCK_LOGGER, ZMQ
 from benchmarks.contenders import OURS, OURS_OFF, OURS_TMPFS, PROXY, STOCK
 from benchmarks.plan import Row
@@ -99,6 +100,20 @@ def web(rows: Sequence[Row]) -> Iterator[Goal]:
         yield most(f"{name}, ms, at most", bound, [median((find(request=name) or {})["ms"])])
 
 
+def bridge(rows: Sequence[Row]) -> Iterator[Goal]:
+    find = finder(rows)
+    if (ahead := find(way=FORWARD)) and (returned := find(way=BACK)):
+        yield least("bridge forward, messages/s, at least", 5000, [median(ahead["rate"])])
+        yield least("bridge forward, times pika alone, at least", 0.5, [ratio(ahead, find(way=ALONE), "rate")])
+        yield least("bridge back, messages/s, at least", 3000, [median(returned["rate"])])
+    for row in rows:
+        if "lag" in row:
+            yield most("bridge, median lag at 100/s, ms, at most", 50.0, [median(row["ms"])])
+    if (without := find(beside=WITHOUT)) and (beside := find(beside=BESIDE)):
+        part = ratio(beside, without, "rate")
+        yield least("throughput with a bridge beside it, times that without, at least", 0.85, [part])
+
+
 def _least(mine: Row, theirs: Row, value: str) -> float | None:
     """Ratio of the least of each: what disturbs a run makes it slower, never faster."""
     return min(mine[value]) / min(theirs[value]) if min(theirs[value]) else None
@@ -127,6 +142,7 @@ GOALS: dict[str, Callable[[Sequence[Row]], Iterator[Goal]]] = {
     "memory": memory,
     "trust": trust,
     "web": web,
+    "bridge": bridge,
 }
 """Those of each case."""
 

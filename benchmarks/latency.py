@@ -45,7 +45,7 @@ def measure(contender: Contender, count: int, rate: int) -> tuple[list[float], s
     work = Work(count, SIZE)
     listener = Listener(contender.host.outbound)
     join(contender.host.inbound, listener)
-    with in_a_process(_publish_at, work, contender.host.inbound, rate) as pipe:
+    with in_a_process(publish_at, work, contender.host.inbound, rate) as pipe:
         # A moment from now, on the clock that all processes share.
         begin = time.monotonic() + 0.05
         pipe.send(begin)
@@ -65,8 +65,8 @@ def percentile(values: list[float], percent: float) -> float | None:
     return sorted(values)[-1 - beyond] if beyond else None
 
 
-def _publish_at(pipe: Connection, work: Work, address: str, rate: int) -> None:
-    """Publish each message when it is due, or at once with all others that are."""
+def publish_at(pipe: Connection, work: Work, address: str, rate: int) -> None:
+    """Publish each message when it is due, or at once with all others that are; runs in a process of its own."""
     stream, length = work.stream(0), work.length
     peer = Peer(address, b"PUB")
     pipe.send("ready")

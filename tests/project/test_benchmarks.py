@@ -12,7 +12,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from benchmarks import report, trust, web
+from benchmarks import bridge, report, trust, web
 from benchmarks.contenders import OURS, OURS_OFF, OURS_TMPFS, PROXY, STOCK
 from benchmarks.load import decode
 from benchmarks.rivals import keepers
@@ -85,6 +85,18 @@ def test_readers_and_answers_are_measured(results: dict[str, Any]) -> None:
     assert {row["request"] for row in rows if "request" in row} == {web.WINDOW, web.LAST, web.BY_ID, web.SEARCH}
 
 
+def test_the_bridge_is_measured_and_nothing_is_lost(results: dict[str, Any]) -> None:
+    rows, notes = results["cases"]["bridge"], results["notes"]
+    assert rows or any("RabbitMQ" in note for note in notes)
+    if not rows:
+        return
+    assert {row["way"] for row in rows if "way" in row} == {bridge.FORWARD, bridge.BACK, bridge.ALONE}
+    assert [len(row["ms"]) for row in rows if "lag" in row] == [100]
+    assert {row["beside"] for row in rows if "beside" in row} == {bridge.WITHOUT, bridge.BESIDE}
+    verdicts = {verdict for row in rows for verdict in row["verdicts"]}
+    assert verdicts == {"all there, in order", "all there", "all journaled", PERFECT}
+
+
 def test_a_broker_that_is_not_there_is_named(results: dict[str, Any]) -> None:
     scripts = " ".join(row["script"] for row in results["cases"]["cold"] if "script" in row)
     for script, package in (("mosquitto_pub", "mosquitto"), ("NATS", "nats-server")):
@@ -125,7 +137,7 @@ def test_all_that_ours_was_given_came_out(results: dict[str, Any]) -> None:
 def test_the_tables_have_a_place_in_the_docs(ran: Path) -> None:
     page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
     printed = re.findall(r"^== (\w+)$", (ran / "output").read_text(), re.MULTILINE)
-    cases = {"throughput", "latency", "cold", "receipts", "memory", "loss", "trust", "web", "rivals"}
+    cases = {"throughput", "latency", "cold", "receipts", "memory", "loss", "trust", "web", "bridge", "rivals"}
     assert {"run", "goals", "notes", *cases} == set(printed)
     for name in printed:
         assert f"<!-- {name} -->\n" in page

@@ -69,6 +69,9 @@ class Bridge:
     def acknowledge(self) -> Ran:
         return self.host.run(*self.command("acknowledge")[:3])
 
+    def retry(self) -> Ran:
+        return self.host.run(*self.command("retry")[:3])
+
     def status(self) -> Any:
         ran = self.ask("--json")
         assert ran.stdout, ran.stderr

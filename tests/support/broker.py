@@ -26,7 +26,7 @@ MAX_MESSAGE_BYTES = 2_000_000
 USER, LIMITED = "bridge", "limited"
 """A user who may do anything, and one who may only publish to and read from what tests name so."""
 
-_SERVER = "/usr/lib/rabbitmq/bin/rabbitmq-server"  # not that of /usr/sbin, which is for its own user alone
+SERVER = "/usr/lib/rabbitmq/bin/rabbitmq-server"  # not that of /usr/sbin, which is for its own user alone
 _CONTROL = "/usr/lib/rabbitmq/bin/rabbitmqctl"
 _TLS = """
 listeners.ssl.1 = 127.0.0.1:{port}
@@ -91,7 +91,7 @@ class Broker:
         """Start it without waiting for it."""
         if self._first is self and self._names_of is None:
             self._names_of = self.popen(["epmd", "-address", "127.0.0.1", "-port", str(self._names)])
-        self._server = self.popen([_SERVER])
+        self._server = self.popen([SERVER])
 
     def popen(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
         with (self.directory / "log" / "out").open("ab") as output:

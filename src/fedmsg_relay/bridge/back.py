@@ -25,7 +25,7 @@ from fedmsg_relay.signing import Signer
 from fedmsg_relay.submit import Refusal
 from fedmsg_relay.submitter import SubmitConnection
 
-PREFETCH = 100
+PREFETCH = 500
 """Messages that are taken from the queue and not acknowledged. Most of them wait in the kernel, or at the broker: pika
 reads from its connection only when all that it has read is in a batch."""
 

@@ -8,7 +8,8 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,6 +30,9 @@ HEARTBEAT_SECONDS = 30
 
 CONNECT_SECONDS = 10.0
 """Maximum time for a connection, and again for the handshake of AMQP."""
+
+PIECE_BYTES = 64 * 1024
+"""Bytes of messages that are sent in one piece; a larger message is a piece of its own."""
 
 logging.getLogger("pika").setLevel(logging.CRITICAL + 1)  # what matters of it the bridge says itself
 
@@ -62,6 +66,39 @@ class Properties(pika.BasicProperties):  # type: ignore[misc]
 
 
 pika.spec.props[Properties.INDEX] = Properties
+
+
+class Connection(pika.SelectConnection):  # type: ignore[misc]
+    """A connection that sends many messages at once: pika makes three system calls for each."""
+
+    _held: list[bytes] | None = None
+    _held_bytes = 0
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Send what is published within the block in few pieces, at the latest at its end."""
+        self._held = []
+        try:
+            yield
+        finally:
+            self._release()
+            self._held = None
+
+    def _output_marshaled_frames(self, marshaled_frames: Sequence[bytes]) -> None:
+        """Send frames, or hold them; called by pika."""
+        if self._held is None:
+            super()._output_marshaled_frames(marshaled_frames)
+            return
+        self._held += marshaled_frames
+        self._held_bytes += sum(map(len, marshaled_frames))
+        if self._held_bytes >= PIECE_BYTES:
+            self._release()
+
+    def _release(self) -> None:
+        if self._held:
+            super()._output_marshaled_frames([b"".join(self._held)])
+            self._held = []
+        self._held_bytes = 0
 
 
 def tries(target: Target, condition: Condition, pause: Pause, stopping: threading.Event) -> Iterator[str]:

@@ -41,6 +41,7 @@ class Item:
         unroutable: whether the broker had no queue for it.
         refused: why the broker closed the channel, where this message was alone in it.
         size: bytes of what is sent, while the window has it.
+        again: whether it was set aside before, and is behind the cursor. It is sent alone.
     """
 
     first: int
@@ -51,6 +52,7 @@ class Item:
     unroutable: bool = False
     refused: str = ""
     size: int = 0
+    again: bool = False
 
 
 class Window:
@@ -99,7 +101,10 @@ class Window:
         if not self._waiting or len(self._tags) >= limit:
             return None
         item = self._waiting[0]
-        return item if not self._tags or self._sent_bytes + item.size <= WINDOW_BYTES else None
+        if not self._tags:
+            return item
+        alone = item.again or next(iter(self._tags.values())).again
+        return None if alone or self._sent_bytes + item.size > WINDOW_BYTES else item
 
     def sent(self, item: Item, tag: int) -> None:
         """Note that the item of :meth:`next_to_send` was sent.
