@@ -23,7 +23,7 @@ def load(package: str) -> None:
 
 load("fedmsg_relay_plan")
 
-from fedmsg_relay_plan import addresses, condition, faults, firewall, plan, retire, service, steps, web  # noqa: E402 - load()
+from fedmsg_relay_plan import addresses, bridge, condition, faults, firewall, plan, retire, service, steps, web  # noqa: E402 - load()
 
 
 class FilterModule:
@@ -52,5 +52,6 @@ class FilterModule:
             "fedmsg_relay_demands": service.demands,
             "fedmsg_relay_stays": retire.relay_stays,
             "fedmsg_relay_addresses_stay": retire.addresses_stay,
+            "fedmsg_relay_unsent": bridge.unsent,
             "fedmsg_relay_web_urls": web.urls,
         }

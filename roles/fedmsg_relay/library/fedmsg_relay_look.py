@@ -30,6 +30,7 @@ options:
     choices:
       - account
       - addresses
+      - bridge
       - config
       - configured
       - contents
@@ -54,6 +55,8 @@ options:
   config: {description: The path of the global config., type: path, required: true}
   unit: {description: The path of the relay's unit., type: path, required: true}
   web_unit: {description: The path of the web process's unit., type: path, required: true}
+  bridge_unit: {description: The path of the bridge's unit., type: path, required: true}
+  bridge_settings: {description: The path of the bridge's settings., type: path, required: true}
   settings: {description: The path of the relay's settings., type: path, required: true}
   spool_units: {description: The names of the units that deliver the spool., type: list, elements: str, required: true}
   pythons: {description: Paths of Pythons that the program may use., type: list, elements: path, required: true}
@@ -74,6 +77,13 @@ account:
 addresses:
   description: The IP addresses of the host.
   type: list
+  returned: if gathered
+bridge:
+  description:
+    - Whether systemd knows the unit of the bridge (C(loaded)), and whether it runs and starts at boot (C(ready)).
+    - C(outdated) if its program, its unit or its settings are newer than the process.
+    - C(rc) and C(summary) are what C(fedmsg-relay bridge status) says. The summary is empty without a unit.
+  type: dict
   returned: if gathered
 config:
   description:
@@ -112,7 +122,7 @@ pythons:
 releases:
   description:
     - The C(current) link, and the releases C(present), C(complete) and C(used), the newest first.
-    - C(web) are those that have what the web process needs.
+    - C(web) and C(bridge) are those that have what these processes need.
     - C(home) tells whether the directory of the program exists.
   type: dict
   returned: if gathered
@@ -149,7 +159,7 @@ PROPERTIES = (
     "LoadState,UnitFileState,ActiveState,ActiveEnterTimestamp,StateChangeTimestamp,ExecMainStartTimestamp,MainPID,"
     "FragmentPath,SourcePath,DropInPaths,ExecStart,InvocationID"
 )
-WEB_PROPERTIES = "LoadState,UnitFileState,ActiveState,NeedDaemonReload,ExecMainStartTimestamp"
+BESIDE_PROPERTIES = "LoadState,UnitFileState,ActiveState,NeedDaemonReload,ExecMainStartTimestamp"
 SPOOL_PROPERTIES = "Id,LoadState,UnitFileState,ActiveState,NeedDaemonReload"
 COMMANDS = (
     *("bridge", "check-config", "endpoints", "expect", "journal", "probe"),
@@ -184,6 +194,8 @@ class Places:
     config: str
     unit: str
     web_unit: str
+    bridge_unit: str
+    bridge_settings: str
     settings: str
     spool_units: list[str]
     pythons: list[str]
@@ -242,7 +254,7 @@ def releases(places: Places) -> Found:
         "current": _target(f"{places.home}/current"),
         "present": [str(path) for path in present],
         "complete": [str(path) for path in present if (path / ".complete").exists()],
-        "web": [str(path) for path in present if (path / ".web").exists()],
+        **{extra: [str(path) for path in present if (path / f".{extra}").exists()] for extra in ("web", "bridge")},
         "used": [str(path) for _, path in newest_first],
     }
 
@@ -327,10 +339,30 @@ def status(places: Places, run: Run) -> Found:
 
 def web(places: Places, run: Run) -> Found:
     """Ask systemd about the web process, and compare it with its files."""
-    unit = Path(places.web_unit).name
-    shown = properties(_must(run, ["systemctl", "show", "--timestamp=unix", f"--property={WEB_PROPERTIES}", unit], 0))
+    return _beside(places, run, places.web_unit, places.settings)
+
+
+def bridge(places: Places, run: Run) -> Found:
+    """Ask systemd about the bridge, and compare it with its files. If it is installed, ask itself how it is."""
+    found = _beside(places, run, places.bridge_unit, places.bridge_settings)
+    if not found["loaded"]:
+        return {**found, "rc": 0, "summary": ""}
+    code, answer, reason = _try(run, [f"{places.home}/current/bin/fedmsg-relay", "bridge", "status", "--json"])
+    try:
+        summary = json.loads(answer)["summary"]
+    except (ValueError, TypeError, KeyError):
+        summary = reason.strip() or "it does not say how it is"
+    return {**found, "rc": code, "summary": summary}
+
+
+def _beside(places: Places, run: Run, path: str, settings: str) -> Found:
+    """Look at a process beside the relay, which has a unit and settings."""
+    unit = Path(path).name
+    shown = properties(
+        _must(run, ["systemctl", "show", "--timestamp=unix", f"--property={BESIDE_PROPERTIES}", unit], 0)
+    )
     started = shown.get("ExecMainStartTimestamp", "").lstrip("@")
-    newest = _newest(places.web_unit, places.settings, f"{places.home}/current")
+    newest = _newest(path, settings, f"{places.home}/current")
     return {
         "loaded": shown.get("LoadState") == "loaded",
         "ready": (shown.get("UnitFileState"), shown.get("ActiveState")) == ("enabled", "active"),
@@ -366,6 +398,7 @@ READ = {
 }
 ASK = {
     "addresses": addresses,
+    "bridge": bridge,
     "config": config,
     "ports": ports,
     "processes": processes,
@@ -478,6 +511,8 @@ def main() -> None:
             "config": path,
             "unit": path,
             "web_unit": path,
+            "bridge_unit": path,
+            "bridge_settings": path,
             "settings": path,
             "spool_units": names,
             "pythons": paths,

@@ -61,8 +61,10 @@ class Trimmer:
         Raises:
             JournalError: the journal cannot be read.
         """
+        if not self._room.short:
+            return False
         with self._database.named_errors():
-            return self._room.short and self._room.lacking(self._database.size()) > 0
+            return self._room.lacking(self._database.size()) > 0
 
     def step(self, published: int, last: int, keep_seconds: float, keep_bytes: int, sent: int | None = None) -> int:
         """Take one step: the quarantine, then the oldest published messages, then free pages.
