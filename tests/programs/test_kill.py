@@ -171,7 +171,7 @@ def test_a_kill_under_load_brings_a_bounded_number_out_again(host: Host, relay: 
     listener = sockets.listener(host.outbound)
     join(sockets.publisher(host.inbound), listener)
     relay.noted()
-    sent = [message(number) for number in range(30_000)]
+    sent = [message(number) for number in range(60_000)]
     client = sockets.submitter(host.submit)
     for start in range(0, len(sent), 1000):
         assert client.ask(*sent[start : start + 1000])["status"] == "accepted"
