@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from bridged import Bridge
+from bridged import PATIENCE, Bridge
 from fedmsg_relay.bridge.reading import Reader
 from harness import wait_until
 from queued import Queued, wrapped
@@ -71,3 +71,15 @@ def test_while_the_relay_is_away_nothing_is_taken(submit_bus: Bus, bridge: Bridg
     journaled = [(record.topic, record.body) for record in reader.messages_after(0, 1000)]
     reader.close()
     assert [message for message in journaled if message[0] == b"org.example.amqp"] == [wrapped(n) for n in range(30)]
+
+
+def test_a_queue_that_is_not_there_is_waited_for(submit_bus: Bus, bridge: Bridge) -> None:
+    exchange = bridge.exchange
+    bridge.configure(amqp_url=[exchange.url], exchange=exchange.name, back_queue=f"{exchange.name}.back")
+    bridge.start()
+    bridge.wait_for_log("NOT_FOUND - no queue")
+    queued = Queued(bridge)  # which makes it
+    queued.publish(*range(5))
+    wait_until(lambda: len(submit_bus.listener.hear()) >= 5, "all are heard", PATIENCE)
+    compare(submit_bus.listener.messages, [wrapped(n) for n in range(5)])
+    bridge.wait_for("back", taken=5, state="working", unaccounted=0)

@@ -214,6 +214,21 @@ def test_a_wrong_right_sets_not_everything_aside(bus: Bus, bridge: Bridge) -> No
     assert told["forward"]["waiting"] >= 49
 
 
+def test_without_the_right_to_the_exchange_it_waits_and_sets_nothing_aside(bus: Bus, bridge: Bridge) -> None:
+    queue = bridge.exchange.queue()
+    last = publish(bus, numbered(30))
+    url = bridge.exchange.url.replace("bridge:bridge", f"{LIMITED}:{LIMITED}")
+    bridge.configure(amqp_url=[url], exchange=bridge.exchange.name)
+    bridge.start()
+    told = bridge.wait_for(state="waiting", set_aside=0, confirmed=0, waiting=last)
+    assert "access to exchange" in told["forward"]["reason"]
+    bridge.stop()
+    bridge.configure(amqp_url=[bridge.exchange.url], exchange=bridge.exchange.name)
+    bridge.start()
+    bridge.wait_for(waiting=0, balanced=True, set_aside=0)
+    assert names(bridge.exchange.take(queue, last)) == expected(numbered(30))
+
+
 def test_a_message_that_no_queue_takes(bus: Bus, bridge: Bridge) -> None:
     last = publish(bus, numbered(20))
     bridge.start()

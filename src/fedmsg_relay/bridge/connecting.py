@@ -69,7 +69,10 @@ pika.spec.props[Properties.INDEX] = Properties
 
 
 class Connection(pika.SelectConnection):  # type: ignore[misc]
-    """A connection that sends many messages at once: pika makes three system calls for each."""
+    """A connection that sends many messages at once: pika makes three system calls for each.
+
+    With a pika that names its method otherwise it is a plain connection.
+    """
 
     _held: list[bytes] | None = None
     _held_bytes = 0
@@ -81,8 +84,9 @@ class Connection(pika.SelectConnection):  # type: ignore[misc]
         try:
             yield
         finally:
-            self._release()
-            self._held = None
+            held, self._held, self._held_bytes = self._held, None, 0
+            if held:
+                super()._output_marshaled_frames([b"".join(held)])
 
     def _output_marshaled_frames(self, marshaled_frames: Sequence[bytes]) -> None:
         """Send frames, or hold them; called by pika."""
@@ -92,13 +96,8 @@ class Connection(pika.SelectConnection):  # type: ignore[misc]
         self._held += marshaled_frames
         self._held_bytes += sum(map(len, marshaled_frames))
         if self._held_bytes >= PIECE_BYTES:
-            self._release()
-
-    def _release(self) -> None:
-        if self._held:
-            super()._output_marshaled_frames([b"".join(self._held)])
-            self._held = []
-        self._held_bytes = 0
+            held, self._held, self._held_bytes = self._held, [], 0
+            super()._output_marshaled_frames([b"".join(held)])
 
 
 def tries(target: Target, condition: Condition, pause: Pause, stopping: threading.Event) -> Iterator[str]:
