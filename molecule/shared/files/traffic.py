@@ -2,7 +2,8 @@
 
 Publishers and listeners are what stock fedmsg opens: PUB and SUB sockets with stock's queues and reconnect times, which
 hold their address for as long as this runs. --client adds a publisher of ours: one process that publishes all the time
-with the config that it found at its start. --script adds a script that is started anew for each message.
+with the config that it found at its start. --script adds a script that is started anew for each message. --fedmsg adds
+a long-running script with stock fedmsg, and takes stock's Python: it is for hosts where nothing of ours is yet.
 
 With --together one listener is connected to all relays, as stock's is. It reads them in turn, so the client's messages
 have an order for each relay that took them.
@@ -50,6 +51,8 @@ class Traffic:
         self.sent: dict[str, int] = {}
         self.takers: list[str] = []
         """The relay that gave the receipt of each of the client's numbers."""
+        self.times: list[int] = []
+        """When stock fedmsg sent each of its numbers (CLOCK_MONOTONIC, microseconds)."""
         self.listeners = [options.listen] if options.together else [[host] for host in options.listen]
         """The addresses of each listener."""
         self.heard: dict[str, dict[str, list[int]]] = {" ".join(hosts): defaultdict(list) for hosts in self.listeners}
@@ -167,6 +170,23 @@ def client(traffic: Traffic) -> None:
     fedmsg_relay.destroy()
 
 
+def stock_fedmsg(traffic: Traffic) -> None:
+    import fedmsg  # noqa: PLC0415 -- only stock's Python has it
+    import fedmsg.config  # noqa: PLC0415
+
+    config = fedmsg.config.load_config([], None)
+    config["active"] = True
+    fedmsg.init(name="relay_inbound", cert_prefix="shell", **config)
+
+    def publish(number: int | None) -> None:
+        if number is not None:
+            traffic.times.append(time.monotonic_ns() // 1000)
+        fedmsg.publish(topic="traffic.fence", modname="verify", msg={"said": [traffic.options.name, "fedmsg", number]})
+
+    traffic.publish("fedmsg", traffic.options.rate, publish)
+    fedmsg.destroy()
+
+
 def script(traffic: Traffic) -> None:
     def publish(number: int | None) -> None:
         numbered = json.dumps([traffic.options.name, "script", number])
@@ -220,7 +240,7 @@ def judge(
     return well, lines
 
 
-def main() -> int:
+def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--publish", action="append", default=[], metavar="HOST[:PORT]", help="a publisher there")
     parser.add_argument(
@@ -235,9 +255,13 @@ def main() -> int:
     parser.add_argument("--on-their-way", type=int, default=1000, help="at most, of each (1000: stock's queue)")
     parser.add_argument("--client", action="store_true", help="our client publishes as well")
     parser.add_argument("--script", action="store_true", help="and a script that is started anew for each message")
+    parser.add_argument("--fedmsg", type=Path, metavar="FILE", help="stock fedmsg publishes; judge_numbers.py has FILE")
     parser.add_argument("--tail", type=Path, help="what a stock fedmsg-tail prints, which hears all as well")
-    options = parser.parse_args()
+    return parser.parse_args()
 
+
+def main() -> int:
+    options = read_options()
     traffic = Traffic(options)
     threads = [
         threading.Thread(target=stock_publisher, args=(traffic, f"stock {number}", host))
@@ -245,7 +269,7 @@ def main() -> int:
     ]
     threads += [
         threading.Thread(target=publish, args=(traffic,))
-        for publish, wanted in ((client, options.client), (script, options.script))
+        for publish, wanted in ((client, options.client), (script, options.script), (stock_fedmsg, options.fedmsg))
         if wanted
     ]
     for thread in threads:
@@ -260,6 +284,10 @@ def main() -> int:
 
     while any(thread.is_alive() for thread in threads):
         traffic.listen(1)
+    if options.fedmsg:
+        options.fedmsg.write_text(json.dumps(traffic.times))
+        traffic.close()
+        return 0
     deadline = time.monotonic() + PATIENCE
     while not traffic.complete() and time.monotonic() < deadline:
         traffic.listen(1)
