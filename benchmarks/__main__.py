@@ -11,7 +11,7 @@ from pathlib import Path
 import environment
 
 import stock
-from benchmarks import cold, latency, loss, machine, memory, plots, receipts, report, throughput, trust, web
+from benchmarks import bridge, cold, latency, loss, machine, memory, plots, receipts, report, throughput, trust, web
 from benchmarks.contenders import STATE
 from benchmarks.plan import BenchError, Plan
 from benchmarks.rivals import case as rivals
@@ -25,6 +25,7 @@ CASES = {
     "loss": loss.run,
     "trust": trust.run,
     "web": web.run,
+    "bridge": bridge.run,
     "rivals": rivals.run,
 }
 EPILOG = """\
@@ -37,9 +38,10 @@ cases:
   loss        what a restart and a kill cost
   trust       signing in a cold script; checking signatures in the relay
   web         the relay while 200 clients read history; answers from a journal of a million messages
+  bridge      onto RabbitMQ and back, the lag, and the relay with a bridge beside it
   rivals      receipts of JetStream, RabbitMQ and Redis, which also keep what they take, beside ours
 
-All of it takes about 23 minutes on two cores; other work on the machine spoils it.
+All of it takes about 26 minutes on two cores; other work on the machine spoils it.
 The peers are set up in .venv/, .venv-stock/ and .cache/.
 """
 

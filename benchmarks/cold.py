@@ -23,6 +23,7 @@ STARTS = 6
 LINES = (1, 10, 100, 1000)
 TEXT = "@TEXT@"
 OURS_LOGGER, STOCK_LOGGER, SPOOL = "fedmsg-logger, ours", "fedmsg-logger, stock", "fedmsg-spool (sh)"
+SPOOL_PROGRAMS = "sh, the same programs"
 ZMQ, PYTHON = "python -c 'import zmq'", "python -c pass"
 MOSQUITTO, NATS = "mosquitto_pub -q 1", "bash, NATS protocol"
 
@@ -33,6 +34,11 @@ printf 'CONNECT {"verbose":false}\r\nPUB bench %d\r\n%s\r\nPING\r\n' "${#2}" "$2
 while read -r answer <&3; do case $answer in PONG*) exit 0 ;; -ERR*) exit 1 ;; esac; done
 exit 1
 """
+
+PROGRAMS_SCRIPT = """
+now=$(date '+%s%N %Y') && printf '%s' "$now" >.new && sync .new && mv .new new && sync .
+"""
+"""What fedmsg-spool starts: a program for the time, and three that put a file on disk."""
 
 
 @dataclass
@@ -94,10 +100,12 @@ def every_script(ours: Host, stocks: Host, spool: Path, brokers: dict[str, int])
     here = ours.environment()
     logger = ["--message", TEXT]
     message = ["--modname=logger", "--topic=log", "--message", json.dumps({"log": TEXT})]
+    spooling = here | {"FEDMSG_SPOOL": str(spool), "LOGNAME": "bench"}  # else one more program asks for it
     scripts = {
         OURS_LOGGER: Script("receipt: on the relay's disk", [locate("fedmsg-logger"), *logger], here),
         STOCK_LOGGER: Script("nothing", [str(stock.command("fedmsg-logger")), *logger], stocks.environment()),
-        SPOOL: Script("on this host's disk", [locate("fedmsg-spool"), *message], here | {"FEDMSG_SPOOL": str(spool)}),
+        SPOOL: Script("on this host's disk", [locate("fedmsg-spool"), *message], spooling),
+        SPOOL_PROGRAMS: Script("sends nothing", ["/bin/sh", "-c", PROGRAMS_SCRIPT], here),
         ZMQ: Script("sends nothing", [sys.executable, "-c", "import zmq"], here),
         PYTHON: Script("sends nothing", [sys.executable, "-c", "pass"], here),
     }

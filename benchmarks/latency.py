@@ -6,13 +6,13 @@ import time
 from itertools import pairwise
 from multiprocessing.connection import Connection
 
-from benchmarks.contenders import OURS, PROXY, STOCK, Contender, running
+from benchmarks.contenders import OURS, OURS_TMPFS, PROXY, STOCK, Contender, possible, running
 from benchmarks.load import Listener, Peer, in_a_process, join
 from benchmarks.plan import Plan, Row
 from benchmarks.throughput import warm
 from benchmarks.work import Work, judge
 
-CONTENDERS = (OURS, STOCK, PROXY)
+CONTENDERS = (OURS, OURS_TMPFS, STOCK, PROXY)
 RATES = {10: 10.0, 1_000: 4.0, 10_000: 3.0}
 """Messages a second, and for how many seconds a round."""
 SIZE = 300
@@ -20,14 +20,14 @@ SIZE = 300
 
 def run(plan: Plan) -> list[Row]:
     rows: list[Row] = []
-    with running(CONTENDERS) as contenders:
+    with running(possible(plan, CONTENDERS)) as contenders:
         warm(plan, contenders)
         for rate, seconds in plan.pick(RATES, {100: 0.5}).items():
             now: dict[str, Row] = {}
-            for name in CONTENDERS:
+            for name in contenders:
                 now[name] = {"contender": name, "rate": rate, "messages": int(rate * seconds)}
                 now[name] |= {"p50": [], "p99": [], "p99.9": [], "verdicts": []}
-            for number, name in plan.in_turn(CONTENDERS):
+            for number, name in plan.in_turn(list(contenders)):
                 milliseconds, verdict = measure(contenders[name], int(rate * seconds), rate)
                 for percent in (50, 99, 99.9):
                     now[name][f"p{percent}"].append(percentile(milliseconds, percent))
@@ -45,7 +45,7 @@ def measure(contender: Contender, count: int, rate: int) -> tuple[list[float], s
     work = Work(count, SIZE)
     listener = Listener(contender.host.outbound)
     join(contender.host.inbound, listener)
-    with in_a_process(_publish_at, work, contender.host.inbound, rate) as pipe:
+    with in_a_process(publish_at, work, contender.host.inbound, rate) as pipe:
         # A moment from now, on the clock that all processes share.
         begin = time.monotonic() + 0.05
         pipe.send(begin)
@@ -65,8 +65,8 @@ def percentile(values: list[float], percent: float) -> float | None:
     return sorted(values)[-1 - beyond] if beyond else None
 
 
-def _publish_at(pipe: Connection, work: Work, address: str, rate: int) -> None:
-    """Publish each message when it is due, or at once with all others that are."""
+def publish_at(pipe: Connection, work: Work, address: str, rate: int) -> None:
+    """Publish each message when it is due, or at once with all others that are; runs in a process of its own."""
     stream, length = work.stream(0), work.length
     peer = Peer(address, b"PUB")
     pipe.send("ready")

@@ -249,6 +249,43 @@ def web(rows: Sequence[Row]) -> str:
     )
 
 
+def bridge(rows: Sequence[Row]) -> str:
+    if not rows:
+        return "Not measured."
+    ways = [
+        [
+            row["way"],
+            spread(row["rate"]),
+            spread(row["cpu_us"], ".0f"),
+            spread(row["busy"], ".2f"),
+            fate(row["verdicts"]),
+        ]
+        for row in rows
+        if "way" in row
+    ]
+    lags = [
+        [row["lag"], *(f"{value:.1f}" for value in (median(row["ms"]), percentile(row["ms"], 95), max(row["ms"])))]
+        for row in rows
+        if "lag" in row
+    ]
+    beside = [
+        [row["beside"], spread(row["rate"]), spread(row["cpu_us"], ".1f"), fate(row["verdicts"])]
+        for row in rows
+        if "beside" in row
+    ]
+    return "\n\n".join(
+        [
+            table(["", "messages/s", "us CPU a message", "cores that the broker uses", "came out"], ways),
+            table(["lag", "median ms", "p95 ms", "most ms"], lags),
+            table(["the relay", "messages/s", "us CPU a message", "came out"], beside),
+        ]
+    )
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(len(values) * percent / 100))]
+
+
 def rivals(rows: Sequence[Row]) -> str:
     asked, scripts, keepers = ([row for row in rows if kind in row] for kind in ("of", "script", "keeper"))
     find, ours = finder(asked), next(row for row in scripts if row["script"] == OURS)
@@ -295,5 +332,6 @@ CASES: dict[str, Callable[[Sequence[Row]], str]] = {
     "loss": loss,
     "trust": trust,
     "web": web,
+    "bridge": bridge,
     "rivals": rivals,
 }

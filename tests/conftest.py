@@ -54,6 +54,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--stops", type=int, default=2, help="how often test_chained_stops stops a relay (default: 2)")
     parser.addoption("--bridge-kills", type=int, default=10, help="how often test_bridge_* kill a bridge (default: 10)")
     parser.addoption("--broker-kills", type=int, default=3, help="how often they end the broker (default: 3)")
+    parser.addoption("--node-kills", type=int, default=1, help="how often test_bridge_relays does a node (default: 1)")
     parser.addoption("--seed", type=int, default=1, help="of what tests draw at random; 0: another each time")
 
 

@@ -1,4 +1,4 @@
-"""The protocol of submit, version 1: each request, inquiry and reply, as it is written and as it is read.
+"""The protocol of submit, version 1: each request and inquiry as it is written, each reply as it is written and read.
 
 docs/submit.md has it as the author of a client needs it. A request is the frames ``b""``, ``b"FMR1"``, then ``topic``
 and ``body`` of each message, up to ``MAX_MESSAGES`` times: a batch, which is accepted or refused as a whole. A reply is
@@ -8,7 +8,8 @@ Relays say two more things to each other. An inquiry, ``b"FMR1?"`` and a topic, 
 listener that subscribed to that topic. ``b"FMR1>"`` submits like ``b"FMR1"``, for a chained relay that
 forwards.
 
-This module is on the path of every one-off script: it imports only what that needs.
+This module is on the path of every one-off script: it imports only what that needs. Requests are read by
+:mod:`fedmsg_relay.network.request`, which scripts do not need.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from fedmsg_relay.message import Reason
 
 if TYPE_CHECKING:
     from fedmsg_relay.connection import Message
-    from fedmsg_relay.network.zmtp import Oversize
 
 VERSION = b"FMR1"
 INQUIRY = b"FMR1?"
@@ -96,85 +96,6 @@ def batches(
         yield batch
 
 
-class Request:
-    """A batch that somebody submitted.
-
-    Args:
-        route: the frames that the reply begins with.
-        messages: topic and body of each.
-        forwarded: whether a chained relay forwards them.
-    """
-
-    def __init__(self, route: list[bytes], messages: list[Message], forwarded: bool) -> None:
-        self.route = route
-        self.messages = messages
-        self.forwarded = forwarded
-
-
-class Inquiry:
-    """A chained relay asks who answers here.
-
-    Args:
-        route: the frames that the reply begins with.
-        subscription: to look for among those of the listeners.
-    """
-
-    def __init__(self, route: list[bytes], subscription: bytes) -> None:
-        self.route = route
-        self.subscription = subscription
-
-
-class Malformed:
-    """Frames that are not a request.
-
-    Args:
-        route: the frames that the reply begins with.
-        code: why.
-        detail: the same for a person.
-    """
-
-    def __init__(self, route: list[bytes], code: Refusal | Reason, detail: str) -> None:
-        self.route = route
-        self.code = code
-        self.detail = detail
-
-
-def read_request(frames: list[bytes]) -> Request | Inquiry | Malformed:
-    """Read a request as it came from a peer.
-
-    Args:
-        frames: all of them.
-
-    Returns:
-        The batch, or the inquiry, or what is wrong with it.
-    """
-    if len(frames) < 2 or frames[0] != b"":
-        return Malformed([], Refusal.BAD_REQUEST, "frames must be: empty, FMR1, then topic and body of each message")
-    route, version, rest = frames[:1], frames[1], frames[2:]
-    if version == INQUIRY and len(rest) == 1:
-        return Inquiry(route, rest[0])
-    if version not in {VERSION, FORWARDED}:
-        return Malformed(route, Refusal.BAD_VERSION, "this relay speaks FMR1")
-    if not rest or len(rest) % 2:
-        return Malformed(route, Refusal.BAD_REQUEST, "after FMR1 come topic and body of each message, at least one")
-    if len(rest) > 2 * MAX_MESSAGES:
-        return Malformed(route, Refusal.BATCH_TOO_LARGE, f"a batch has at most {MAX_MESSAGES} messages")
-    return Request(route, list(zip(rest[::2], rest[1::2], strict=True)), version == FORWARDED)
-
-
-def read_oversize(request: Oversize) -> Malformed:
-    """Judge a request of more bytes or frames than a relay keeps.
-
-    Args:
-        request: what is known of it.
-    """
-    route = [] if request.first else [b""]
-    if request.frames <= 4:
-        return Malformed(route, Reason.TOO_LARGE, f"{request.size} bytes are more than this relay takes")
-    detail = f"a batch has at most {MAX_MESSAGES} messages and the bytes of the largest message, at least 16 MiB"
-    return Malformed(route, Refusal.BATCH_TOO_LARGE, detail)
-
-
 # Replies.
 
 
@@ -194,7 +115,9 @@ class Accepted:
 
     def encode(self) -> bytes:
         """Make the JSON of the reply."""
-        return _encode(status="accepted", seq=[self.first, self.last], duplicates=self.duplicates)
+        # Most replies are receipts: this is made in a tenth of the time of json.dumps.
+        seqs = f"[{self.first}, {self.last}]"
+        return f'{{"status": "accepted", "seq": {seqs}, "duplicates": {self.duplicates}}}'.encode()
 
     def fits(self, messages: int) -> bool:
         """Tell whether this can be the receipt of a batch.

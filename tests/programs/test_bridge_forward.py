@@ -174,7 +174,7 @@ def test_a_broker_that_lets_nobody_in_is_waited_for(
     assert bridge.stop() == 0
 
 
-def test_a_forbidden_topic_is_set_aside_alone(bus: Bus, bridge: Bridge) -> None:
+def test_a_forbidden_topic_is_set_aside_alone_until_somebody_asks_for_it(bus: Bus, bridge: Bridge) -> None:
     limited = Exchange(bridge.exchange.broker, "limited")
     queue = limited.queue()
     good, bad = numbered(5), [envelope("org.forbidden.test", n) for n in range(2)]
@@ -186,6 +186,20 @@ def test_a_forbidden_topic_is_set_aside_alone(bus: Bus, bridge: Bridge) -> None:
     assert told["forward"]["reasons"] == {"refused-by-broker": 2}
     assert "access to topic" in told["forward"]["last_set_aside"]["detail"]
     assert first_copies(names(limited.take(queue, last - 2))) == expected(good)
+    # As long as the right is missing a retry sets them aside again, and holds up nothing.
+    assert bridge.retry().stdout == "the bridge will send 2 again\n"
+    publish(bus, numbered(20, 100))
+    told = bridge.wait_for(to_retry=0, waiting=0, balanced=True, set_aside=2, state="working")
+    assert told["forward"]["reasons"] == {"refused-by-broker": 2}
+    assert first_copies(names(limited.take(queue, 20))) == expected(numbered(20, 100))
+    bridge.stop()
+    bridge.configure(amqp_url=[bridge.exchange.url], exchange="limited")
+    bridge.retry()
+    bridge.start()
+    told = bridge.wait_for(to_retry=0, waiting=0, balanced=True, set_aside=0, confirmed=last + 20)
+    assert told["forward"]["reasons"] == {}
+    assert names(limited.take(queue, 2)) == expected(bad)
+    assert bridge.retry().stdout == "nothing to send again\n"
 
 
 def test_a_wrong_right_sets_not_everything_aside(bus: Bus, bridge: Bridge) -> None:

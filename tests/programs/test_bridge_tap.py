@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 
 import pytest
 
-from bridged import Bridge
+from bridged import PATIENCE, Bridge
 from broker import Exchange
 from fedmsg_relay.journal.store import Journal
 from submitted import last_seq
@@ -75,6 +76,28 @@ def test_a_purged_queue_an_altered_message_and_a_copy_are_found(bus: Bus, bridge
     assert "1 messages arrived with other bytes than the journal has" in ran.stdout
     assert bridge.acknowledge().code == 0
     assert bridge.status()["ok"], "what was acknowledged is a number from then on"
+
+
+def test_a_row_that_the_journal_lost_after_it_was_sent_is_found(bus: Bus, bridge: Bridge, tap: str) -> None:
+    first = publish(bus, 20)
+    bridge.start()
+    bridge.wait_for("tap", front=first, arrived=first)
+    bridge.stop()
+    # Sent while nobody compares.
+    bridge.configure(amqp_url=[bridge.exchange.url], exchange=bridge.exchange.name)
+    bridge.start()
+    publish(bus, 20, 20)
+    last = publish(bus, 20, 40)
+    bridge.wait_for(waiting=0, confirmed=last)
+    bridge.stop()
+    with contextlib.closing(sqlite3.connect(bus.host.journal_file, timeout=PATIENCE)) as db, db:
+        query = "DELETE FROM block WHERE first = (SELECT max(first) FROM block WHERE first <= ?) RETURNING messages"
+        ((lost,),) = db.execute(query, (first + 1,)).fetchall()
+    bridge.configure(amqp_url=[bridge.exchange.url], exchange=bridge.exchange.name, tap_queue=tap)
+    bridge.start()
+    told = bridge.wait_for("tap", front=last, unknown=lost, missing=0, different=0)
+    assert f"{lost} messages arrived that the journal does not have" in told["summary"]
+    assert bridge.ask().code == 2
 
 
 @pytest.mark.usefixtures("tap")

@@ -7,7 +7,9 @@ import json
 import os
 import pwd
 import re
+import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 
 import pytest
 
@@ -38,6 +40,7 @@ def trace(bus: Bus, msg_id: str = MSG_ID, *options: str) -> Ran:
 
 
 def test_a_published_message_is_traced(submit_bus: Bus, web: Web) -> None:
+    began = time.time()
     seq = submit_bus.sockets.submitter(submit_bus.host.submit).ask(MESSAGE)["seq"][0]
     submit_bus.listener.wait_for(MESSAGE)
     wait_until(lambda: "published   yes" in trace(submit_bus).stdout, "it is noted as published")
@@ -54,6 +57,15 @@ def test_a_published_message_is_traced(submit_bus: Bus, web: Web) -> None:
     told = json.loads(trace(submit_bus, MSG_ID, "--json").stdout)
     assert told["spool"]["files"] == []
     (relay,) = told["relays"]
+    latest = relay["journal"]["published_by"]
+    assert began < relay["journal"]["time"] < latest < time.time()
+    (line,) = (line for line in ran.stdout.splitlines() if line.startswith("published"))
+    shown = datetime.fromisoformat(line.removeprefix("published   yes, by ")).timestamp()
+    assert -1e-4 < shown - latest < 0.01, "never an earlier time than the one that is noted"
+    page = web.get(f"/message/{seq}").body.decode()
+    on_page = re.search(r"<dt>Published</dt><dd>yes, by (\S+ \S+) UTC</dd>", page)
+    assert on_page, page
+    assert 0 <= datetime.fromisoformat(f"{on_page[1]}+00:00").timestamp() - latest <= 1
     assert (relay["journal"]["seq"], relay["journal"]["published"], relay["quarantine"]) == (seq, True, [])
     assert (relay["journal"]["username"], relay["journal"]["signer"]) == (USER, None)
 

@@ -12,7 +12,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from benchmarks import report, trust, web
+from benchmarks import bridge, report, trust, web
 from benchmarks.contenders import OURS, OURS_OFF, OURS_TMPFS, PROXY, STOCK
 from benchmarks.load import decode
 from benchmarks.rivals import keepers
@@ -59,7 +59,7 @@ def test_every_case_is_measured_with_every_contender(results: dict[str, Any]) ->
     cases = results["cases"]
     absent = {OURS_TMPFS} if any(note.startswith(OURS_TMPFS) for note in results["notes"]) else set()
     assert contenders(cases["throughput"]) == {OURS, OURS_OFF, STOCK, PROXY, "load alone"}
-    assert contenders(cases["latency"]) == {OURS, STOCK, PROXY}
+    assert contenders(cases["latency"]) == {OURS, OURS_TMPFS, STOCK, PROXY} - absent
     assert contenders(cases["receipts"]) == {OURS, OURS_TMPFS} - absent
     assert contenders(cases["memory"]) == {OURS, STOCK, PROXY}
     assert contenders(cases["loss"]) == {OURS, STOCK}
@@ -72,7 +72,7 @@ def test_every_case_is_measured_with_every_contender(results: dict[str, Any]) ->
     signed = {trust.SIGNED_LOGGER, trust.LOGGER, trust.STOCK_SIGNED_LOGGER, trust.STOCK_LOGGER}
     assert {row["script"] for row in cases["trust"] if "script" in row} == signed
     scripts = {row["script"] for row in cases["cold"] if "script" in row}
-    assert {"fedmsg-logger, ours", "fedmsg-logger, stock", "fedmsg-spool (sh)"} <= scripts
+    assert {"fedmsg-logger, ours", "fedmsg-logger, stock", "fedmsg-spool (sh)", "sh, the same programs"} <= scripts
     assert {row["lines_of"] for row in cases["cold"] if "lines_of" in row} == {OURS, STOCK}
 
 
@@ -83,6 +83,18 @@ def test_readers_and_answers_are_measured(results: dict[str, Any]) -> None:
     assert all(answers > 0 for answers in floods[web.FLOODED]["answers"])
     assert {verdict for row in floods.values() for verdict in row["verdicts"]} == {PERFECT}
     assert {row["request"] for row in rows if "request" in row} == {web.WINDOW, web.LAST, web.BY_ID, web.SEARCH}
+
+
+def test_the_bridge_is_measured_and_nothing_is_lost(results: dict[str, Any]) -> None:
+    rows, notes = results["cases"]["bridge"], results["notes"]
+    assert rows or any("RabbitMQ" in note for note in notes)
+    if not rows:
+        return
+    assert {row["way"] for row in rows if "way" in row} == {bridge.FORWARD, bridge.BACK, bridge.ALONE}
+    assert [len(row["ms"]) for row in rows if "lag" in row] == [100]
+    assert {row["beside"] for row in rows if "beside" in row} == {bridge.WITHOUT, bridge.BESIDE}
+    verdicts = {verdict for row in rows for verdict in row["verdicts"]}
+    assert verdicts == {"all there, in order", "all there", "all journaled", PERFECT}
 
 
 def test_a_broker_that_is_not_there_is_named(results: dict[str, Any]) -> None:
@@ -125,7 +137,7 @@ def test_all_that_ours_was_given_came_out(results: dict[str, Any]) -> None:
 def test_the_tables_have_a_place_in_the_docs(ran: Path) -> None:
     page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
     printed = re.findall(r"^== (\w+)$", (ran / "output").read_text(), re.MULTILINE)
-    cases = {"throughput", "latency", "cold", "receipts", "memory", "loss", "trust", "web", "rivals"}
+    cases = {"throughput", "latency", "cold", "receipts", "memory", "loss", "trust", "web", "bridge", "rivals"}
     assert {"run", "goals", "notes", *cases} == set(printed)
     for name in printed:
         assert f"<!-- {name} -->\n" in page

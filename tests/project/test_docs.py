@@ -292,6 +292,7 @@ def test_the_example_in_submit_md_gets_its_receipt_or_gives_up(submit_bus: Bus) 
         ("### bridge", ["fedmsg-relay", "bridge"]),
         ("### bridge status", ["fedmsg-relay", "bridge", "status"]),
         ("### bridge acknowledge", ["fedmsg-relay", "bridge", "acknowledge"]),
+        ("### bridge retry", ["fedmsg-relay", "bridge", "retry"]),
         ("### tail", ["fedmsg-relay", "tail"]),
         ("### journal ls", ["fedmsg-relay", "journal", "ls"]),
         ("### journal show", ["fedmsg-relay", "journal", "show"]),

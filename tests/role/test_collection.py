@@ -82,9 +82,13 @@ def test_a_dry_run_with_the_collection_goes_through_to_its_end(installed: Site, 
     before = installed.files("collections")
     own = installed.playbook("fedmsg.relay.fedmsg_relay")
     playbook = "fedmsg.relay.relay" if series == SUPPORTED[-1] else own
-    done = installed.run(controller(series), "ansible-playbook", "--check", playbook)
+    installed.inventory({"fedmsg_relay_bridge": {"amqp_url": ["amqps://bridge:s3cret@rabbit01.example.org/%2F"]}})
+    done = installed.run(controller(series), "ansible-playbook", "--check", "--diff", "-vvv", playbook)
+    installed.inventory({})
     assert done.returncode == 0, done.stdout + done.stderr
     assert PLAN in said(done)
+    assert "The bridge would be enabled and started." in said(done)
+    assert "s3cret" not in said(done)
     assert "WARNING" not in said(done)
     assert installed.files("collections") == before, "nothing is written into the collection"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,11 @@ UPSTREAM = {"using": None, "submit": ["tcp://bus01:9942"], "state": "joined"}
 PEERS = {"publishers": ["p:1"], "submitters": [], "listeners": ["l:1"], "idle_seconds": 7.9}
 
 
+BRIDGED = {"ready": True, "rc": 0, "summary": "3 sent"}
+UNBRIDGED = {"ready": False, "rc": 2, "summary": "away"}
+WANTED = {"wanted": True, "here": True, "differs": False}
+
+
 def found(status: dict[str, Any] | None = None, service: dict[str, Any] = RUNS, rc: int = 0, **more: Any) -> Found:
     answer = {"summary": "OK - fine", **(status or {})} if service is RUNS else {}
     named = dict(zip(("relay_inbound", "relay_outbound", "relay_submit"), NAMED, strict=True))
@@ -24,7 +30,11 @@ def found(status: dict[str, Any] | None = None, service: dict[str, Any] = RUNS, 
         "group": "fedmsg_relay",
         "relays": ["app01"],
         "here": True,
-        "looked": {"service": service, "status": {"answer": answer, "rc": rc, "stderr": "no answer"}},
+        "looked": {
+            "service": service,
+            "status": {"answer": answer, "rc": rc, "stderr": "no answer"},
+            "bridge": BRIDGED,
+        },
         "chained": False,
         "signatures": "off",
         "trust": "signatures warn",
@@ -36,9 +46,15 @@ def found(status: dict[str, Any] | None = None, service: dict[str, Any] = RUNS, 
         "spooled": "",
         "patience": 300,
         "web_missing": False,
+        "bridge": {"wanted": False, "here": False, "differs": False},
         "behind": "",
     }
     return Found(**{**known, **more})
+
+
+def bridged(seen: dict[str, Any], bridge: dict[str, bool]) -> Found:
+    known = found()
+    return replace(known, looked={**known.looked, "bridge": seen}, bridge=bridge)
 
 
 def spooled(seconds: int) -> str:
@@ -75,6 +91,15 @@ def spooled(seconds: int) -> str:
         (found(signatures="warn"), "the relay treats signatures as unknown, the inventory says warn"),
         (found({"trust": {"signatures": "warn"}}, signatures="warn"), ""),
         (found(web_missing=True), "the web process should run here and does not"),
+        (bridged(BRIDGED, WANTED), ""),
+        (bridged(UNBRIDGED, {**WANTED, "here": False}), "the bridge should run here and does not: `journalctl -u fed"),
+        (bridged({**BRIDGED, "rc": 1}, WANTED), ""),
+        (bridged({**BRIDGED, "rc": 2}, WANTED), "the bridge is not well: 3 sent"),
+        (
+            bridged(BRIDGED, {**WANTED, "wanted": False}),
+            "a bridge is here that the inventory does not want (3 sent): run playbooks/relay.yml",
+        ),
+        (bridged(BRIDGED, {**WANTED, "differs": True}), "the settings of the bridge differ from the inventory: run"),
         (found(unreachable="submit x"), "this host does not reach submit x"),
         (
             found(spooled=spooled(301)),
@@ -109,6 +134,7 @@ def test_a_difference_from_the_inventory_is_a_fault(known: Found, fault: str) ->
             "report; config names tcp://app01:9941",
         ),
         (found(spooled=spooled(1)), "OK - fine; 1 wait in the spool; config names tcp://app01:9941"),
+        (bridged(BRIDGED, WANTED), "OK - fine; bridge: 3 sent; config names tcp://app01:9941"),
         (found(signatures="warn"), "OK - fine; signatures warn; config names tcp://app01:9941"),
     ],
 )

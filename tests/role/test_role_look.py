@@ -102,6 +102,8 @@ def places(tmp_path: Path) -> Places:
         config=str(tmp_path / "etc/relay.py"),
         unit=str(tmp_path / "etc/unit"),
         web_unit=str(tmp_path / "etc/web.service"),
+        bridge_unit=str(tmp_path / "etc/bridge.service"),
+        bridge_settings=str(tmp_path / "etc/bridge"),
         settings=str(tmp_path / "etc/toml"),
         spool_units=["relay-spool.service", "relay-spool.path"],
         pythons=["/usr/bin/python3", "/usr/bin/python3.11"],
@@ -166,7 +168,7 @@ def test_contents_that_cannot_be_read_are_empty(places: Places) -> None:
 
 
 def test_releases_are_named_with_their_state(places: Places) -> None:
-    none: dict[str, list[str]] = {"present": [], "complete": [], "used": [], "web": []}
+    none: dict[str, list[str]] = {"present": [], "complete": [], "used": [], "web": [], "bridge": []}
     assert only(places, "releases") == {"home": True, "current": "", **none}
     folder = Path(places.home, "releases")
     for number, name in enumerate(["1", "2", "3", ".hidden"]):
@@ -176,6 +178,7 @@ def test_releases_are_named_with_their_state(places: Places) -> None:
             os.utime(folder / name / mark, (number, number))
     (folder / "1/.complete").unlink()
     (folder / "3/.web").touch()
+    (folder / "3/.bridge").touch()
     (folder / "2/.used").unlink()
     (folder / "4").symlink_to("3")
     Path(places.home, "current").symlink_to("releases/3")
@@ -187,6 +190,7 @@ def test_releases_are_named_with_their_state(places: Places) -> None:
         "complete": paths[1:],
         "used": [paths[2], paths[0]],
         "web": [paths[2]],
+        "bridge": [paths[2]],
     }
 
 
@@ -222,6 +226,23 @@ def test_a_web_process_is_ready_and_as_old_as_its_files(places: Places) -> None:
         Path(path).unlink()
     absent = {"LoadState": "not-found", "UnitFileState": "", "ActiveState": "inactive", "ExecMainStartTimestamp": ""}
     assert web(**absent)["loaded"] is False
+
+
+def test_a_bridge_is_as_old_as_its_files_and_says_how_it_is(places: Places) -> None:
+    def bridge(told: Ran, shown: str = SHOWN) -> dict[str, Any]:
+        run = Host(systemctl=shown, fedmsg_relay=told)
+        found: dict[str, Any] = only(places, "bridge", run)
+        assert run.ran[0][-1] == "bridge.service"
+        return found
+
+    well = {"loaded": True, "ready": True, "outdated": False, "rc": 0, "summary": "3 messages sent"}
+    assert bridge((0, '{"summary": "3 messages sent"}', "")) == well
+    assert bridge((3, "", "no program\n")) == {**well, "rc": 3, "summary": "no program"}
+    assert bridge((0, "[]", "")) == {**well, "summary": "it does not say how it is"}
+    Path(places.bridge_settings).touch()
+    assert bridge((2, '{"summary": "waits"}', "")) == {**well, "outdated": True, "rc": 2, "summary": "waits"}
+    absent = bridge((0, "{}", ""), "LoadState=not-found\nActiveState=inactive\n")
+    assert (absent["loaded"], absent["rc"], absent["summary"]) == (False, 0, "")
 
 
 def test_the_user_may_be_there_or_not(places: Places) -> None:
@@ -374,7 +395,7 @@ def test_pythons_that_are_there_say_their_version(places: Places) -> None:
     assert only(places, "pythons", Host(python3="3.13\n")) == {"/usr/bin/python3": "3.13"}
 
 
-@pytest.mark.parametrize("name", ["service", "spool", "web", "processes"])
+@pytest.mark.parametrize("name", ["bridge", "service", "spool", "web", "processes"])
 def test_a_command_that_has_to_work_and_does_not_is_an_error(places: Places, name: str) -> None:
     with pytest.raises(CommandError, match="No such file"):
         only(places, name)
@@ -384,7 +405,7 @@ def test_a_command_that_has_to_work_and_does_not_is_an_error(places: Places, nam
 
 def test_ansible_runs_it(places: Places) -> None:
     """As Ansible's module, in a dry run, with everything that needs no service manager."""
-    gather = sorted({*READ, *ASK} - {"service", "spool", "web"})
+    gather = sorted({*READ, *ASK} - {"bridge", "service", "spool", "web"})
     done = subprocess.run(
         [
             *(ANSIBLE, "localhost", "--connection=local", "--check", "--module-name=fedmsg_relay_look"),

@@ -69,6 +69,7 @@ SITE = {
 }
 """A site whose own tools bring the keys, and whose scripts do not sign yet."""
 
+URL = "amqps://bridge:s3cret@rabbit01.example.org/%2Fpubsub"
 UNITS = "/etc/systemd/system"
 
 RENDER = """
@@ -92,6 +93,7 @@ RENDER = """
         leaves: {__fedmsg_relay_here: false, __fedmsg_relay_chain: true}
         other: "{{ old | combine({'__fedmsg_relay_bound': before}) }}"
         settings: "{{ role }}/templates/relay.toml.j2"
+        bridge: "{{ role }}/templates/bridge.toml.j2"
         files:
           relay.py: "{{ lookup('template', role ~ '/templates/relay.py.j2') }}"
           relay.toml: "{{ lookup('template', settings) }}"
@@ -101,6 +103,8 @@ RENDER = """
           stays.toml: "{{ lookup('template', settings, template_vars=stays | combine(other)) }}"
           leaves.toml: "{{ lookup('template', settings, template_vars=leaves | combine(other)) }}"
           spool.service: "{{ lookup('template', role ~ '/templates/fedmsg-relay-spool.service.j2') }}"
+          bridge.toml: "{{ lookup('template', bridge) if fedmsg_relay_bridge is mapping else '' }}"
+          bridge.service: "{{ lookup('template', role ~ '/templates/fedmsg-relay-bridge.service.j2') }}"
           web.service: "{{ lookup('template', role ~ '/templates/fedmsg-relay-web.service.j2') }}"
           planned: "{{ __fedmsg_relay_wanted_files.texts }}"
           system: {python: "{{ __fedmsg_relay_python }}", packages: "{{ packages }}"}
@@ -174,7 +178,11 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
         | {"signer01.example.org": {"facts": facts(*SYSTEMS["debian13"]), **SIGNER}},
         relays={
             "debian12": {"fedmsg_relay_addresses": {"vpn": "bus.vpn.example.org"}},
-            "rhel9": {"fedmsg_relay_addresses": {"default": "fd00::17", "vpn": "10.8.0.17"}, "fedmsg_relay_web": True},
+            "rhel9": {
+                "fedmsg_relay_addresses": {"default": "fd00::17", "vpn": "10.8.0.17"},
+                "fedmsg_relay_web": True,
+                "fedmsg_relay_bridge": {"amqp_url": [URL], "back_queue": "back"},
+            },
         },
         variables={
             "fedmsg_relay_environment": "stg",
@@ -286,6 +294,15 @@ def test_a_config_names_the_web_processes_that_are_there(rendered: Path) -> None
     assert consumer["datagrepper_url"] == "http://10.8.0.17:9943/raw"
 
 
+def test_a_bridge_has_settings_of_its_own_which_no_other_file_has(rendered: Path) -> None:
+    read = settings.load(rendered / "rhel9-bridge.toml")
+    assert read.bridge == settings.Bridge(amqp_url=[URL], back_queue="back")
+    assert read.bind.submit == ["tcp://[fd00::17]:9942"]
+    assert (rendered / "debian12-bridge.toml").read_text() == ""
+    named = [path.name for path in rendered.glob("rhel9-*") if "s3cret" in path.read_text()]
+    assert named == ["rhel9-bridge.toml"]
+
+
 def test_a_relay_checks_as_the_inventory_says_and_by_default_not_at_all(rendered: Path) -> None:
     trust = settings.load(rendered / "signer01.example.org-relay.toml").trust
     assert (trust.signatures, trust.ca, trust.crl) == (
@@ -322,6 +339,7 @@ def test_the_plan_has_the_text_of_each_file_at_its_path(rendered: Path, host: st
         f"{UNITS}/fedmsg-relay.service": "fedmsg-relay.service",
         f"{UNITS}/fedmsg-relay-spool.service": "spool.service",
         f"{UNITS}/fedmsg-relay-web.service": "web.service",
+        f"{UNITS}/fedmsg-relay-bridge.service": "bridge.service",
     }
     for path, name in {**written, **units}.items():
         assert planned.pop(path) == (rendered / f"{host}-{name}").read_text()
@@ -354,7 +372,7 @@ def test_each_system_gets_a_python_that_is_new_enough(rendered: Path, host: str,
     assert "logrotate" in system["packages"]
 
 
-@pytest.mark.parametrize("name", ["fedmsg-relay.service", "web.service"])
+@pytest.mark.parametrize("name", ["fedmsg-relay.service", "web.service", "bridge.service"])
 @pytest.mark.parametrize("host", SYSTEMS)
 def test_systemd_counts_at_most_1_5_of_exposure(rendered: Path, host: str, name: str, tmp_path: Path) -> None:
     unit = tmp_path / "fedmsg-relay.service"
@@ -411,6 +429,8 @@ def test_systemd_lets_a_relay_take_its_time_to_stop(rendered: Path, host: str) -
         ),
         ({**SITE, "fedmsg_relay_trust": "enforce"}, {"app01": None}, "would refuse all messages of app01, pkgs01: set"),
         ({"fedmsg_relay_datagrepper": True}, {"app01": None}, "but no relay has a web process: set fedmsg_relay_web"),
+        ({"fedmsg_relay_bridge": True}, {"app01": None}, "fedmsg_relay_bridge has to be a dict and is not"),
+        ({"fedmsg_relay_settings": {"bridge": {}}}, {"app01": None}, "Its keys belong to fedmsg_relay_bridge."),
         ({"fedmsg_relay_inbound_port": "http"}, {"app01": None}, "unable to convert to int"),
     ],
 )

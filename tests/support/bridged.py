@@ -52,6 +52,11 @@ class Bridge:
     def stop(self) -> int:
         return self.running.stop()
 
+    def peak(self) -> int:
+        """The most bytes of memory that it has had."""
+        status = Path(f"/proc/{self.running.pid}/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
     def log(self) -> str:
         return self.running.stderr()
 
@@ -63,6 +68,9 @@ class Bridge:
 
     def acknowledge(self) -> Ran:
         return self.host.run(*self.command("acknowledge")[:3])
+
+    def retry(self) -> Ran:
+        return self.host.run(*self.command("retry")[:3])
 
     def status(self) -> Any:
         ran = self.ask("--json")

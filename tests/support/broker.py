@@ -26,7 +26,7 @@ MAX_MESSAGE_BYTES = 2_000_000
 USER, LIMITED = "bridge", "limited"
 """A user who may do anything, and one who may only publish to and read from what tests name so."""
 
-_SERVER = "/usr/lib/rabbitmq/bin/rabbitmq-server"  # not that of /usr/sbin, which is for its own user alone
+SERVER = "/usr/lib/rabbitmq/bin/rabbitmq-server"  # not that of /usr/sbin, which is for its own user alone
 _CONTROL = "/usr/lib/rabbitmq/bin/rabbitmqctl"
 _TLS = """
 listeners.ssl.1 = 127.0.0.1:{port}
@@ -46,14 +46,18 @@ class Broker:
 
     Args:
         certificates: a directory with ca.crt, broker.crt and broker.key, if it is to listen with TLS as well.
+        first: a node of the cluster that it is to belong to.
     """
 
-    def __init__(self, certificates: Path | None = None) -> None:
+    def __init__(self, certificates: Path | None = None, first: Broker | None = None) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="rabbit-"))
+        self._first = first or self
         self._ports = [HeldPort() for _ in range(4)]
         self.port, self.tls_port, self._distribution, self._names = (port.number for port in self._ports)
         self.url = f"amqp://{USER}:{USER}@127.0.0.1:{self.port}/%2F"
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self.node = f"n{self.port}@localhost"
+        self._server: subprocess.Popen[bytes] | None = None
+        self._names_of: subprocess.Popen[bytes] | None = None
         for name in ("mnesia", "log"):
             (self.directory / name).mkdir()
         settings = [
@@ -66,37 +70,45 @@ class Broker:
         ]
         if certificates:
             settings.append(_TLS.format(port=self.tls_port, directory=certificates))
+        if first:
+            settings.append("cluster_formation.peer_discovery_backend = classic_config")
+            nodes = enumerate((first.node, self.node), 1)
+            settings += [f"cluster_formation.classic_config.nodes.{number} = {node}" for number, node in nodes]
         (self.directory / "rabbitmq.conf").write_text("\n".join(settings) + "\n")
         (self.directory / "enabled_plugins").write_text("[rabbitmq_auth_mechanism_ssl].\n")
         (self.directory / "definitions.json").write_text(json.dumps(_definitions()))
 
     def start(self) -> Broker:
         """Start it, and wait until it takes connections."""
-        self.popen(["epmd", "-address", "127.0.0.1", "-port", str(self._names)])
-        self.popen([_SERVER])
-        wait_until(self._answers, f"RabbitMQ listens: {self.log()[-2000:]}", START_SECONDS)
+        self.launch()
+        self.wait()
         return self
 
-    def popen(self, command: Sequence[str]) -> None:
+    def wait(self) -> None:
+        wait_until(self._answers, f"RabbitMQ listens: {self.log()[-2000:]}", START_SECONDS)
+
+    def launch(self) -> None:
+        """Start it without waiting for it."""
+        if self._first is self and self._names_of is None:
+            self._names_of = self.popen(["epmd", "-address", "127.0.0.1", "-port", str(self._names)])
+        self._server = self.popen([SERVER])
+
+    def popen(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
         with (self.directory / "log" / "out").open("ab") as output:
-            self._processes.append(
-                subprocess.Popen(
-                    command,
-                    env=self._environment(),
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    start_new_session=True,
-                )
+            return subprocess.Popen(
+                command,
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
             )
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Stop it, or with SIGKILL end it at once; its queues stay on its disk."""
-        names, server = self._processes[-2:]
+        assert self._server is not None, "it was never started"
         os.kill(self.pid(), number)
-        server.wait(START_SECONDS)
-        names.kill()
-        names.wait(START_SECONDS)
+        self._server.wait(START_SECONDS)
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal, such as SIGSTOP."""
@@ -120,13 +132,13 @@ class Broker:
 
     def pids(self) -> list[int]:
         """The leaders of its process groups."""
-        return [process.pid for process in self._processes]
+        return [process.pid for process in self._processes()]
 
     def log(self) -> str:
         return "".join(path.read_text(errors="replace") for path in sorted((self.directory / "log").iterdir()))
 
     def close(self) -> None:
-        for process in self._processes:
+        for process in self._processes():
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait(START_SECONDS)
@@ -134,11 +146,15 @@ class Broker:
             port.release()
         shutil.rmtree(self.directory, ignore_errors=True)
 
+    def _processes(self) -> list[subprocess.Popen[bytes]]:
+        return [process for process in (self._server, self._names_of) if process]
+
     def _answers(self) -> bool:
         try:
             socket.create_connection(("127.0.0.1", self.port), 1).close()
         except OSError:
-            assert self._processes[-1].poll() is None, self.log()
+            assert self._server is not None, "it was never started"
+            assert self._server.poll() is None, self.log()
             return False
         return True
 
@@ -151,16 +167,16 @@ class Broker:
             "MNESIA_BASE": self.directory / "mnesia",
             "LOG_BASE": self.directory / "log",
             "PID_FILE": self.directory / "pid",
-            "NODENAME": f"n{self.port}@localhost",
+            "NODENAME": self.node,
             "DIST_PORT": self._distribution,
             "SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none",
         }
         return {
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "HOME": str(self.directory),
+            "HOME": str(self._first.directory),  # with the cookie, which the nodes of a cluster share
             "LANG": "C.UTF-8",
             "ERL_EPMD_ADDRESS": "127.0.0.1",
-            "ERL_EPMD_PORT": str(self._names),
+            "ERL_EPMD_PORT": str(self._first._names),
             **{f"RABBITMQ_{name}": str(value) for name, value in places.items()},
         }
 

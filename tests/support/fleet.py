@@ -15,6 +15,8 @@ CONFIG = "/etc/fedmsg.d/relay.py"
 SETTINGS = "/etc/fedmsg-relay/relay.toml"
 UNIT = "/etc/systemd/system/fedmsg-relay.service"
 WEB = "/etc/systemd/system/fedmsg-relay-web.service"
+BRIDGE = "/etc/systemd/system/fedmsg-relay-bridge.service"
+BRIDGE_SETTINGS = "/etc/fedmsg-relay/bridge.toml"
 KEYS = "/etc/fedmsg-relay/keys"
 PKI = "/etc/pki/fedmsg"
 SPOOL_UNIT = "/etc/systemd/system/fedmsg-relay-spool.path"
@@ -48,6 +50,8 @@ class Machine:
         visited: whether a config has sent peers to its relay at some time.
         broken: whether no message comes through a relay that is started here.
         web: whether the web process runs beside its relay.
+        bridge: whether a bridge runs beside its relay.
+        bridge_differs: whether that has other settings than it is to have.
         keys: the keys and certificates that the role has written.
         policy_read: when the relay has read its config, which was written at 100.
         compared: how its keys differ from those of the controller.
@@ -73,6 +77,8 @@ class Machine:
     visited: bool = False
     broken: bool = False
     web: bool = False
+    bridge: bool = False
+    bridge_differs: bool = False
     keys: tuple[str, ...] = ()
     policy_read: int = 100
     compared: dict[str, list[str]] = field(default_factory=dict)
@@ -152,12 +158,15 @@ def looked(machine: Machine) -> dict[str, Any]:
     spool_text = f"{MARKER}\nspool" if machine.spool else ""
     contents = {CONFIG: config, SETTINGS: settings_text(machine), UNIT: unit_text, SPOOL_UNIT: spool_text}
     contents[WEB] = f"{MARKER}\nweb" if machine.web else ""
+    contents[BRIDGE] = f"{MARKER}\nbridge" if machine.bridge else ""
     contents[KEYS] = "".join(f"{line}\n" for line in (MARKER, *machine.keys)) if machine.keys else ""
     present = {CONFIG: config, SETTINGS: settings_text(machine), UNIT: unit_text, WEB: contents[WEB]}
+    present |= {BRIDGE: contents[BRIDGE], BRIDGE_SETTINGS: contents[BRIDGE]}
     written = [path for path, text in present.items() if text and not (path == CONFIG and machine.their_config)]
     found = {
         "account": {"user": True, "group": True},
         "addresses": [f"10.0.0.{ord(machine.name[-1])}"],
+        "bridge": {"loaded": machine.bridge, "ready": machine.bridge, "outdated": False, "rc": 0, "summary": ""},
         "config": {"inbound": [f"tcp://{relay}:9941" for relay in machine.config or ()], "error": ""},
         "configured": 100 if config else 0,
         "contents": {path: base64.b64encode(text.encode()).decode() for path, text in contents.items()},
@@ -172,6 +181,7 @@ def looked(machine: Machine) -> dict[str, Any]:
             "complete": [f"/opt/fedmsg-relay/{path}" for path in machine.complete],
             "used": [],
             "web": [],
+            "bridge": [],
         },
         "service": {
             "loaded": bool(machine.unit),
@@ -234,12 +244,14 @@ class Fleet:
 
     def tells(self, name: str) -> dict[str, Any]:
         texts = {CONFIG: config_text(self.group), UNIT: f"{MARKER}\nunit", SPOOL_UNIT: f"{MARKER}\nspool"}
-        texts[WEB] = f"{MARKER}\nweb"
+        texts |= {WEB: f"{MARKER}\nweb", BRIDGE: f"{MARKER}\nbridge"}
+        machine = self.machines[name]
+        wanted = {"release": RELEASE, "texts": texts, "keys": self.keys.get(name, [])}
         return {
             "inventory": self.inventory(name),
-            "looked": looked(self.machines[name]),
-            "wanted": {"release": RELEASE, "texts": texts, "keys": self.keys.get(name, [])},
-            "keys": self.machines[name].compared,
+            "looked": looked(machine),
+            "wanted": {**wanted, "bridge_differs": machine.bridge_differs},
+            "keys": machine.compared,
             "answers": self.answers.get(name, {}),
         }
 
@@ -262,6 +274,8 @@ class Fleet:
                 "settings": SETTINGS,
                 "unit": UNIT,
                 "web": WEB,
+                "bridge": BRIDGE,
+                "bridge_settings": BRIDGE_SETTINGS,
                 "service": [UNIT, SETTINGS],
                 "commands": [COMMAND],
                 "keys": KEYS,

@@ -183,10 +183,13 @@ def test_a_name_with_a_year_keeps_it() -> None:
         (Delivery("t", "", {}, b"{}"), Bad.NO_MESSAGE_ID),
         (Delivery("t", "x" * 300, {}, b"{}"), Bad.NO_MESSAGE_ID),
         (Delivery("t", "ä", {}, b"{}"), Bad.NO_MESSAGE_ID),
+        (Delivery("t", b"\xff", {}, b"{}"), Bad.NO_MESSAGE_ID),
+        (Delivery(b"t.\xff", "x", {}, b"{}"), Bad.TOPIC_NOT_UTF8),
         (Delivery("t", "x", {}, b"no json"), Bad.NOT_JSON),
         (Delivery("t", "x", {}, b"\xff"), Bad.NOT_JSON),
         (Delivery("t", "x", {}, b"[" * 100_000), Bad.NOT_JSON),
         (Delivery("t", "x", {}, b'"%s"' % (b"x" * 2**24)), Bad.TOO_LARGE),
+        (Delivery("t", "x", {}, b'"%s"' % ("ä" * 3_000_000).encode()), Bad.TOO_LARGE),
         (Delivery("t", "x", {}, b"[%s0]" % (b"0," * 1_100_000)), Bad.TOO_LARGE),
     ],
 )
@@ -218,6 +221,12 @@ def test_a_sent_at_that_cannot_be_read_is_not_believed(sent_at: object) -> None:
     found = restore(Delivery("t", "x", {"sent-at": sent_at}, b"{}"), 1_700_000_000.0, None)
     assert isinstance(found, tuple)
     assert json.loads(found[1])["timestamp"] == 1_700_000_000
+
+
+def test_a_message_of_an_impossible_time_is_of_1970() -> None:
+    found = restore(Delivery("t", "x", {}, b"{}"), 2.0**64, None)
+    assert isinstance(found, tuple)
+    assert json.loads(found[1])["msg_id"] == "1970-x"
 
 
 def test_the_reasons_in_the_docs() -> None:

@@ -92,6 +92,32 @@ def test_a_message_set_aside_is_not_sent() -> None:
     assert [each.state for each in window.take_final()] == [State.SET_ASIDE]
 
 
+def test_what_was_set_aside_before_is_sent_alone() -> None:
+    window = filled(2)
+    window.add(Item(0, 0, State.WAITING, message=item(0).message, again=True))
+    window.add(item(3))
+    assert send_all(window) == [1, 2]
+    confirm(window, 2, multiple=True)
+    assert send_all(window, tag=2) == [0]
+    assert [each.first for each in window.lose_all()] == [0]
+    assert send_all(window) == [0]
+    confirm(window, 1)
+    assert send_all(window, tag=1) == [3]
+
+
+def test_no_more_is_read_ahead_than_the_limit_in_number_and_in_bytes() -> None:
+    window = filled(2)
+    assert (window.has_room(3), window.has_room(2)) == (True, False)
+    window.add(item(3, WINDOW_BYTES))
+    assert not window.has_room(100)
+    send_all(window)
+    confirm(window, 2, multiple=True)
+    assert send_all(window, tag=2) == [3]
+    confirm(window, 3)
+    window.take_final()
+    assert window.has_room(100)
+
+
 def test_an_unroutable_message_is_found_by_its_number() -> None:
     window = filled(3)
     send_all(window, 2)

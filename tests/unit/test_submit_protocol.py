@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedmsg_relay import submit
+from fedmsg_relay.network.request import Inquiry, Request, read_request
 
 counts = st.integers(0, 2**63 - 1)
 identities = st.text("abc-é 1", min_size=1, max_size=submit.MAX_IDENTITY)
@@ -108,10 +109,10 @@ def test_batches_hold_all_messages_in_order_and_as_many_as_fit(
 
 @given(messages.filter(bool), st.booleans())
 def test_a_request_is_read_as_it_was_written(messages: list[tuple[bytes, bytes]], forwarded: bool) -> None:
-    request = submit.read_request(submit.write_request(messages, forwarded=forwarded))
-    assert vars(request) == vars(submit.Request([b""], messages, forwarded))
+    request = read_request(submit.write_request(messages, forwarded=forwarded))
+    assert vars(request) == vars(Request([b""], messages, forwarded))
 
 
 def test_an_inquiry_is_read_as_it_was_written() -> None:
-    inquiry = submit.read_request(submit.write_inquiry(b"topic"))
-    assert vars(inquiry) == vars(submit.Inquiry([b""], b"topic"))
+    inquiry = read_request(submit.write_inquiry(b"topic"))
+    assert vars(inquiry) == vars(Inquiry([b""], b"topic"))

@@ -25,6 +25,7 @@ load("fedmsg_relay_plan")
 
 from fedmsg_relay_plan import (  # noqa: E402 - load()
     addresses,
+    bridge,
     condition,
     config,
     faults,
@@ -67,5 +68,6 @@ class FilterModule:
             "fedmsg_relay_outcome": standing.outcome,
             "fedmsg_relay_named_by": uninstall.named_by,
             "fedmsg_relay_still_waits": uninstall.unsent,
+            "fedmsg_relay_unsent": bridge.unsent,
             "fedmsg_relay_web_urls": web.urls,
         }

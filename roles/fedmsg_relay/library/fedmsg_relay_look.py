@@ -23,6 +23,7 @@ options:
     choices:
       - account
       - addresses
+      - bridge
       - config
       - configured
       - contents
@@ -49,6 +50,8 @@ options:
   config: {description: The path of the global config., type: path, required: true}
   unit: {description: The path of the relay's unit., type: path, required: true}
   web_unit: {description: The path of the web process's unit., type: path, required: true}
+  bridge_unit: {description: The path of the bridge's unit., type: path, required: true}
+  bridge_settings: {description: The path of the bridge's settings., type: path, required: true}
   settings: {description: The path of the relay's settings., type: path, required: true}
   spool_units: {description: The names of the units that deliver the spool., type: list, elements: str, required: true}
   pythons: {description: Paths of Pythons that the program may use., type: list, elements: path, required: true}
@@ -69,6 +72,13 @@ account:
 addresses:
   description: The IP addresses of the host.
   type: list
+  returned: if gathered
+bridge:
+  description:
+    - Whether systemd knows the unit of the bridge (C(loaded)), and whether it runs and starts at boot (C(ready)).
+    - C(outdated) if its program, its unit or its settings are newer than the process.
+    - C(rc) and C(summary) are what C(fedmsg-relay bridge status) says. The summary is empty without a unit.
+  type: dict
   returned: if gathered
 config:
   description:
@@ -111,7 +121,7 @@ pythons:
 releases:
   description:
     - The C(current) link, and the releases C(present), C(complete) and C(used), the newest first.
-    - C(web) are those that have what the web process needs.
+    - C(web) and C(bridge) are those that have what these processes need.
     - C(home) tells whether the directory of the program exists.
   type: dict
   returned: if gathered
@@ -161,6 +171,8 @@ def main() -> None:
             "config": path,
             "unit": path,
             "web_unit": path,
+            "bridge_unit": path,
+            "bridge_settings": path,
             "settings": path,
             "spool_units": names,
             "pythons": paths,

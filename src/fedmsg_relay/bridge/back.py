@@ -22,10 +22,12 @@ from fedmsg_relay.journal.records import digest
 from fedmsg_relay.network.address import parse
 from fedmsg_relay.runtime.drops import DropLog
 from fedmsg_relay.signing import Signer
+from fedmsg_relay.submit import Refusal
 from fedmsg_relay.submitter import SubmitConnection
 
-PREFETCH = 100
-"""Messages that are taken from the queue and not acknowledged."""
+PREFETCH = 500
+"""Messages that are taken from the queue and not acknowledged. Most of them wait in the kernel, or at the broker: pika
+reads from its connection only when all that it has read is in a batch."""
 
 BATCH_BYTES = 1024 * 1024
 """Bytes of messages that are submitted together."""
@@ -173,7 +175,7 @@ class Back:
             message = restore(delivery, properties.timestamp or time.time(), self._home.signer)
             if isinstance(message, Bad):
                 counts["bad"] += 1
-                self._drops.note(message, method.routing_key)
+                self._drops.note(message, str(method.routing_key))
             else:
                 held.append(_Held(message, digest(*message)))
         refused = self._submit_all(connection, submits, held)
@@ -210,15 +212,18 @@ class Back:
             del rest[: sent.number]
             if sent.fault is None:
                 continue
-            config = isinstance(sent.fault, NoRelayError) or "source-not-allowed" in str(sent.fault)
+            fault = str(sent.fault)
+            config = "source-not-allowed" in fault or (
+                isinstance(sent.fault, NoRelayError) and Refusal.BATCH_TOO_LARGE not in fault
+            )
             if not config and len(rest) > 1 and at_once > 1:
                 at_once = 1  # one of them is at fault
             elif not config and self._refusals < REFUSALS:
                 self._refusals += 1
-                self._drops.note(Bad.REFUSED_BY_RELAY, str(sent.fault))
+                self._drops.note(Bad.REFUSED_BY_RELAY, fault)
                 refused.append(rest.pop(0))
             else:
-                self.condition.become(State.WAITING, str(sent.fault))
+                self.condition.become(State.WAITING, fault)
                 connection.process_data_events(0)  # signs of life
                 if self._stopping.wait(1.0) or time.monotonic() > gives_up:
                     raise sent.fault

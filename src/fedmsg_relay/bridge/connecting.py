@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
+import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,12 +31,74 @@ HEARTBEAT_SECONDS = 30
 CONNECT_SECONDS = 10.0
 """Maximum time for a connection, and again for the handshake of AMQP."""
 
+PIECE_BYTES = 64 * 1024
+"""Bytes of messages that are sent in one piece; a larger message is a piece of its own."""
+
 logging.getLogger("pika").setLevel(logging.CRITICAL + 1)  # what matters of it the bridge says itself
 
 Errors = (pika.exceptions.AMQPError, OSError)
 """What a connection may raise."""
 
+_UNDECODABLE = (pika.exceptions.AMQPError, struct.error, ValueError, OverflowError, OSError, RecursionError)
+
 _REFUSED = (pika.exceptions.ProbableAuthenticationError, pika.exceptions.ProbableAccessDeniedError)
+
+
+class Properties(pika.BasicProperties):  # type: ignore[misc]
+    """Properties of a message as they come from the broker, which passes on what pika cannot decode.
+
+    A header may be a time after the year 9999, a number that is not one, or nested a thousand times. Without this class
+    such a message ends the connection, again and again. With it the message comes without any properties.
+    """
+
+    def decode(self, encoded: bytes, offset: int = 0) -> Properties:
+        """Decode what came; called by pika.
+
+        Args:
+            encoded: the properties.
+            offset: where they begin.
+        """
+        try:
+            super().decode(encoded, offset)
+        except _UNDECODABLE:
+            self.__init__()  # type: ignore[misc]
+        return self
+
+
+pika.spec.props[Properties.INDEX] = Properties
+
+
+class Connection(pika.SelectConnection):  # type: ignore[misc]
+    """A connection that sends many messages at once: pika makes three system calls for each."""
+
+    _held: list[bytes] | None = None
+    _held_bytes = 0
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Send what is published within the block in few pieces, at the latest at its end."""
+        self._held = []
+        try:
+            yield
+        finally:
+            self._release()
+            self._held = None
+
+    def _output_marshaled_frames(self, marshaled_frames: Sequence[bytes]) -> None:
+        """Send frames, or hold them; called by pika."""
+        if self._held is None:
+            super()._output_marshaled_frames(marshaled_frames)
+            return
+        self._held += marshaled_frames
+        self._held_bytes += sum(map(len, marshaled_frames))
+        if self._held_bytes >= PIECE_BYTES:
+            self._release()
+
+    def _release(self) -> None:
+        if self._held:
+            super()._output_marshaled_frames([b"".join(self._held)])
+            self._held = []
+        self._held_bytes = 0
 
 
 def tries(target: Target, condition: Condition, pause: Pause, stopping: threading.Event) -> Iterator[str]:

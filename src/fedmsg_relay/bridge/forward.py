@@ -6,11 +6,10 @@ import threading
 import time
 from typing import Any
 
-import pika
 import pika.exceptions
 
 from fedmsg_relay.bridge.condition import Condition, State
-from fedmsg_relay.bridge.connecting import Pause, explain, parameters, tries
+from fedmsg_relay.bridge.connecting import Connection, Pause, explain, parameters, tries
 from fedmsg_relay.bridge.progress import Progress
 from fedmsg_relay.bridge.sending import Sending
 from fedmsg_relay.bridge.target import Target
@@ -66,7 +65,7 @@ class Forward:
 
     def _work_with(self, url: str) -> None:
         """Work with one node for as long as it answers."""
-        self._connection = pika.SelectConnection(
+        self._connection = Connection(
             parameters(self._target, url, "forward"),
             on_open_callback=lambda _: self._open_channel(),
             on_open_error_callback=lambda _, error: self._ended(error),

@@ -4,6 +4,7 @@ It is a file of its own, as a second writer in the journal would hold up the rel
 
 - ``counter``: numbers by name, among them the cursor of each direction.
 - ``aside``: messages that were set aside: ``seq``, ``time``, ``reason``, ``detail``, ``topic``.
+- ``retry``: those of them that are to be sent again.
 - ``unsent``: ranges of numbers that were not sent, for the comparator.
 - ``noted``: digests of messages that came from AMQP, and the number after which each is in the journal (NULL before).
 - ``told``: what the running bridge says of itself.
@@ -21,6 +22,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from fedmsg_relay.errors import RelayError
+from fedmsg_relay.journal.records import Record, digest
 from fedmsg_relay.runtime.log import log
 
 NAME = "bridge.db"
@@ -36,6 +38,7 @@ CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, value INTEGER NOT NUL
 CREATE TABLE IF NOT EXISTS aside (
     seq INTEGER PRIMARY KEY, time INTEGER NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL, topic TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS retry (seq INTEGER PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS unsent (first INTEGER PRIMARY KEY, last INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS noted (digest BLOB PRIMARY KEY, upto INTEGER) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS arrived (first INTEGER PRIMARY KEY, last INTEGER NOT NULL);
@@ -155,6 +158,20 @@ class Ledger:
         oldest = "SELECT seq FROM aside ORDER BY seq DESC LIMIT 1 OFFSET ?"
         db.execute(f"DELETE FROM aside WHERE seq <= ({oldest})", (ASIDE_ROWS,))  # noqa: S608
 
+    def next_retry(self) -> tuple[int, int | None] | None:
+        """Get the oldest message that is to be sent again.
+
+        Returns:
+            Its number, and when it was journaled, if that is known; None if there is none.
+
+        Raises:
+            LedgerError: it cannot be read.
+        """
+        query = "SELECT retry.seq, aside.time FROM retry LEFT JOIN aside USING (seq) ORDER BY retry.seq LIMIT 1"
+        with self._errors():
+            found: tuple[int, int | None] | None = self._db.execute(query).fetchone()
+        return found
+
     def note(self, digests: Iterable[bytes]) -> None:
         """Note messages that come from AMQP, before they are submitted.
 
@@ -167,14 +184,27 @@ class Ledger:
         with self.transaction() as db:
             db.executemany("INSERT INTO noted VALUES (?, NULL) ON CONFLICT DO UPDATE SET upto = NULL", _rows(digests))
 
-    def is_noted(self, digest: bytes) -> bool:
-        """Tell whether a message came from AMQP.
+    def noted_among(self, records: Sequence[Record]) -> set[int]:
+        """Find which messages came from AMQP. It is noted before they are in the journal.
+
+        Args:
+            records: from the journal.
+
+        Returns:
+            Their numbers.
 
         Raises:
             LedgerError: it cannot be read.
         """
         with self._errors():
-            return self._db.execute("SELECT 1 FROM noted WHERE digest = ?", (digest,)).fetchone() is not None
+            if self._db.execute("SELECT 1 FROM noted LIMIT 1").fetchone() is None:
+                return set()
+            query = "SELECT 1 FROM noted WHERE digest = ?"
+            return {
+                record.seq
+                for record in records
+                if self._db.execute(query, (digest(record.topic, record.body),)).fetchone()
+            }
 
     def unsent_after(self, seq: int) -> list[tuple[int, int]]:
         """Get ranges of numbers that were not sent, in order: the next ones.
@@ -216,6 +246,7 @@ class Facts(NamedTuple):
     Attributes:
         counters: all numbers by name.
         aside: the newest message that was set aside, and the number by reason.
+        retry: number of those that are to be sent again.
         missing: messages that did not arrive at the tap: first and last number, and topic of the first.
         told: what the bridge said of itself last, and when.
     """
@@ -223,6 +254,7 @@ class Facts(NamedTuple):
     counters: dict[str, int]
     aside: Aside | None
     reasons: dict[str, int]
+    retry: int
     missing: list[tuple[int, int, str]]
     told: dict[str, Any]
     told_at: float
@@ -247,11 +279,13 @@ def read(directory: Path) -> Facts | None:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as db:
             newest = db.execute("SELECT * FROM aside ORDER BY seq DESC LIMIT 1").fetchone()
             reasons = db.execute("SELECT reason, count(*) FROM aside GROUP BY reason").fetchall()
+            (retry,) = db.execute("SELECT count(*) FROM retry").fetchone()
             missing = db.execute("SELECT first, last, topic FROM missing ORDER BY first LIMIT 100").fetchall()
             told = db.execute("SELECT time, text FROM told").fetchone()
             found = counters(db, "")
         text = json.loads(told[1]) if told else {}
-        return Facts(found, Aside(*newest) if newest else None, dict(reasons), missing, text, told[0] if told else 0.0)
+        aside = Aside(*newest) if newest else None
+        return Facts(found, aside, dict(reasons), retry, missing, text, told[0] if told else 0.0)
     except (sqlite3.Error, ValueError) as error:
         raise LedgerError(f"{path}: {error}") from error
 

@@ -9,9 +9,10 @@ from typing import TypedDict
 from fedmsg_relay.bridge.ledger import Aside, Ledger, LedgerError
 from fedmsg_relay.bridge.mapping import FromBroker, Reason, outgoing
 from fedmsg_relay.bridge.reading import Reader
+from fedmsg_relay.bridge.retrying import Retrying
 from fedmsg_relay.bridge.window import Item, State, Window
 from fedmsg_relay.errors import JournalError
-from fedmsg_relay.journal.records import Record, digest
+from fedmsg_relay.journal.records import Record
 from fedmsg_relay.runtime.drops import DropLog
 from fedmsg_relay.runtime.log import log
 
@@ -63,6 +64,7 @@ class Progress:
         self._relay = relay
         self._start = start
         self._tapped = tapped
+        self._retrying = Retrying(reader, ledger, relay)
         self._asides: list[Aside] = []
         self._drops = DropLog("forward: set aside %d %s: %s (last of topic %s)")
         self._unsent: list[tuple[int, int]] = []
@@ -87,11 +89,14 @@ class Progress:
             if self._reader.changed():
                 self.has_more = True
                 self._check_ends()
-            while self.has_more and len(self.window) < room:
+            while self.has_more and self.window.has_room(room):
                 records = self._reader.messages_after(self._read, room - len(self.window))
                 self.has_more = bool(records)
+                noted = self._ledger.noted_among(records)
                 for record in records:
-                    self._add(record)
+                    self._add(record, record.seq in noted)
+            if self._begun and (item := self._retrying.take()):
+                self.window.add(item)
             self._recover()
         except (JournalError, LedgerError) as error:
             self._reader.forget()
@@ -106,13 +111,15 @@ class Progress:
         """Move the cursor, and write everything that has changed."""
         self.advance()
         self._drops.report()
-        if not self._begun or self.counters == self._written or time.monotonic() < self._retry_at:
+        changed = self.counters != self._written or self._retrying.news
+        if not self._begun or not changed or time.monotonic() < self._retry_at:
             return
         try:
             with self._ledger.transaction() as db:
                 self._ledger.write_counters(db, "forward.", self.counters)
                 if self._asides:
                     self._ledger.write_aside(db, self._asides)
+                self._retrying.write(db)
                 if self._unsent:
                     db.executemany("INSERT OR REPLACE INTO unsent VALUES (?, ?)", self._unsent)
                 if time.monotonic() >= self._forget_at:
@@ -122,6 +129,7 @@ class Progress:
             self._fail(str(error))
             return
         self._asides, self._unsent = [], []
+        self._retrying.written()
         self._written = dict(self.counters)
         self.committed = self.counters["cursor"]
         self._recover()
@@ -155,12 +163,12 @@ class Progress:
 
     def _restart(self, cursor: int) -> None:
         self.window.clear()
+        self._retrying.forget()
         self.counters = {**dict.fromkeys(COUNTERS, 0), "begin": cursor, "cursor": cursor}
         self._read, self._begun = cursor, True
 
-    def _add(self, record: Record) -> None:
+    def _add(self, record: Record, noted: bool) -> None:
         found = outgoing(record, self._relay)
-        noted = self._ledger.is_noted(digest(record.topic, record.body))
         if record.seq > self._read + 1:
             gap = Item(self._read + 1, record.seq - 1, State.GAP)
             log.error("forward: the journal has no messages %d to %d: they were never sent", gap.first, gap.last)
@@ -182,6 +190,13 @@ class Progress:
         self._asides.append(Aside(item.first, item.time, str(reason), detail, topic[:1000]))
 
     def _account(self, item: Item) -> None:
+        if item.again:
+            self._retrying.note(item)
+            if item.state is State.CONFIRMED:
+                self.counters["set_aside"] -= 1
+                self.counters["confirmed"] += 1
+                self.counters["unroutable"] += item.unroutable
+            return
         count = item.last - item.first + 1
         name = "jumped" if item.state is State.GAP and count >= JUMP else _COUNTED[item.state]
         self.counters[name] += count

@@ -96,6 +96,7 @@ def _figures(found: ledger.Facts, state: Path) -> dict[str, Any]:
         "new_gap": forward.get("gap", 0) - seen.get("gap", 0),
         "new_jump": forward.get("jumped", 0) > seen.get("jumped", 0),
         "reasons": found.reasons,
+        "to_retry": found.retry,
         "last_set_aside": found.aside._asdict() if found.aside else None,
     }
     # What is counted message by message, against numbers that stand in the journal.

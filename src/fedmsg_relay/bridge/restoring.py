@@ -21,6 +21,9 @@ from fedmsg_relay.signing import Signer
 MAX_VALUES = 1_000_000
 """Values of a body, about: to read it takes some 100 bytes of memory for each."""
 
+_LATEST = 253402300800.0
+"""The year 10000 in Unix time."""
+
 _YEAR = re.compile(r"\d{4}-")
 
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -31,13 +34,14 @@ class Bad(StrEnum):
     """Why a message of AMQP cannot be a message of fedmsg. This list is closed."""
 
     NO_MESSAGE_ID = "no-message-id"
+    TOPIC_NOT_UTF8 = "topic-not-utf8"
     NOT_JSON = "not-json"
     TOO_LARGE = "too-large"
     REFUSED_BY_RELAY = "refused-by-relay"
 
 
 class Delivery(NamedTuple):
-    """What came from a queue.
+    """What came from a queue. A name is bytes where it is not UTF-8.
 
     Attributes:
         routing_key: of AMQP.
@@ -46,8 +50,8 @@ class Delivery(NamedTuple):
         body: of AMQP.
     """
 
-    routing_key: str
-    message_id: str | None
+    routing_key: str | bytes
+    message_id: str | bytes | None
     headers: Mapping[str, Any]
     body: bytes
 
@@ -63,18 +67,25 @@ def restore(delivery: Delivery, otherwise: float, signer: Signer | None) -> tupl
     Returns:
         The message; or why there is none.
     """
-    topic = delivery.routing_key.encode(errors="replace")
-    if original := _original(delivery):
-        return topic, original
-    if not delivery.message_id or len(delivery.message_id) > MAX_MSG_ID - 5 or not delivery.message_id.isascii():
+    if isinstance(delivery.routing_key, bytes):
+        return Bad.TOPIC_NOT_UTF8
+    if len(delivery.body) > DEFAULT_MAX_MESSAGE_SIZE:
+        return Bad.TOO_LARGE
+    body = _original(delivery) or _wrapped(delivery, delivery.routing_key, otherwise, signer)
+    return body if isinstance(body, Bad) else (delivery.routing_key.encode(), body)
+
+
+def _wrapped(delivery: Delivery, topic: str, otherwise: float, signer: Signer | None) -> bytes | Bad:
+    """Make the envelope that stock's bridge makes."""
+    name = delivery.message_id
+    if not name or isinstance(name, bytes) or len(name) > MAX_MSG_ID - 5 or not name.isascii():
         return Bad.NO_MESSAGE_ID
     msg = _read(delivery.body)
     if isinstance(msg, Bad):
         return msg
     sent = _sent(delivery.headers.get("sent-at"), otherwise)
-    name = delivery.message_id
     envelope = {
-        "topic": delivery.routing_key,
+        "topic": topic,
         "msg": msg,
         "timestamp": int(sent),
         "msg_id": name if _YEAR.match(name) else f"{datetime.fromtimestamp(sent, UTC).year}-{name}",
@@ -82,14 +93,15 @@ def restore(delivery: Delivery, otherwise: float, signer: Signer | None) -> tupl
         "username": BRIDGE_USER,
     }
     try:
-        return topic, canonical(signer.sign(envelope) if signer else envelope)
+        body = canonical(signer.sign(envelope) if signer else envelope)
     except (NotWellFormedError, TypeError, ValueError, RecursionError):
         return Bad.NOT_JSON
+    return body if len(body) <= DEFAULT_MAX_MESSAGE_SIZE else Bad.TOO_LARGE  # a letter may have become six
 
 
 def _read(body: bytes) -> Any:
     """Read a body; or say why it cannot be read."""
-    if len(body) > DEFAULT_MAX_MESSAGE_SIZE or body.count(b",") > MAX_VALUES:
+    if body.count(b",") > MAX_VALUES:
         return Bad.TOO_LARGE
     if body.count(b"[") + body.count(b"{") > MAX_NESTING and nesting(body) >= MAX_NESTING:
         return Bad.NOT_JSON
@@ -124,5 +136,5 @@ def _sent(text: Any, otherwise: float) -> float:
         sent = datetime.fromisoformat(text)
         seconds = (sent if sent.tzinfo else sent.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, OverflowError):
-        return otherwise
-    return seconds if 0 < seconds < 253402300800 else otherwise
+        seconds = otherwise
+    return next((time for time in (seconds, otherwise) if 0 < time < _LATEST), 0.0)

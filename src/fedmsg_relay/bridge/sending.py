@@ -88,28 +88,31 @@ class Sending:
         """Send what waits, as far as there is room."""
         if not self.ready or self.blocked or self.paused or self.stale:
             return
-        limit = 1 if self.careful else self._limit
         try:
-            while item := self._progress.window.next_to_send(limit):
-                message = item.message
-                assert message is not None  # noqa: S101 -- for the type checker: it waits
-                self._channel.basic_publish(
-                    self._exchange,
-                    message.routing_key,
-                    message.body,
-                    pika.BasicProperties(
-                        content_type="application/json",
-                        content_encoding="utf-8",
-                        headers=message.headers,
-                        delivery_mode=2,
-                        message_id=message.message_id,
-                    ),
-                    mandatory=True,
-                )
-                self._tag += 1
-                self._progress.window.sent(item, self._tag)
+            with self._channel.connection.together():
+                self._publish(1 if self.careful else self._limit)
         except Errors:  # the connection has just ended, and says so itself
             return
+
+    def _publish(self, limit: int) -> None:
+        while item := self._progress.window.next_to_send(limit):
+            message = item.message
+            assert message is not None  # noqa: S101 -- for the type checker: it waits
+            self._channel.basic_publish(
+                self._exchange,
+                message.routing_key,
+                message.body,
+                pika.BasicProperties(
+                    content_type="application/json",
+                    content_encoding="utf-8",
+                    headers=message.headers,
+                    delivery_mode=2,
+                    message_id=message.message_id,
+                ),
+                mandatory=True,
+            )
+            self._tag += 1
+            self._progress.window.sent(item, self._tag)
 
     def answered(self, frame: Any) -> None:
         """Take the broker's answer to messages: a confirm, or that it did not take them."""
@@ -148,9 +151,10 @@ class Sending:
         if len(lost) != 1:
             self._careful_until = max([self._careful_until, *(item.first for item in lost)])
             return bool(lost)
-        if self._refusals >= REFUSALS:
-            return False
-        self._refusals += 1
+        if not lost[0].again:
+            if self._refusals >= REFUSALS:
+                return False
+            self._refusals += 1
         topic = lost[0].message.routing_key if lost[0].message else ""
         self._progress.window.set_aside(lost[0], why)
         self._progress.note_aside(lost[0], Reason.REFUSED_BY_BROKER, why, topic)

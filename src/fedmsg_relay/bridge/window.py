@@ -11,7 +11,7 @@ from enum import StrEnum
 from fedmsg_relay.bridge.mapping import Outgoing
 
 WINDOW_BYTES = 16 * 1024 * 1024
-"""Bytes of messages that are sent and not confirmed; a larger message goes alone."""
+"""Bytes of messages that are sent and not confirmed; a larger message goes alone. Also bytes that are read ahead."""
 
 
 class State(StrEnum):
@@ -40,6 +40,8 @@ class Item:
         message: what is sent; None once that is done, or if it never is.
         unroutable: whether the broker had no queue for it.
         refused: why the broker closed the channel, where this message was alone in it.
+        size: bytes of what is sent, while the window has it.
+        again: whether it was set aside before, and is behind the cursor. It is sent alone.
     """
 
     first: int
@@ -49,6 +51,8 @@ class Item:
     message: Outgoing | None = None
     unroutable: bool = False
     refused: str = ""
+    size: int = 0
+    again: bool = False
 
 
 class Window:
@@ -59,7 +63,7 @@ class Window:
         self._waiting: deque[Item] = deque()
         self._tags: OrderedDict[int, Item] = OrderedDict()
         self._sent: dict[int, Item] = {}
-        self._sent_bytes = 0
+        self._sent_bytes = self._bytes = 0
 
     def __len__(self) -> int:
         return len(self._items)
@@ -69,9 +73,19 @@ class Window:
         """Number of messages that are sent and not confirmed."""
         return len(self._tags)
 
+    def has_room(self, limit: int) -> bool:
+        """Tell whether more is to be read from the journal.
+
+        Args:
+            limit: maximum number of items.
+        """
+        return len(self._items) < limit and self._bytes < WINDOW_BYTES
+
     def add(self, item: Item) -> None:
         """Add an item after all others."""
         self._items.append(item)
+        item.size = len(item.message.body) if item.message else 0
+        self._bytes += item.size
         if item.state is State.WAITING:
             self._waiting.append(item)
 
@@ -87,7 +101,10 @@ class Window:
         if not self._waiting or len(self._tags) >= limit:
             return None
         item = self._waiting[0]
-        return item if not self._tags or self._sent_bytes + _size(item) <= WINDOW_BYTES else None
+        if not self._tags:
+            return item
+        alone = item.again or next(iter(self._tags.values())).again
+        return None if alone or self._sent_bytes + item.size > WINDOW_BYTES else item
 
     def sent(self, item: Item, tag: int) -> None:
         """Note that the item of :meth:`next_to_send` was sent.
@@ -99,7 +116,7 @@ class Window:
         self._waiting.popleft()
         item.state, item.unroutable = State.SENT, False
         self._tags[tag] = self._sent[item.first] = item
-        self._sent_bytes += _size(item)
+        self._sent_bytes += item.size
 
     def settle(self, tag: int, multiple: bool) -> Iterator[Item]:
         """Take out of flight what the broker has answered.
@@ -115,7 +132,7 @@ class Window:
         for each in tags:
             if item := self._tags.pop(each, None):
                 del self._sent[item.first]
-                self._sent_bytes -= _size(item)
+                self._sent_bytes -= item.size
                 yield item
 
     def note_unroutable(self, seq: object) -> None:
@@ -165,6 +182,7 @@ class Window:
         taken = []
         while self._items and self._items[0].state not in _OPEN:
             taken.append(self._items.popleft())
+            self._bytes -= taken[-1].size
         return taken
 
     def clear(self) -> None:
@@ -173,8 +191,4 @@ class Window:
         self._waiting.clear()
         self._tags.clear()
         self._sent.clear()
-        self._sent_bytes = 0
-
-
-def _size(item: Item) -> int:
-    return len(item.message.body) if item.message else 0
+        self._sent_bytes = self._bytes = 0

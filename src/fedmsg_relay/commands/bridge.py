@@ -43,6 +43,8 @@ def add_command(commands: Any) -> None:
     add_json(status)
     seen = below.add_parser("acknowledge", help="let losses that were reported no longer be CRITICAL")
     seen.set_defaults(command=_acknowledge)
+    again = below.add_parser("retry", help="let messages that the broker refused be sent again")
+    again.set_defaults(command=_retry)
 
 
 def _start(text: str) -> str:
@@ -168,7 +170,7 @@ def _acknowledge(_: argparse.Namespace) -> int:
 
     found = ledger.read(paths.state())
     if found is None:
-        raise RelayError(f"no bridge has run on this host: there is no {paths.state() / ledger.NAME}")
+        raise _no_bridge()
     names = {"forward.gap", "forward.jumped", "tap.missing", "tap.different", "tap.unknown"}
     seen = {name.partition(".")[2]: value for name, value in found.counters.items() if name in names}
     opened = ledger.Ledger(paths.state())
@@ -177,3 +179,19 @@ def _acknowledge(_: argparse.Namespace) -> int:
     opened.close()
     print(", ".join(f"{value} {name}" for name, value in seen.items()) or "nothing to acknowledge")
     return OK
+
+
+def _retry(_: argparse.Namespace) -> int:
+    from fedmsg_relay.bridge import ledger, retrying  # noqa: PLC0415 -- the other commands need less
+
+    if not (paths.state() / ledger.NAME).exists():
+        raise _no_bridge()
+    opened = ledger.Ledger(paths.state())
+    count = retrying.ask(opened)
+    opened.close()
+    print(f"the bridge will send {count} again" if count else "nothing to send again")
+    return OK
+
+
+def _no_bridge() -> RelayError:
+    return RelayError(f"no bridge has run on this host: there is no {paths.state() / 'bridge.db'}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -175,7 +176,7 @@ def _of_relay(relay: dict[str, Any]) -> list[str]:
             f"journaled   seq {journal['seq']} at {_moment(journal['time'])}, {journal['bytes']} bytes",
             f"topic       {printable(journal['topic'])}",
             f"from        {_sender(journal)}",
-            f"published   {'yes' if journal['published'] else 'not yet: it waits in the journal'}",
+            f"published   {_published(journal)}",
             f"signature   {printable(journal['signature'])}",
         ]
     for one in relay["quarantine"]:
@@ -184,6 +185,14 @@ def _of_relay(relay: dict[str, Any]) -> list[str]:
         lines.append(f"quarantine  {printable(one['reason'])} at {when}, from {printable(one['source'])}{way}")
     lines += [f"upstream    {printable(link['submit'])} {printable(link['state'])}" for link in relay["upstream"]]
     return lines
+
+
+def _published(journal: dict[str, Any]) -> str:
+    """Whether a message was published, and by when. An older web process does not tell the time."""
+    if not journal["published"]:
+        return "not yet: it waits in the journal"
+    latest = journal.get("published_by")
+    return f"yes, by {_moment(math.ceil(latest * 1000) / 1000)}" if latest else "yes; the time is not recorded"
 
 
 def _sender(journal: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 
 
 @dataclass
@@ -46,6 +46,9 @@ class Counts:
     waiting: int = 0
     damaged: int = 0
     refused_upstream: int = 0
+
+    def __bool__(self) -> bool:
+        return any(vars(self).values())
 
     @property
     def balanced(self) -> bool:
@@ -85,7 +88,7 @@ class Accounting:
         self._dropped: Counter[str] = Counter()
         self._ways: Counter[str] = Counter()
 
-    def add(self, counts: Counts, waiting: int, dropped: Counter[str], ways: Mapping[str, int]) -> None:
+    def add(self, counts: Counts, waiting: int, dropped: Counter[str], ways: Mapping[str, int]) -> bool:
         """Count what one turn of the pipeline did.
 
         Args:
@@ -93,18 +96,25 @@ class Accounting:
             waiting: number of messages that wait in the journal now.
             dropped: numbers of messages quarantined or refused, by reason.
             ways: numbers of messages received, by the way in.
+
+        Returns:
+            Whether the counters still add up.
         """
         with self._lock:
-            for field in fields(Counts):
-                setattr(self._counts, field.name, getattr(self._counts, field.name) + getattr(counts, field.name))
+            for name, number in vars(counts).items():
+                if number:
+                    setattr(self._counts, name, getattr(self._counts, name) + number)
             self._counts.waiting = waiting
-            self._dropped.update(dropped)
-            self._ways.update(ways)
+            for reason, number in dropped.items():
+                self._dropped[reason] += number
+            for way, number in ways.items():
+                self._ways[way] += number
+            return self._counts.balanced
 
     def totals(self) -> Counts:
         """Get the counters as they stand after the last whole turn."""
         with self._lock:
-            return Counts(**{field.name: getattr(self._counts, field.name) for field in fields(Counts)})
+            return replace(self._counts)
 
     def ways(self) -> Counter[str]:
         """Get how many messages were received, by the way in."""

@@ -19,7 +19,7 @@ PORTION = 1000
 LOOK_SECONDS = 0.1
 """Time between two looks at the mark."""
 
-LOOK_MESSAGES = 10_000
+LOOK_MESSAGES = 20_000
 """Maximum number of messages that are published between two looks; more wait for the next one."""
 
 MOST_TWICE = 2 * LOOK_MESSAGES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import time
@@ -45,6 +46,10 @@ settings are read anew."""
 
 LONG_SLEEP_MILLISECONDS = 1000
 """Maximum sleep of the loop."""
+
+GARBAGE_OBJECTS = 100_000
+"""Objects that are made, and still there, before Python looks for garbage that refers to itself: the messages of a turn
+are many objects, and none of them is such garbage."""
 
 CONVERSION_SECONDS = 3600
 """Maximum time that systemd waits for a start that converts the journal first."""
@@ -136,6 +141,8 @@ class Relay:
         Raises:
             RelayError: an address cannot be bound; it says which and why.
         """
+        gc.freeze()
+        gc.set_threshold(GARBAGE_OBJECTS)
         self._start()
         self._loop()
         self._drain()

@@ -10,6 +10,7 @@ from fedmsg_relay.daemon.sources import Sources
 from fedmsg_relay.daemon.stage import Stage
 from fedmsg_relay.daemon.turn import ReturnPath, Turn
 from fedmsg_relay.network.receiver import Receiver
+from fedmsg_relay.network.request import Inquiry, Malformed, Request, read_oversize, read_request
 from fedmsg_relay.network.zmtp import Oversize
 from fedmsg_relay.runtime import limits
 from fedmsg_relay.trust.reasons import Reason
@@ -40,7 +41,7 @@ class Requests:
         """Whether something has come that no turn has taken yet."""
         return bool(self.backlog) or self._submits.has_more
 
-    def receive(self, turn: Turn, max_size: int) -> Iterator[tuple[submit.Malformed, ReturnPath]]:
+    def receive(self, turn: Turn, max_size: int) -> Iterator[tuple[Malformed, ReturnPath]]:
         """Take in all requests at once, so that a submitter that sends too many is told so and does not just wait.
 
         Args:
@@ -54,24 +55,24 @@ class Requests:
         for peer, requests in self._submits.receive(*bounds):
             for frames in requests:
                 if isinstance(frames, Oversize):
-                    request: submit.Request | submit.Inquiry | submit.Malformed = submit.read_oversize(frames)
+                    request: Request | Inquiry | Malformed = read_oversize(frames)
                 else:
-                    request = submit.read_request(frames)
+                    request = read_request(frames)
                 reply_to = ReturnPath(peer, request.route)
-                if isinstance(request, submit.Malformed):
+                if isinstance(request, Malformed):
                     yield request, reply_to
-                elif isinstance(request, submit.Inquiry):
+                elif isinstance(request, Inquiry):
                     turn.answers.append((reply_to, self._introduce(request, reply_to)))
                 elif answer := self._put(request, reply_to):
                     turn.answers.append((reply_to, answer))
 
-    def _introduce(self, inquiry: submit.Inquiry, reply_to: ReturnPath) -> bytes:
+    def _introduce(self, inquiry: Inquiry, reply_to: ReturnPath) -> bytes:
         if self._sources.may_submit(reply_to.peer):
             return self._stage.introduce(inquiry.subscription)
         # So the chained relay keeps what it has.
         return submit.Refused(Reason.SOURCE_NOT_ALLOWED, f"from {reply_to.peer.ip}").encode()
 
-    def _put(self, request: submit.Request, reply_to: ReturnPath) -> bytes:
+    def _put(self, request: Request, reply_to: ReturnPath) -> bytes:
         """Let a batch wait for its turn; return the answer if it may not."""
         if request.forwarded and not self._stage.takes_forwarded:
             return _OVERLOADED

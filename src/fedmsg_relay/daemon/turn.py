@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import count, repeat
 from typing import NamedTuple
 
 from fedmsg_relay.daemon.accounting import Counts
@@ -87,8 +88,11 @@ class Turn:
         Returns:
             The ``seq`` that the message will have.
         """
-        self.add_all([entry], fingerprint)
-        return self.base + len(self.entries)
+        self.entries.append(entry)
+        seq, name, known = self.base + len(self.entries), entry.msg_id, self.known
+        if name is not None:
+            known[name] = (*known.get(name, ())[1 - NAMESAKES :], (seq, fingerprint))
+        return seq
 
     def add_all(self, entries: Sequence[Entry], fingerprint: int | None = None) -> None:
         """Take in messages.
@@ -97,13 +101,16 @@ class Turn:
             entries: the messages.
             fingerprint: of their bytes, where there is one, and a retry of it is likely.
         """
-        seq, known = self.base + len(self.entries), self.known
-        self.entries += entries
-        for _, _, name in entries:
-            seq += 1
-            if name is not None:
-                previous = known.get(name)
-                known[name] = (*previous[1 - NAMESAKES :], (seq, fingerprint)) if previous else ((seq, fingerprint),)
+        known = self.known
+        names = [name for _, _, name in entries if name is not None]
+        sightings = zip(zip(count(self.base + len(self.entries) + 1), repeat(fingerprint), strict=False), strict=True)
+        new = dict(zip(names, sightings, strict=False))
+        if len(new) == len(entries) and known.keys().isdisjoint(new):
+            known.update(new)  # most messages have a name, and one of their own
+            self.entries += entries
+            return
+        for entry in entries:
+            self.add(entry, fingerprint)
 
     def forget_from(self, number: int) -> None:
         """Forget entries that were taken in last, and where they will be.

@@ -199,18 +199,19 @@ def _update(db: sqlite3.Connection, statement: str, row: tuple[int, ...]) -> Non
         raise UntrustedError("a note of what is published is gone, or is not what was written")
 
 
-def sealed(db: sqlite3.Connection, query: str) -> tuple[int, ...] | None:
+def sealed(db: sqlite3.Connection, query: str, *parameters: int) -> tuple[int, ...] | None:
     """Get the row whose check is right.
 
     Args:
         db: a journal.
         query: for rows whose last column is their check.
+        parameters: for its placeholders.
 
     Returns:
         The row; None where there is no such row, or it cannot be read.
     """
     try:
-        rows: list[tuple[int, ...]] = db.execute(query).fetchall()
+        rows: list[tuple[int, ...]] = db.execute(query, parameters).fetchall()
     except (sqlite3.Error, ValueError) as error:
         if isinstance(error, sqlite3.Error) and not is_broken(error):
             raise

@@ -61,8 +61,10 @@ class Trimmer:
         Raises:
             JournalError: the journal cannot be read.
         """
+        if not self._room.short:
+            return False
         with self._database.named_errors():
-            return self._room.short and self._room.lacking(self._database.size()) > 0
+            return self._room.lacking(self._database.size()) > 0
 
     def step(self, published: int, last: int, keep_seconds: float, keep_bytes: int, sent: int | None = None) -> int:
         """Take one step: the quarantine, then the oldest published messages, then free pages.
@@ -118,7 +120,8 @@ class Trimmer:
             "SELECT first + messages - 1, messages, time, length(topics) + length(bodies) FROM block "
             "WHERE first <= ? ORDER BY first LIMIT ?"
         )
-        for last, messages, journaled, length in self._db.execute(query, (limit, STEP_MESSAGES)).fetchall():
+        # Not fetchall(): most of them are not read.
+        for last, messages, journaled, length in self._db.execute(query, (limit, STEP_MESSAGES)):
             enough = freed >= at_most or looked >= STEP_MESSAGES
             if last > limit or enough or (freed >= surplus and journaled >= too_old):
                 break

@@ -49,7 +49,7 @@ class Room:
     """
 
     def __init__(self, path: Path, db: sqlite3.Connection) -> None:
-        self._path = path
+        self._directory = str(path.parent)
         self._wal = Path(f"{path}-wal")
         self._db = db
         self._page_size = int(db.execute("PRAGMA page_size").fetchone()[0])
@@ -77,7 +77,7 @@ class Room:
         Args:
             used: bytes of the journal that hold something.
         """
-        disk = os.statvfs(self._path.parent)
+        disk = os.statvfs(self._directory)
         total, free = disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
         if used <= total // 2:
             return 0  # other programs fill the disk
@@ -98,7 +98,7 @@ class Room:
 
     def _free(self) -> int:
         """Get the free bytes of the disk, and fit the WAL to them."""
-        disk = os.statvfs(self._path.parent)
+        disk = os.statvfs(self._directory)
         free = disk.f_bavail * disk.f_frsize
         if (free < SHORT) != self._short:
             self._short = free < SHORT

@@ -20,6 +20,8 @@ Format (version 3): one SQLite database in WAL mode, ``journal.db``, which any `
 - ``listener``: the listeners that were connected last, one row for each connection: its IP address, and our port.
 - ``name``: ``seq``, ``msg_id`` and a digest of topic and body of each message of the dedup window that retention has
   removed: a retry of such a message is known by it.
+- ``publish_time``: once a second, up to which ``seq`` messages were published by then (:mod:`.publish_times`). Versions
+  without this table read and write the journal as well: it is not a part of the format.
 - ``quarantine``: messages that were not well-formed or were refused: ``time``, ``reason``, ``source`` (IP address),
   ``topic`` and ``body`` (cut at ``FRAME_BYTES``), ``size`` (before the cut). Its bounds: :mod:`.quarantine`.
 
@@ -54,7 +56,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from fedmsg_relay.errors import ConfigError, JournalError
-from fedmsg_relay.journal import earlier, position
+from fedmsg_relay.journal import earlier, position, publish_times
 from fedmsg_relay.journal.position import UntrustedError
 from fedmsg_relay.journal.records import lenient_text
 from fedmsg_relay.journal.transaction import transaction
@@ -89,6 +91,7 @@ WHERE b.first = (SELECT max(first) FROM block WHERE first <= n.seq) AND n.seq < 
 )""",
     "CREATE TABLE IF NOT EXISTS listener (address TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS name (seq INTEGER PRIMARY KEY, msg_id TEXT NOT NULL, digest BLOB NOT NULL)",
+    publish_times.TABLE,
     *position.TABLES,
 )
 

@@ -39,6 +39,7 @@ from fedmsg_relay.journal.database import Database
 from fedmsg_relay.journal.messages import Messages
 from fedmsg_relay.journal.noted_listeners import NotedListeners
 from fedmsg_relay.journal.numbers import Numbers
+from fedmsg_relay.journal.publish_times import PublishTimes
 from fedmsg_relay.journal.quarantine import Quarantine
 from fedmsg_relay.journal.records import Entry, Rejected
 from fedmsg_relay.journal.retention import Trimmer
@@ -73,6 +74,7 @@ class Journal(Messages):
                 self._numbers = Numbers(self._db)
                 self.quarantine = Quarantine(self._database)
                 self._listeners = NotedListeners(self._database)
+                self._times = PublishTimes(self._db)
                 self.trimmer = Trimmer(self._database, self.quarantine, self._room)
                 self._find()
         except BaseException:
@@ -191,8 +193,11 @@ class Journal(Messages):
         Raises:
             JournalError: it could not be written.
         """
-        with self._database.without_sync(), self._database.named_errors():
+        with self._database.without_sync(), self._database.transaction():
             position.note_published(self._db, seq, self._listeners.seal)
+            if seq > self.published:
+                self._times.add(self.published, seq)
+        self._times.note()
         self.cursor.note_published(seq)
 
     def remember_listeners(self, addresses: Sequence[str]) -> None:

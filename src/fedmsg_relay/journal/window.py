@@ -7,7 +7,7 @@ anybody who knows or guesses one could silence somebody else's message with it.
 from __future__ import annotations
 
 import sqlite3
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias
 
@@ -17,6 +17,9 @@ from fedmsg_relay.journal.records import Entry, digest
 
 NAMESAKES = 4
 """Number of messages that are remembered of one ``msg_id``: the newest. So a look-up is never long."""
+
+GENERATIONS = 8
+"""Parts of the window, of which one is forgotten at once."""
 
 FINGERPRINT_BYTES = 4096
 """Smaller messages are read at the start, so that their retries are known even if the journal is then lost."""
@@ -41,17 +44,19 @@ def fingerprint(topic: bytes, body: bytes) -> int:
 class Window:
     """Knows the newest messages by their ``msg_id``.
 
+    It keeps them in generations, each a dict, and forgets a whole generation at once. To forget one message for each
+    new one takes three times as long.
+
     Args:
-        limit: maximum number of different ``msg_id``.
+        limit: number of the newest messages that it knows at least; it knows up to one generation more.
         found: messages that the journal has, by their ``msg_id``, oldest first.
     """
 
     def __init__(self, limit: int, found: Iterable[tuple[str, Sighting]] = ()) -> None:
-        self._limit = limit
-        # Not a dict: finding its oldest key takes longer with every key that was removed.
-        self._known: OrderedDict[str, tuple[Sighting, ...]] = OrderedDict()
+        self._full = -(-limit // GENERATIONS)
+        self._generations = self._begin()
         for msg_id, sighting in found:
-            self._add(msg_id, (sighting,))
+            self.add({msg_id: (sighting,)})
 
     def add(self, known: Mapping[str, tuple[Sighting, ...]]) -> None:
         """Take in messages; the oldest make room.
@@ -59,10 +64,14 @@ class Window:
         Args:
             known: where the messages are, by their ``msg_id``.
         """
-        for msg_id, sightings in known.items():
-            self._add(msg_id, sightings)
-        while len(self._known) > self._limit:
-            self._known.popitem(last=False)
+        newest = self._generations[-1]
+        if newest.keys().isdisjoint(known):
+            newest.update(known)
+        else:
+            for msg_id, sightings in known.items():
+                newest[msg_id] = (*newest.get(msg_id, ()), *sightings)[-NAMESAKES:]
+        if len(newest) >= self._full:
+            self._generations.append({})
 
     def find(self, msg_id: str) -> tuple[Sighting, ...]:
         """Get where the messages with a ``msg_id`` are.
@@ -73,7 +82,11 @@ class Window:
         Returns:
             The newest last.
         """
-        return self._known.get(msg_id, ())
+        found: tuple[Sighting, ...] = ()
+        for generation in self._generations:
+            if msg_id in generation:
+                found += generation[msg_id]
+        return found[-NAMESAKES:]
 
     def keep_from(self, other: Window, upto: int) -> None:
         """Take over messages that another window knows and this one does not.
@@ -82,17 +95,20 @@ class Window:
             other: the window of a journal that was set aside.
             upto: ``seq`` of its last message to take over.
         """
-        mine = self._known
-        self._known = OrderedDict()
-        for msg_id, sightings in other._known.items():
-            if kept := tuple(sighting for sighting in sightings if sighting[0] <= upto):
-                self._add(msg_id, kept)
-        for msg_id, sightings in mine.items():
-            self._add(msg_id, sightings)
+        mine, self._generations = self._generations, self._begin()
+        for generation in other._generations:
+            self.add(
+                {
+                    msg_id: kept
+                    for msg_id, sightings in generation.items()
+                    if (kept := tuple(sighting for sighting in sightings if sighting[0] <= upto))
+                }
+            )
+        for generation in mine:
+            self.add(generation)
 
-    def _add(self, msg_id: str, sightings: tuple[Sighting, ...]) -> None:
-        previous = self._known.pop(msg_id, ())
-        self._known[msg_id] = (previous + sightings)[-NAMESAKES:] if previous else sightings
+    def _begin(self) -> deque[dict[str, tuple[Sighting, ...]]]:
+        return deque([{}], maxlen=GENERATIONS + 1)
 
 
 def read_recent(db: sqlite3.Connection, after: int) -> Iterator[tuple[str, Sighting]]:

@@ -1,32 +1,22 @@
-"""The messages of a journal, for readers: the one module of the web process that knows what a journal looks like.
+"""The messages of a journal, for readers. No other module of the web process but :mod:`.extent` knows a journal's form.
 
-There is no index by time or topic, as it would cost the relay's pipeline. A journal is in the order of its ``seq``, and
-so of its times: a moment is found by bisection. A search looks at messages one by one, and is bounded.
-
-If the clock of the relay's host was set back, the messages of that time are found by ``seq``, but not reliably by time.
+There is no index by topic, as it would cost the relay's pipeline. A search looks at messages one by one, and is
+bounded.
 """
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
-import time
 from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from fedmsg_relay.errors import JournalError
-from fedmsg_relay.journal import block, position, schema
+from fedmsg_relay.journal import block, publish_times, schema
 from fedmsg_relay.journal.records import Record
 from fedmsg_relay.web import limits
+from fedmsg_relay.web.extent import Extent
 from fedmsg_relay.web.gate import Gate
 from fedmsg_relay.web.rows import Listed, Row, names_of
-
-_STEPS = 10_000
-"""Steps of SQLite between two looks at the clock."""
-
-__all__ = ["Dropped", "History", "Row", "Source"]
 
 _BLOCKS = 100
 """Blocks that one statement looks at: an open one would keep the relay's WAL growing."""
@@ -48,69 +38,28 @@ class Dropped(NamedTuple):
     size: int
 
 
-class History:
+class Published(NamedTuple):
+    """A message that was published.
+
+    Attributes:
+        by: the latest time that is possible, in Unix microseconds; None where nobody noted it.
+    """
+
+    by: int | None
+
+
+class History(Extent):
     """A journal, open for reading. Used by one thread.
 
     Args:
-        db: from :meth:`Source.opened`.
+        db: the journal.
         gate: that each statement goes through.
     """
 
     def __init__(self, db: sqlite3.Connection, gate: Gate) -> None:
-        self._db = db
-        self._gate = gate
+        super().__init__(db, gate)
         self._recent: dict[int, Record] = {}
         """Messages of the block that was read last: who reads one message often reads the next one."""
-
-    def ends(self) -> tuple[int, int] | None:
-        """Get ``seq`` of the first and the last message; None if there is none."""
-        with self._gate.reading():
-            first, last = position.ends(self._db)
-        return (first, last) if first is not None and last is not None else None
-
-    def first_since(self, moment: int) -> int:
-        """Find the first message that was journaled at a moment or later.
-
-        Args:
-            moment: in Unix microseconds.
-
-        Returns:
-            Its ``seq``; one more than the last ``seq`` if there is none.
-        """
-        ends = self.ends()
-        if ends is None:
-            return 1
-        low, high, since = ends[0], ends[1] + 1, ends[1] + 1
-        while low < high:
-            middle = (low + high) // 2
-            found = self._all("SELECT first, time FROM block WHERE first >= ? ORDER BY first LIMIT 1", middle)
-            if not found or found[0][1] >= moment:
-                high = middle
-                since = found[0][0] if found else since
-            else:
-                low = found[0][0] + 1
-        return since
-
-    def numbers(self, first: int, last: int) -> list[range]:
-        """Find the numbers in a range that messages have, without looking at each.
-
-        A journal that was begun anew may leave out very many numbers at once. A few that are missing are not noticed.
-
-        Args:
-            first: the lowest ``seq``.
-            last: the highest ``seq``.
-
-        Returns:
-            Ranges in ascending order.
-        """
-        lowest, highest = self._at_or_above(first), self._at_or_below(last)
-        if lowest is None or highest is None or lowest > highest:
-            return []
-        middle = (lowest + highest) // 2
-        above, below = self._at_or_above(middle), self._at_or_below(middle)
-        if above is None or below is None or above == below:
-            return [range(lowest, highest + 1)]
-        return [*self.numbers(lowest, below), *self.numbers(above, highest)]
 
     def rows(self, first: int, last: int, descending: bool = False) -> Iterator[Row]:
         """Go through messages without their bodies.
@@ -206,16 +155,16 @@ class History:
             room -= sizes[seq]
         return portions
 
-    def times(self) -> tuple[int, int] | None:
-        """Get when the first and the last message were journaled, in Unix microseconds; None if there is none."""
-        query = "SELECT time FROM block ORDER BY first {} LIMIT 1"
-        first, last = (self._all(query.format(order)) for order in ("ASC", "DESC"))
-        return (first[0][0], last[0][0]) if first and last else None
+    def published(self, seq: int) -> Published | None:
+        """Tell whether a message was published, and by when; None while it waits.
 
-    def published(self) -> int:
-        """Get ``seq`` of the last message that was published."""
+        Args:
+            seq: of the message.
+        """
         with self._gate.reading():
-            return schema.find_position(self._db).published
+            if seq > schema.find_position(self._db).published:
+                return None
+            return Published(publish_times.find(self._db, seq))
 
     def dropped(self, texts: Collection[bytes], count: int) -> list[Dropped]:
         """Find messages of the quarantine that have a text in their body, the newest first.
@@ -227,19 +176,6 @@ class History:
         either = " OR ".join("instr(body, ?)" for _ in texts)
         query = f"SELECT time, reason, source, topic, size FROM quarantine WHERE {either} ORDER BY id DESC LIMIT ?"  # noqa: S608
         return [Dropped(*found) for found in self._all(query, *texts, count)]
-
-    def _at_or_above(self, seq: int) -> int | None:
-        """Find the lowest ``seq`` of a message from a number on."""
-        below = self._at_or_below(seq)
-        if below == seq:
-            return seq
-        above: int | None = self._all("SELECT min(first) FROM block WHERE first > ?", seq)[0][0]
-        return above
-
-    def _at_or_below(self, seq: int) -> int | None:
-        """Find the highest ``seq`` of a message up to a number."""
-        found = self._all("SELECT first + messages - 1 FROM block WHERE first <= ? ORDER BY first DESC LIMIT 1", seq)
-        return min(seq, found[0][0]) if found else None
 
     def _first_of(self, seq: int) -> int:
         """Find where the block begins that holds a message, or the number itself where there is none."""
@@ -258,49 +194,3 @@ class History:
                     first, end = found[0]
                     firsts.append(first)
         return firsts
-
-    def _all(self, query: str, *values: object) -> list[Any]:
-        with self._gate.reading():
-            return self._db.execute(query, values).fetchall()
-
-
-class Source:
-    """Where the journal is.
-
-    Args:
-        path: of ``journal.db``.
-
-    Attributes:
-        path: of ``journal.db``.
-        gate: that all readers go through.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.gate = Gate(path)
-
-    @contextlib.contextmanager
-    def opened(self) -> Iterator[History]:
-        """Open the journal for one look, which is bounded in time.
-
-        It is opened for each look, as the relay may put another file in its place at any time.
-
-        Raises:
-            JournalError: it is not there, cannot be read, or the look takes too long.
-        """
-        ends = time.monotonic() + limits.READ_SECONDS
-        try:
-            db = schema.open_to_look(self.path)
-        except sqlite3.Error as error:
-            raise JournalError(f"journal {self.path}: {error}") from error
-        try:
-            db.set_progress_handler(lambda: time.monotonic() > ends, _STEPS)
-            yield History(db, self.gate)
-        except sqlite3.Error as error:
-            if time.monotonic() > ends:
-                raise JournalError(f"a look into the journal took more than {limits.READ_SECONDS:g} s") from error
-            raise JournalError(f"journal {self.path}: {error}") from error
-        except (ValueError, TypeError, OverflowError) as error:
-            raise JournalError(f"journal {self.path}: holds data that no relay has written: {error}") from error
-        finally:
-            db.close()

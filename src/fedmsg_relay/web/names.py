@@ -15,7 +15,9 @@ from itertools import islice
 
 from fedmsg_relay.errors import JournalError
 from fedmsg_relay.journal.records import Record
-from fedmsg_relay.web import history, limits
+from fedmsg_relay.web import limits
+from fedmsg_relay.web.history import History
+from fedmsg_relay.web.source import Source
 
 _BYTES = 4
 _BLOCK = 1 << 16
@@ -55,7 +57,7 @@ class Names:
         complete: whether the index has every message of the journal, but for new ones.
     """
 
-    def __init__(self, source: history.Source) -> None:
+    def __init__(self, source: Source) -> None:
         self._source = source
         self._lock = threading.Lock()
         self._blocks: list[_Block] = []  # in the order of seq
@@ -109,7 +111,7 @@ class Names:
                 # Half of the time is left to other threads.
                 pause = _REST_SECONDS if self.complete else time.monotonic() - began
 
-    def _extend(self, journal: history.History, count: int) -> None:
+    def _extend(self, journal: History, count: int) -> None:
         """Add messages that are newer than the index, up to a number."""
         ends = journal.ends()
         if ends is None or (self._blocks and ends[1] < self._blocks[-1].last):  # another journal

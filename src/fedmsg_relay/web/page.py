@@ -117,9 +117,9 @@ async def message(request: Request) -> Response:
         return _page("search.html", 404, asked=asked, lines=[], fault=text, more="", found=None)
     shown, username, state = found
     try:
-        published = await site.reader.look(lambda journal: journal.published())
+        published = view.published(await site.reader.look(lambda journal: journal.published(seq)))
     except JournalError:
-        published = None
+        published = "unknown"
     return _page("message.html", message=shown, username=username, signature=state, published=published)
 
 

@@ -9,7 +9,9 @@ from typing import TypeVar
 
 from fedmsg_relay.errors import JournalError
 from fedmsg_relay.journal.records import Record
-from fedmsg_relay.web import history, limits
+from fedmsg_relay.web import limits
+from fedmsg_relay.web.history import History
+from fedmsg_relay.web.source import Source
 
 T = TypeVar("T")
 
@@ -21,13 +23,13 @@ class Reader:
         source: the journal.
     """
 
-    def __init__(self, source: history.Source) -> None:
+    def __init__(self, source: Source) -> None:
         self._source = source
         self._threads = ThreadPoolExecutor(limits.READERS, "reader")
         self._searching = ThreadPoolExecutor(limits.SEARCHERS, "searcher")
         self._large = asyncio.Semaphore(limits.LARGE_ANSWERS)
 
-    async def look(self, question: Callable[[history.History], T], search: bool = False) -> T:
+    async def look(self, question: Callable[[History], T], search: bool = False) -> T:
         """Look into the journal.
 
         Args:
@@ -73,5 +75,5 @@ class Reader:
                         yield record
 
 
-def _reading(portion: Sequence[int]) -> Callable[[history.History], list[Record]]:
+def _reading(portion: Sequence[int]) -> Callable[[History], list[Record]]:
     return lambda journal: journal.read(portion)

@@ -6,8 +6,9 @@ import time
 from dataclasses import dataclass, field
 
 from fedmsg_relay.web import limits
-from fedmsg_relay.web.history import History, Row
+from fedmsg_relay.web.history import History
 from fedmsg_relay.web.query import Query
+from fedmsg_relay.web.rows import Row
 
 
 @dataclass

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from fedmsg_relay.runtime import threads
 from fedmsg_relay.web.condition import Watch
-from fedmsg_relay.web.history import Source
 from fedmsg_relay.web.names import Names
 from fedmsg_relay.web.reader import Reader
 from fedmsg_relay.web.signature import Signatures
+from fedmsg_relay.web.source import Source
 from fedmsg_relay.web.tip import Tip
 
 

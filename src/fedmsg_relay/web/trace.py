@@ -41,8 +41,9 @@ async def _journaled(site: Site, msg_id: str) -> dict[str, Any] | None:
     """Tell what the journal knows of a message."""
     found = await site.reader.run(lambda: _about(site, msg_id))
     if found is not None:
-        published = await site.reader.look(lambda journal: journal.published())
-        found["published"] = found["seq"] <= published
+        published = await site.reader.look(lambda journal: journal.published(found["seq"]))
+        found["published"] = published is not None
+        found["published_by"] = published.by / 1e6 if published and published.by else None
     return found
 
 

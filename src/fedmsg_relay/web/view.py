@@ -11,7 +11,8 @@ from urllib.parse import quote
 from fedmsg_relay.errors import printable
 from fedmsg_relay.journal.records import Record
 from fedmsg_relay.web import limits
-from fedmsg_relay.web.history import Row
+from fedmsg_relay.web.history import Published
+from fedmsg_relay.web.rows import Row
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,14 @@ def when(microseconds: float) -> str:
     except (ValueError, OverflowError, OSError):
         return "?"
     return moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def published(found: Published | None) -> str:
+    """Write whether a message is published, and by when."""
+    if found is None:
+        return "not yet: it waits in the journal"
+    # A whole second, and not before the time that is noted.
+    return f"yes, by {when(-(-found.by // 1_000_000) * 1_000_000)} UTC" if found.by else "yes; the time is not recorded"
 
 
 def clean(text: bytes) -> str:

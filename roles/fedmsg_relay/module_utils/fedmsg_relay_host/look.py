@@ -26,7 +26,7 @@ PROPERTIES = (
     "LoadState,UnitFileState,ActiveState,ActiveEnterTimestamp,StateChangeTimestamp,ExecMainStartTimestamp,MainPID,"
     "FragmentPath,SourcePath,DropInPaths,ExecStart,InvocationID"
 )
-WEB_PROPERTIES = "LoadState,UnitFileState,ActiveState,NeedDaemonReload,ExecMainStartTimestamp"
+BESIDE_PROPERTIES = "LoadState,UnitFileState,ActiveState,NeedDaemonReload,ExecMainStartTimestamp"
 SPOOL_PROPERTIES = "Id,LoadState,UnitFileState,ActiveState,NeedDaemonReload"
 COMMANDS = (
     *("bridge", "check-config", "endpoints", "expect", "journal", "probe"),
@@ -56,6 +56,8 @@ class Places:
     config: str
     unit: str
     web_unit: str
+    bridge_unit: str
+    bridge_settings: str
     settings: str
     spool_units: list[str]
     pythons: list[str]
@@ -114,7 +116,7 @@ def releases(places: Places) -> Found:
         "current": _target(f"{places.home}/current"),
         "present": [str(path) for path in present],
         "complete": [str(path) for path in present if (path / ".complete").exists()],
-        "web": [str(path) for path in present if (path / ".web").exists()],
+        **{extra: [str(path) for path in present if (path / f".{extra}").exists()] for extra in ("web", "bridge")},
         "used": [str(path) for _, path in newest_first],
     }
 
@@ -200,9 +202,26 @@ def spooled(places: Places, run: Run) -> str:
 
 def web(places: Places, run: Run) -> Found:
     """Ask systemd about the web process, and compare it with its files."""
-    unit = Path(places.web_unit).name
-    [shown] = show(run, WEB_PROPERTIES, unit)
-    written = newest([Path(places.web_unit), Path(places.settings), Path(places.home, "current")])
+    return _beside(places, run, places.web_unit, places.settings)
+
+
+def bridge(places: Places, run: Run) -> Found:
+    """Ask systemd about the bridge, and compare it with its files. If it is installed, ask itself how it is."""
+    found = _beside(places, run, places.bridge_unit, places.bridge_settings)
+    if not found["loaded"]:
+        return {**found, "rc": 0, "summary": ""}
+    code, answer, reason = attempt(run, [f"{places.home}/current/bin/fedmsg-relay", "bridge", "status", "--json"])
+    try:
+        summary = json.loads(answer)["summary"]
+    except (ValueError, TypeError, KeyError):
+        summary = reason.strip() or "it does not say how it is"
+    return {**found, "rc": code, "summary": summary}
+
+
+def _beside(places: Places, run: Run, path: str, settings: str) -> Found:
+    """Look at a process beside the relay, which has a unit and settings."""
+    [shown] = show(run, BESIDE_PROPERTIES, Path(path).name)
+    written = newest([Path(path), Path(settings), Path(places.home, "current")])
     return {
         "loaded": shown.get("LoadState") == "loaded",
         "ready": (shown.get("UnitFileState"), shown.get("ActiveState")) == ("enabled", "active"),
@@ -222,6 +241,7 @@ READ = {
 }
 ASK = {
     "addresses": addresses,
+    "bridge": bridge,
     "config": config,
     "endpoints": endpoints,
     "ports": ports,

@@ -138,7 +138,10 @@ class Removal:
         if log.exists() and log.stat().st_size:
             log.rename(f"{retired}-wal")
         path.rename(retired)
-        for left in (log, Path(f"{journal}-shm")):
+        bridge = path.with_name("bridge.db")
+        if bridge.exists():
+            bridge.rename(f"{bridge}.retired-{retired.rpartition('-')[2]}")
+        for left in (log, Path(f"{journal}-shm"), Path(f"{bridge}-wal"), Path(f"{bridge}-shm")):
             left.unlink(missing_ok=True)
         self.diffs.append({"before": {"path": journal}, "after": {"path": retired}})
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from fedmsg_relay_plan import addresses
+from fedmsg_relay_plan.bridge import bridges, is_bridged, stops_bridging
 from fedmsg_relay_plan.keys import dropped, reads_policy
 from fedmsg_relay_plan.parts import (
     Part,
@@ -103,6 +104,12 @@ def _web(world: World, host: Host) -> str:
     return "no longer serves its journal over HTTP" if stops_serving(world, host) else ""
 
 
+def _bridge(world: World, host: Host) -> str:
+    if bridges(world, host):
+        return "" if is_bridged(host) else "bridges its journal to RabbitMQ"
+    return "no longer bridges its journal to RabbitMQ, once that is sent" if stops_bridging(world, host) else ""
+
+
 def _config(world: World, host: Host) -> str:
     if not host.is_behind:
         return ""
@@ -140,6 +147,7 @@ CLAUSES: tuple[Callable[[World, Host], str], ...] = (
     _relay,
     _addresses,
     _hand_over,
+    _bridge,
     _web,
     _files_of_others,
     _config,

@@ -38,6 +38,7 @@ class Found:
         spooled: what the command ``spool ls --json`` said; empty if it does not run.
         patience: seconds for which a message may wait in the spool.
         web_missing: whether the web process is to run here and does not.
+        bridge: the bridge: whether it is ``wanted`` and ``here``, and whether its settings ``differs``.
         behind: the path of the global config if it differs from the inventory.
     """
 
@@ -56,6 +57,7 @@ class Found:
     spooled: str
     patience: int
     web_missing: bool
+    bridge: Mapping[str, bool]
     behind: str
 
     @property
@@ -114,6 +116,8 @@ def summary(found: Found) -> str:
         clauses.append(f"still used by {', '.join(users)}" if users else f"unused for {int(peers['idle_seconds'])} s")
     if status and found.old:
         clauses.append(f"bound to old addresses as well: {'; '.join(addresses.use(found.old, status))}")
+    if found.bridge["here"]:
+        clauses.append(f"bridge: {found.looked['bridge']['summary']}")
     if found.waiting:
         clauses.append(f"{len(found.waiting)} wait in the spool")
     if found.running and found.signatures != "off":
@@ -160,12 +164,25 @@ def faults(found: Found, now: float | None = None) -> list[str]:
             running and here and (signatures or "off") != found.signatures
         ),
         "the web process should run here and does not: `journalctl -u fedmsg-relay-web` says why": found.web_missing,
+        **_of_bridge(found),
         f"this host does not reach {found.unreachable}": bool(found.unreachable),
         f"{len(found.waiting)} messages wait in the spool, the oldest for {waited} s: "
         "`journalctl -u fedmsg-relay-spool` says why": waited > found.patience,
         f"{found.behind} differs from the inventory: {RUN}": bool(found.behind),
     }
     return [fault for fault, is_so in possible.items() if is_so]
+
+
+def _of_bridge(found: Found) -> dict[str, bool]:
+    seen, wanted, here = found.looked["bridge"], found.bridge["wanted"], found.bridge["here"]
+    return {
+        "the bridge should run here and does not: `journalctl -u fedmsg-relay-bridge` says why": (
+            wanted and not seen["ready"]
+        ),
+        f"the bridge is not well: {seen['summary']}": here and seen["ready"] and seen["rc"] not in {0, 1},
+        f"a bridge is here that the inventory does not want ({seen['summary']}): {RUN}": here and not wanted,
+        f"the settings of the bridge differ from the inventory: {RUN}": wanted and here and found.bridge["differs"],
+    }
 
 
 def _listed(lists: list[list[str]]) -> str:

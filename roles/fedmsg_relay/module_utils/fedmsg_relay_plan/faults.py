@@ -86,6 +86,13 @@ def unknown_tolerance(world: World, _name: str, _inventory: Inventory) -> str:
     )
 
 
+def bridged_twice(_world: World, _name: str, inventory: Inventory) -> str:
+    """The settings of the bridge have a file of their own, which not everybody can read."""
+    if "bridge" not in inventory.settings:
+        return ""
+    return "fedmsg_relay_settings has the table bridge. Its keys belong to fedmsg_relay_bridge."
+
+
 def nowhere_to_fetch(world: World, name: str, inventory: Inventory) -> str:
     """Stock consumers are told a place that is there."""
     if not inventory.datagrepper or world.webs:
@@ -102,5 +109,6 @@ CHECKS: tuple[Callable[[World, str, Inventory], str], ...] = (
     unusable_name,
     shared_name,
     named_twice,
+    bridged_twice,
     nowhere_to_fetch,
 )

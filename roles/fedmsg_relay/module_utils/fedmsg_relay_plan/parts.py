@@ -112,6 +112,7 @@ def theirs(world: World, host: Host) -> list[str]:
         replaced += host.paths.commands
     if part(world, host) is Part.RELAY:
         replaced += [*host.paths.service, *([host.paths.web] if host.inventory.web else [])]
+        replaced += [host.paths.bridge, host.paths.bridge_settings] if host.inventory.bridge else []
     found = {path for path in replaced if path in host.foreign} | {foreign_unit(world, host)}
     return sorted(found - {""})
 

@@ -141,6 +141,7 @@ def _replaced(world: World, host: Host) -> Replaced:
         if path.startswith("/etc/systemd/") and path.split("/")[-2] == "fedmsg-relay.service.d"
     ]
     ours = {*host.paths.service, *host.paths.commands, host.paths.config, host.paths.web}
+    ours |= {host.paths.bridge, host.paths.bridge_settings}
     dropins = dropins if unit else []
     return Replaced(
         files=files,

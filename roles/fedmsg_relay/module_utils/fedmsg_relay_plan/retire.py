@@ -9,7 +9,7 @@ from fedmsg_relay_plan import addresses
 from fedmsg_relay_plan.addresses import Status
 
 
-def relay_stays(status: Status, grace: int, unreached: Sequence[str], *, limited: bool) -> str:
+def relay_stays(status: Status, grace: int, unreached: Sequence[str], *, limited: bool, bridge: str = "") -> str:
     """Say why a relay that hands over stays.
 
     Args:
@@ -17,10 +17,13 @@ def relay_stays(status: Status, grace: int, unreached: Sequence[str], *, limited
         grace: seconds for which it must have been unused.
         unreached: hosts that did not take part in the run.
         limited: whether the run is limited to a part of the hosts.
+        bridge: why its bridge stays; empty if there is none.
 
     Returns:
         A clause; empty if it can be retired.
     """
+    if bridge:
+        return f"its bridge has to send its journal first: {bridge}"
     elsewhere = _elsewhere("it", unreached, limited=limited)
     if elsewhere:
         return elsewhere

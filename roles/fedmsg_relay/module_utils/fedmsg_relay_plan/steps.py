@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from fedmsg_relay_plan import tags
+from fedmsg_relay_plan.bridge import bridges, has_bridge, stops_bridging
 from fedmsg_relay_plan.keys import dropped, reads_policy
 from fedmsg_relay_plan.parts import Part, hands_over, has_program, is_leftover, old_addresses, part, takes_over
 from fedmsg_relay_plan.web import serves, stops_serving
@@ -21,6 +22,9 @@ class Step(StrEnum):
 
     INSTALL_WEB = "install_web"
     """Adds what the web process needs."""
+
+    INSTALL_BRIDGE = "install_bridge"
+    """Adds what the bridge needs, also where it still has to send the journal before it goes."""
 
     BRING_KEYS = "bring_keys"
     """Brings keys and certificates, before a config names them and before a relay needs them."""
@@ -37,6 +41,9 @@ class Step(StrEnum):
     INSTALL_LATER = "install_later"
     """Installs the program where the relay leaves: up to here nothing has changed on that host."""
 
+    INSTALL_BRIDGE_LATER = "install_bridge_later"
+    """Adds what the bridge needs where the relay leaves: it may start once more before it has sent the journal."""
+
     USE = "use"
     """Puts the program into use where no relay remains."""
 
@@ -51,6 +58,12 @@ class Step(StrEnum):
 
     HAND_OVER = "hand_over"
     """Sees that what goes in at the leaving relay comes out at those of the group."""
+
+    STOP_BRIDGING = "stop_bridging"
+    """Removes the bridge where it is no longer wanted, once it has sent the journal."""
+
+    BRIDGE = "bridge"
+    """Runs the bridge beside the relay, after that of a relay that leaves was stopped."""
 
     SERVE = "serve"
     """Runs the web process beside the relay, before a config names it."""
@@ -136,6 +149,7 @@ def _is_leaving(world: World, host: Host) -> bool:
 TAKES: dict[Step, Callable[[World, Host], bool]] = {
     Step.INSTALL: lambda world, host: has_program(world, host) and not _is_leaving(world, host),
     Step.INSTALL_WEB: serves,
+    Step.INSTALL_BRIDGE: lambda world, host: _is_relay(world, host) and (bridges(world, host) or has_bridge(host)),
     Step.BRING_KEYS: lambda world, host: bool(host.keys.differ),  # noqa: ARG005
     Step.REPLACE: _is_relay,
     Step.RELY: lambda world, host: True,  # noqa: ARG005
@@ -144,11 +158,14 @@ TAKES: dict[Step, Callable[[World, Host], bool]] = {
     Step.INSTALL_LATER: lambda world, host: (
         _is_leaving(world, host) and (has_program(world, host) or hands_over(world, host))
     ),
+    Step.INSTALL_BRIDGE_LATER: lambda world, host: has_bridge(host) and TAKES[Step.INSTALL_LATER](world, host),
     Step.USE: lambda world, host: _is_leaving(world, host) and has_program(world, host) and not hands_over(world, host),
     Step.CHAIN: lambda world, host: hands_over(world, host) and not host.chained,
     Step.CHAIN_LAST: lambda world, host: hands_over(world, host) and host.chained,
     Step.TAKE_OVER: takes_over,
     Step.HAND_OVER: hands_over,
+    Step.STOP_BRIDGING: stops_bridging,
+    Step.BRIDGE: bridges,
     Step.SERVE: serves,
     Step.POINT_RELAY: _is_relay,
     Step.READ_POLICY: reads_policy,
@@ -167,12 +184,18 @@ TAKES: dict[Step, Callable[[World, Host], bool]] = {
 }
 
 TAGGED: dict[str, tuple[frozenset[Part], frozenset[Step]]] = {
-    tags.PROGRAM: (frozenset(Part), frozenset({Step.INSTALL, Step.INSTALL_WEB, Step.INSTALL_LATER})),
+    tags.PROGRAM: (
+        frozenset(Part),
+        frozenset({Step.INSTALL, Step.INSTALL_WEB, Step.INSTALL_BRIDGE, Step.INSTALL_LATER, Step.INSTALL_BRIDGE_LATER}),
+    ),
     tags.KEYS: (frozenset(Part), frozenset({Step.BRING_KEYS})),
     tags.RELAY: (
         frozenset({Part.RELAY}),
         frozenset(
-            {Step.INSTALL, Step.INSTALL_WEB, Step.BRING_KEYS, Step.REPLACE, Step.SERVE, Step.PRUNE, Step.COUNT},
+            {
+                *(Step.INSTALL, Step.INSTALL_WEB, Step.INSTALL_BRIDGE, Step.BRING_KEYS, Step.REPLACE),
+                *(Step.STOP_BRIDGING, Step.BRIDGE, Step.SERVE, Step.PRUNE, Step.COUNT),
+            },
         ),
     ),
     tags.SCRIPTS: (

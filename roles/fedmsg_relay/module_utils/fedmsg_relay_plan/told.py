@@ -18,6 +18,8 @@ class Paths:
         settings: relay.toml.
         unit: the unit of the relay.
         web: the unit of the web process.
+        bridge: the unit of the bridge.
+        bridge_settings: the settings of the bridge.
         service: all files of a relay's host, with those two.
         commands: the links to the program.
         keys: the list of the keys and certificates that the role has written.
@@ -28,6 +30,8 @@ class Paths:
     settings: str
     unit: str
     web: str
+    bridge: str
+    bridge_settings: str
     service: tuple[str, ...]
     commands: tuple[str, ...]
     keys: str
@@ -48,6 +52,7 @@ class Inventory:
         signatures: what a relay here does about signatures: ``off``, ``warn`` or ``enforce``.
         publishes: whether scripts publish here.
         web: whether a relay here has a web process.
+        bridge: whether a relay here has a bridge.
         datagrepper: whether the global config says where stock consumers fetch what they missed.
         binds: what a relay here binds, by endpoint.
     """
@@ -62,6 +67,7 @@ class Inventory:
     signatures: str = "off"
     publishes: bool = True
     web: bool = False
+    bridge: bool = False
     datagrepper: bool = False
 
 
@@ -73,11 +79,13 @@ class Wanted:
         release: what ``current`` links to, such as ``releases/0.1.py311``; empty where nobody knows yet.
         texts: files by path.
         keys: the paths of its keys and certificates.
+        bridge_differs: whether the settings of its bridge are others. Their text is not told: it may have a password.
     """
 
     release: str
     texts: Mapping[str, str]
     keys: Sequence[str] = ()
+    bridge_differs: bool = False
 
 
 @dataclass(frozen=True)
