@@ -33,6 +33,7 @@ TESTS = (
     "tests/programs/test_clock.py",
     "tests/programs/test_journal_view.py::test_sqlite3_alone_shows_the_newest_messages_of_a_running_relay",
     "tests/programs/test_log.py",
+    "tests/programs/test_log_stderr.py",
     "tests/programs/test_slow_listeners.py::test_a_laggard_that_leaves_is_forgotten",
     "tests/programs/test_stock.py",
     "tests/programs/test_web_metrics.py",

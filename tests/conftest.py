@@ -17,8 +17,10 @@ from bridged import Bridge
 from broker import Broker, Exchange
 from broker import shared as broker_of_all
 from harness import Host
+from pairs import Pair, pair_of
 from pki import Pki
 from relays import Relay
+from signing import Trust
 from sites import Site
 from submitted import last_seq
 from wire import Bus, Sockets, StartBus, Submitter, join
@@ -215,3 +217,25 @@ def bridge(host: Host, exchange: Exchange) -> Iterator[Bridge]:
     """A bridge that has not been started."""
     with contextlib.closing(Bridge(host, exchange)) as bridge:
         yield bridge
+
+
+@pytest.fixture(scope="module")
+def trust(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trust]:
+    trust = Trust(tmp_path_factory.mktemp("pki"))
+    with contextlib.closing(trust.stock):
+        yield trust
+
+
+@pytest.fixture
+def submit_signing_bus(trust: Trust, submit_bus: Bus) -> Bus:
+    trust.configure(submit_bus.host)
+    return submit_bus
+
+
+@pytest.fixture
+def pair(host: Host) -> Iterator[Pair]:
+    with contextlib.ExitStack() as stack:
+        hosts = [stack.enter_context(contextlib.closing(Host())) for _ in range(2)]
+        pair = pair_of(host, [stack.enter_context(contextlib.closing(Relay(one))) for one in hosts])
+        pair.configure()
+        yield pair

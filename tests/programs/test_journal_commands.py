@@ -8,52 +8,16 @@ import signal
 import sqlite3
 import time
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from fedmsg_relay.errors import EX_IOERR, EX_UNAVAILABLE, EX_USAGE
-from harness import Host, Ran, wait_until
-from journaled import edit, flip_bit, take_back
+from harness import Host, wait_until
+from journal_commands import journal, last, lines_of_json, rows, send
 from wire import Bus, Message, compare, numbered
 
 ODD: Message = (b"org.example.odd", ' {"b": 1.10,  "a":"\\u00e9 é 😀", "a": "\x7f" } '.encode())
 """No envelope, and nothing that another encoder would write the same."""
-
-
-def journal(host: Host, *arguments: str | Path) -> Ran:
-    return host.run("fedmsg-relay", "journal", *arguments)
-
-
-def lines_of_json(ran: Ran) -> list[Any]:
-    assert (ran.code, ran.stderr) == (0, "")
-    return [json.loads(line) for line in ran.stdout.splitlines()]
-
-
-def last(bus: Bus) -> int:
-    """The newest ``seq``, once everything is out."""
-    bus.relay.settled()
-    seq: int = bus.relay.status()["journal"]["last"]
-    return seq
-
-
-def send(bus: Bus, *messages: Message) -> None:
-    bus.publisher.send_all(messages)
-    bus.listener.expect(messages)
-
-
-def send_one_by_one(bus: Bus, *messages: Message) -> None:
-    """So that the journal has each in a block of its own."""
-    for message in messages:
-        send(bus, message)
-
-
-def rows(host: Host, after: int) -> list[tuple[int, int, str | None, bytes, bytes]]:
-    """The faults that SQLite itself finds."""
-    with contextlib.closing(sqlite3.connect(f"file:{host.journal_file}?mode=ro", uri=True)) as db:
-        query = "SELECT seq, time, msg_id, topic, body FROM message WHERE seq > ? ORDER BY seq"
-        return db.execute(query, (after,)).fetchall()
 
 
 def test_ls_shows_a_line_for_each_message(shared_bus: Bus) -> None:
@@ -221,85 +185,6 @@ def test_quarantine_of_nothing_is_nothing(bus: Bus) -> None:
 
 
 # Damage.
-
-
-def test_check_of_a_sound_journal_is_ok(shared_bus: Bus) -> None:
-    send(shared_bus, *numbered(3))
-    count = last(shared_bus)
-    ran = journal(shared_bus.host, "check")
-    assert (ran.code, ran.stdout, ran.stderr) == (0, f"OK - {count} messages\n", "")
-    (said,) = lines_of_json(journal(shared_bus.host, "check", "--json"))
-    assert said == {"ok": True, "messages": count, "faults": []}
-
-
-@pytest.mark.parametrize("column", ["topics", "bodies"])
-def test_a_flipped_bit_is_found_and_every_command_still_works(bus: Bus, column: str) -> None:
-    before = last(bus)
-    send_one_by_one(bus, *numbered(3))
-    assert bus.relay.stop() == 0
-    assert journal(bus.host, "check").code == 0
-    flipped = flip_bit(bus.host.journal_file, before + 2, column)
-    damaged = f"seq {before + 2} is damaged"
-
-    ran = journal(bus.host, "check")
-    assert ran.code == 2
-    assert ran.stdout.startswith(f"CRITICAL - {before + 3} messages; message {damaged}")
-    ran = journal(bus.host, "check", "--json")
-    assert ran.code == 2
-    said = json.loads(ran.stdout)
-    assert (said["ok"], len(said["faults"])) == (False, 1)
-    assert damaged in said["faults"][0]
-
-    ran = bus.host.run("/bin/sh", "-c", f"fedmsg-relay journal show {before + 2} | od -An -v -tx1")
-    assert damaged in ran.stderr
-    shown = bytes.fromhex(ran.stdout)
-    assert shown == (flipped if column == "bodies" else numbered(2)[1][1]) + b"\n"
-    for command in (["show", str(before + 2), "--json"], ["export", "--after", str(before)]):
-        ran = journal(bus.host, *command)
-        assert ran.code == 2
-        assert damaged in ran.one_error_line()
-    assert [json.loads(line)["seq"] - before for line in ran.stdout.splitlines()] == [1, 2, 3]
-    for command in (["ls", "--after", str(before)], ["tail", "-n", "3"]):
-        ran = journal(bus.host, *command)
-        assert (ran.code, ran.stderr, len(ran.stdout.splitlines())) == (0, "", 3)
-
-
-def test_a_message_with_a_flipped_bit_is_not_published_and_the_others_are(bus: Bus) -> None:
-    before = last(bus)
-    messages = numbered(4)
-    send_one_by_one(bus, *messages)
-    assert bus.relay.stop() == 0
-    flip_bit(bus.host.journal_file, before + 3)
-    take_back(bus.host.journal_file, before + 1, ["127.0.0.1"])
-    bus.relay.start()
-    bus.listener.expect([messages[1], messages[3]])
-    counters = bus.relay.settled()
-    assert (counters["carried"], counters["published"], counters["damaged"]) == (3, 2, 1)
-    bus.relay.wait_for_log("damaged", str(before + 3))
-
-
-def test_a_message_that_is_missing_is_named(bus: Bus) -> None:
-    before = last(bus)
-    send_one_by_one(bus, *numbered(3))
-    assert bus.relay.stop() == 0
-    edit(bus.host.journal_file, "DELETE FROM block WHERE first = ?", before + 2)
-    ran = journal(bus.host, "check")
-    assert ran.code == 2
-    assert f"messages {before + 2} to {before + 2} are missing" in ran.stdout
-
-
-def test_a_page_that_is_overwritten_is_found(bus: Bus) -> None:
-    send(bus, *numbered(2000))
-    assert bus.relay.stop() == 0
-    page = 16384
-    with bus.host.journal_file.open("r+b") as file:
-        size = file.seek(0, 2)
-        file.seek(size // 2 // page * page)
-        file.write(b"\xa5" * page)
-    ran = journal(bus.host, "check")
-    assert ran.code == 2
-    assert ran.stdout.startswith("CRITICAL - ")
-    assert ran.stderr == ""
 
 
 # No journal.

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
-import stock
-from harness import COMMANDS, Host, Ran, wait_until
-from spooled import waiting
-from wire import Bus, Listener, Message, envelope
+from harness import Host
+from scripted import published, run
+from wire import Bus, Message, envelope
 
 # A dist-git post-receive hook.
 HOOK = """
@@ -53,23 +51,6 @@ import fedmsg_relay
 fedmsg_relay.publish(topic='short', modname='test', msg={'n': 1})
 fedmsg_relay.publish('positional', {'n': 2}, modname='test')
 """
-
-
-def run(host: Host, code: str, stocks: bool = False) -> Ran:
-    """The code as a script in a file, with ours or with stock fedmsg."""
-    if not stocks:
-        return host.run(COMMANDS / "python", host.write("script.py", code))
-    text = code.replace("fedmsg_relay as fedmsg", "fedmsg").replace("fedmsg_relay", "fedmsg")
-    script = host.write("script.py", text)
-    return host.run(stock.command("python"), "-W", "ignore", script)
-
-
-def published(listener: Listener, count: int) -> list[tuple[str, dict[str, Any]]]:
-    wait_until(lambda: len(listener.hear(0.1)) >= count, f"{count} message(s)")
-    taken = [(topic.decode(), json.loads(body)) for topic, body in listener.messages]
-    assert len(taken) == count
-    listener.forget()
-    return taken
 
 
 def test_a_post_receive_hook_publishes_a_message_for_each_commit(shared_bus: Bus) -> None:
@@ -257,70 +238,6 @@ def test_after_destroy_it_can_be_initialised_again(shared_bus: Bus) -> None:
     assert [body["msg"]["n"] for _, body in published(shared_bus.listener, 3)] == [0, 1, 2]
 
 
-THREADS = """
-import threading
-import fedmsg_relay as fedmsg
-def work(who):
-    for n in range(20):
-        fedmsg.publish(topic='t%i' % who, modname='test', msg=dict(n=n))
-threads = [threading.Thread(target=work, args=(who,)) for who in range(5)]
-for thread in threads:
-    thread.start()
-for thread in threads:
-    thread.join()
-"""
-
-
-def test_threads_publish_each_in_order(shared_bus: Bus) -> None:
-    ran = run(shared_bus.host, THREADS)
-    assert (ran.code, ran.stderr) == (0, "")
-    messages = published(shared_bus.listener, 100)
-    for who in range(5):
-        mine = [body["msg"]["n"] for topic, body in messages if topic.endswith(f".t{who}")]
-        assert mine == list(range(20))
-
-
-THREADS_WITHOUT_A_RELAY = """
-import threading
-import fedmsg_relay as fedmsg
-from fedmsg_relay.errors import NoRelayError
-
-fedmsg.init()
-def work(who):
-    try:
-        for n in range(2):
-            fedmsg.publish(topic='t%i' % who, modname='test', msg=dict(n=n), timeout=1)
-    except NoRelayError as error:
-        print(error)
-threads = [threading.Thread(target=work, args=(who,)) for who in range(16)]
-for thread in threads:
-    thread.start()
-for thread in threads:
-    thread.join()
-"""
-
-
-def test_threads_without_a_relay_do_not_wait_for_each_other(host: Host) -> None:
-    ran = run(host, THREADS_WITHOUT_A_RELAY)
-    assert (ran.code, ran.stderr) == (0, "")
-    ended = ran.stdout.splitlines()
-    assert len(ended) == 16
-    assert any(host.inbound in line for line in ended)
-    # Whose time was over while others were looking for the relay did not begin to look as well.
-    assert any("other threads" in line for line in ended)
-
-
-def test_threads_without_a_relay_spool_each_in_order(lonely: Host) -> None:
-    ran = run(lonely, THREADS_WITHOUT_A_RELAY)
-    assert (ran.code, ran.stderr) == (0, "")
-    assert ran.stdout == "", "no thread ended with an error"
-    spooled = [json.loads(path.read_bytes().split(b"\n", 2)[2]) for path in waiting(lonely)]
-    assert len({body["msg_id"] for body in spooled}) == len(spooled) == 32
-    for who in range(16):
-        mine = [body["msg"]["n"] for body in spooled if body["topic"].endswith(f".t{who}")]
-        assert mine == [0, 1]
-
-
 @pytest.mark.parametrize(
     ("ending", "code"),
     [("", 0), ("sys.exit(3)", 3), ("raise RuntimeError('after')", 1)],
@@ -330,25 +247,3 @@ def test_a_message_arrives_however_the_script_ends(shared_bus: Bus, ending: str,
     text = f"import sys, fedmsg_relay as f\nf.publish(topic='x', modname='test', msg={{'n': 1}})\n{ending}\n"
     assert run(shared_bus.host, text).code == code
     assert [body["msg"] for _, body in published(shared_bus.listener, 1)] == [{"n": 1}]
-
-
-FORK = """
-import os
-import fedmsg_relay as fedmsg
-fedmsg.publish(topic='parent', modname='test', msg={'n': 1})
-child = os.fork()
-fedmsg.publish(topic='child' if child == 0 else 'parent', modname='test', msg={'n': 2})
-if child:
-    assert os.waitpid(child, 0)[1] == 0
-"""
-
-
-def test_parent_and_child_of_a_fork_both_publish(shared_bus: Bus) -> None:
-    ran = run(shared_bus.host, FORK)
-    assert (ran.code, ran.stderr) == (0, "")
-    messages = published(shared_bus.listener, 3)
-    assert sorted((topic.rpartition(".")[2], body["msg"]["n"]) for topic, body in messages) == [
-        ("child", 2),
-        ("parent", 1),
-        ("parent", 2),
-    ]

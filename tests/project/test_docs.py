@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
-import sys
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from documented import BIN, first_column, page, prose, section
 from fedmsg_relay import body, errors, message, publisher, spool, submit, tailing
 from fedmsg_relay.chain.link import ANSWER_SECONDS
 from fedmsg_relay.commands import deliver, undeliverable
@@ -31,43 +31,6 @@ from fedmsg_relay.trust import authority, reasons
 from fedmsg_relay.web import limits as web_limits
 from fedmsg_relay.web import query
 from wire import Bus, accepted
-
-ROOT = Path(__file__).parents[2]
-PAGES = sorted(
-    [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("roles/*/README.md"), *ROOT.glob("*/README.md")]
-)
-INSIDE = {ROOT / "CONTRIBUTING.md", ROOT / "docs/architecture.md", *ROOT.glob("docs/decisions/*.md")}
-"""Pages about the code, where a bare name of a file is a module of the top level."""
-
-BIN = Path(sys.executable).parent
-
-
-def page(name: str) -> str:
-    return (ROOT / name).read_text(encoding="utf-8")
-
-
-def prose(name: str) -> str:
-    """A page without its line breaks."""
-    return " ".join(page(name).split())
-
-
-def written(text: str) -> str:
-    """A text without its code, which quotes programs."""
-    text = re.sub(r"```.+?```|^    .+?$", "", text, flags=re.DOTALL | re.MULTILINE)
-    return " ".join(re.sub(r"`[^`]+`", "", text).split())
-
-
-def section(text: str, heading: str) -> str:
-    """What stands below a heading, down to the next of its level or above."""
-    level = heading.split(maxsplit=1)[0]
-    below = text.split(f"\n{heading}\n", 1)[1]
-    return re.split(rf"^#{{1,{len(level)}}} ", below, maxsplit=1, flags=re.MULTILINE)[0]
-
-
-def first_column(text: str) -> list[str]:
-    """What stands in backticks, or bare, in the first column of the tables of a text."""
-    cells = re.findall(r"^\| (.+?) \|", text, re.MULTILINE)
-    return [code for cell in cells for code in re.findall(r"`([^`]+)`", cell) or re.findall(r"^\d+$", cell)]
 
 
 def test_the_reasons_to_drop_a_message() -> None:
@@ -321,131 +284,3 @@ def test_the_options_of(heading: str, command: list[str]) -> None:
     options = r"(?<![\w-])--[a-z][a-z-]+"
     shown = {*re.findall(options, documented.split("\n    $")[0]), *everywhere}
     assert shown == set(re.findall(options, re.split(r"\n(?:examples:|  git )", told)[0])) | everywhere
-
-
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_links_of(path: Path) -> None:
-    broken = []
-    for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8")):
-        if re.match(r"https?://", link):
-            continue
-        target, _, anchor = link.partition("#")
-        file = (path.parent / target).resolve() if target else path
-        if not file.exists() or (anchor and anchor not in anchors(file)):
-            broken.append(link)
-    assert not broken
-
-
-def anchors(path: Path) -> set[str]:
-    headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-def test_the_places_that_the_readme_names() -> None:
-    places = first_column(section(page("README.md"), "## Where things are"))
-    assert places
-    assert [place for place in places if not (ROOT / place).exists()] == []
-
-
-def modules() -> list[str]:
-    """Every module and script of the package, as a path below it."""
-    package = ROOT / "src/fedmsg_relay"
-    files = [*package.rglob("*.py"), package / "fedmsg-spool"]
-    return sorted(file.relative_to(package).as_posix() for file in files if file.name != "__init__.py")
-
-
-def test_the_map_of_modules() -> None:
-    mapped = first_column(section(page("docs/architecture.md"), "## Packages and modules"))
-    missing = [name for name in modules() if name not in mapped]
-    gone = [name for name in mapped if name not in modules()]
-    twice = sorted({name for name in mapped if mapped.count(name) > 1})
-    assert (missing, gone, twice) == ([], [], []), (
-        "docs/architecture.md, Packages and modules: "
-        f"add a row for {missing}, remove the row of {gone}, keep one row of {twice}"
-    )
-
-
-def test_the_map_of_the_plan() -> None:
-    mapped = first_column(section(page("docs/architecture.md"), "## The plan of a run"))
-    folder = ROOT / "roles/fedmsg_relay/module_utils"
-    there = [path.relative_to(folder).as_posix() for path in folder.rglob("*.py") if path.name != "__init__.py"]
-    assert sorted(name for name in mapped if name.endswith(".py")) == sorted(there)
-
-
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_modules_named_in(path: Path) -> None:
-    packages = "|".join(sorted({name.split("/")[0] for name in modules() if "/" in name}))
-    named = re.findall(rf"(?<![\w./-])(?:{packages})/\w+", path.read_text(encoding="utf-8"))
-    gone = sorted({name for name in named if f"{name}.py" not in modules()})
-    if path in INSIDE:
-        bare = re.findall(r"`(\w+\.py)`", path.read_text(encoding="utf-8"))
-        gone += sorted({name for name in bare if name not in modules()})
-    assert gone == [], f"{path.name} names modules that are not there (renamed?): {gone}"
-
-
-def test_the_picture_of_the_readme_is_that_of_the_architecture() -> None:
-    told = section(page("docs/architecture.md"), "## The path of a message")
-    picture = re.search(r"```\n.+?```", told, re.DOTALL)
-    assert picture
-    assert picture[0] in page("README.md"), "copy the first picture of docs/architecture.md into README.md"
-
-
-def test_the_index_of_decisions() -> None:
-    indexed = re.findall(r"^\| \[\d+\]\((.+?)\) \| (.+?) \|$", page("docs/decisions/README.md"), re.MULTILINE)
-    headings = {
-        file.name: file.read_text(encoding="utf-8").splitlines()[0].partition(". ")[2]
-        for file in sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
-    }
-    assert dict(indexed) == headings, "docs/decisions/README.md has one row for each decision, with its title"
-
-
-def test_the_glossary_is_sorted_and_has_each_word_once() -> None:
-    words = [word.strip("`").lower() for word in re.findall(r"^\| (.+?) \|", page("docs/glossary.md"), re.MULTILINE)]
-    assert words[1:] == sorted(set(words[1:])), "one row for each word, in the order of the alphabet"
-    assert f"the last {retention.DEDUP_WINDOW:,} messages" in page("docs/glossary.md")
-
-
-UNPLAIN = ("can not", "of before", "so many seconds", "is none of")
-"""Signs of an English that has to be read twice, see CONTRIBUTING.md."""
-
-
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_english_of(path: Path) -> None:
-    text = written(path.read_text(encoding="utf-8"))
-    if path.name == "CONTRIBUTING.md":
-        text = text.replace(written(section(page(path.name), "## Plain English")), "")
-    assert [words for words in UNPLAIN if words in text] == []
-
-
-def test_the_english_of_the_role() -> None:
-    found = [
-        (file.name, words)
-        for file in (ROOT / "roles/fedmsg_relay").rglob("*.y*ml")
-        for words in UNPLAIN
-        if words in file.read_text(encoding="utf-8")
-    ]
-    assert found == []
-
-
-def said() -> str:
-    """Every text in the package, with a gap for each value that is filled in."""
-    texts = []
-    for file in (ROOT / "src/fedmsg_relay").rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.JoinedStr):
-                parts = [part.value if isinstance(part, ast.Constant) else "..." for part in node.values]
-                texts.append("".join(map(str, parts)))
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                texts.append(re.sub(r"%[\w.]*[a-z]", "...", node.value))
-    return "\n".join(texts)
-
-
-def test_the_log_lines_in_the_sop_are_those_of_the_program() -> None:
-    lines = first_column(section(page("docs/sop.md"), "## Watch it"))
-    values = r"\b(?:N|REASON|ADDRESS|ENDPOINT|NAME|WARNING|ERROR|CRITICAL|OK)\b|\.\.\.|[():;,]"
-    parts = {part.strip() for line in lines for part in re.split(values, line)}
-    long = {part for part in parts if len(part.split()) > 3 and not part.startswith("fedmsg-relay")}
-    assert len(long) > 10
-    program = said()
-    gone = sorted(part for part in long if part not in program)
-    assert gone == [], f"docs/sop.md, Watch it: the program says none of these any more: {gone}"

@@ -71,6 +71,7 @@ def test_ci_does_not_accept_a_skipped_test(host: Host, kind: str, workers: str, 
     host.write("test_it.py", f"import pytest\n{skip}def test_b(): pass\n")
     host.write("test_other.py", "def test_c(): pass\n")
     options = ["-p", "no:cacheprovider", f"--numprocesses={workers}"]
-    ran = host.run("pytest", *options, env={"CI": ci, "PYTHONPATH": str(REPOSITORY / "tests" / "support")})
+    path = f"{REPOSITORY / 'tests' / 'support'}:{REPOSITORY / 'script'}"
+    ran = host.run("pytest", *options, env={"CI": ci, "PYTHONPATH": path})
     assert ran.code == code, ran.stdout + ran.stderr
     assert (f"which CI does not allow: {named}" in ran.stdout) == bool(code)

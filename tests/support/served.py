@@ -33,7 +33,7 @@ class Web:
         self.host = host
         self.port = host.port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._systemd = ServiceManager(host.directory / "home")
+        self._systemd = ServiceManager(host.directory / "run")  # a bridge has that of home
         self.process: Process | None = None
         with host.settings_file.open("a") as settings:
             settings.write(f'\n[http]\nlisten = ["tcp://127.0.0.1:{self.port}"]\n')

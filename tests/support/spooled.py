@@ -69,3 +69,8 @@ def put_first(host: Host) -> Path:
 
 def message(text: str, topic: str = "org.fedoraproject.test.logger.log") -> bytes:
     return spool.HEADER + f"message\n{topic}\n".encode() + json.dumps({"msg": {"log": text}}).encode()
+
+
+def shelled(value: str) -> bytes:
+    """A file of fedmsg-spool."""
+    return b'fedmsg-spool 1 msg\nm\nx\n1\n2026-x\nsomebody\n{"log": [%s], "a" : 1}\n' % value.encode()

@@ -339,5 +339,10 @@ class Bus:
     def host(self) -> Host:
         return self.relay.host
 
+    def assert_relays(self) -> None:
+        """Messages come out as they went in."""
+        self.publisher.send_all(numbered(100))
+        self.listener.expect(numbered(100))
+
 
 StartBus = Callable[[], Bus]

@@ -16,6 +16,7 @@ from fedmsg_relay.journal.records import Record
 
 TIME = 1_790_000_000_000_000
 JOURNALED = "2026-09-21T14:13:20+00:00"
+RECORDED = Path(__file__).parents[1] / "data/bridge-stock.json"
 PAGE = Path(__file__).parents[2] / "docs/bridge.md"
 
 
@@ -59,6 +60,25 @@ def test_a_message_as_stocks_bridge_makes_it() -> None:
     }
     assert (ours[RELAY], ours[SEQ]) == ("relay-1", 7)
     assert {**json.loads(ours[ENVELOPE]), "msg": {"n": 1}} == json.loads(WHOLE)
+
+
+@pytest.mark.parametrize("vector", json.loads(RECORDED.read_text()))
+def test_the_same_as_the_real_bridge_of_stock_makes(vector: dict[str, Any]) -> None:
+    """As support/stock_bridge.py has recorded it. Its ``sent-at`` is its clock."""
+    whole, made = json.loads(vector["body"]), vector["made"]
+    found = outgoing(record(vector["body"].encode(), vector["topic"].encode(), whole["msg_id"]), "relay-1")
+    if made is None:
+        assert isinstance(found, FromBroker) or found is Reason.NO_ENVELOPE
+        return
+    assert (made["content_type"], made["content_encoding"], made["delivery_mode"]) == ("application/json", "utf-8", 2)
+    if not isinstance(json.loads(made["body"]), dict):  # no consumer of fedora-messaging can read that
+        assert found is Reason.MSG_NOT_AN_OBJECT
+        return
+    assert isinstance(found, Outgoing)
+    assert (found.routing_key, found.message_id) == (made["routing_key"], made["message_id"])
+    assert json.loads(found.body) == json.loads(made["body"])
+    ours = {"sent-at", RELAY, SEQ, ENVELOPE}
+    assert {name: value for name, value in found.headers.items() if name not in ours} == made["headers"]
 
 
 @pytest.mark.parametrize(

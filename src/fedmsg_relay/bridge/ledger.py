@@ -19,9 +19,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 from fedmsg_relay.errors import RelayError
+from fedmsg_relay.journal import schema
 from fedmsg_relay.journal.records import Record, digest
 from fedmsg_relay.runtime.log import log
 
@@ -276,7 +276,7 @@ def read(directory: Path) -> Facts | None:
     if not path.exists():
         return None
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as db:
+        with closing(schema.open_for_reading(path)) as db:
             newest = db.execute("SELECT * FROM aside ORDER BY seq DESC LIMIT 1").fetchone()
             reasons = db.execute("SELECT reason, count(*) FROM aside GROUP BY reason").fetchall()
             (retry,) = db.execute("SELECT count(*) FROM retry").fetchone()

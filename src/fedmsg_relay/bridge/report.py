@@ -125,9 +125,14 @@ def _part(found: ledger.Facts, name: str) -> dict[str, int]:
 Problem = tuple[int, str]
 
 
+def is_silent(told_at: float) -> bool:
+    """Tell whether a bridge counts as not running, by the time of its last word."""
+    return time.time() - told_at > SILENT_SECONDS
+
+
 def _of_process(found: ledger.Facts) -> list[Problem]:
     silent = time.time() - found.told_at
-    if silent > SILENT_SECONDS:
+    if is_silent(found.told_at):
         since = f"for {silent:.0f} s" if found.told_at else "since it was started"
         return [(CRITICAL, f"the bridge does not run: it has said nothing {since}")]
     return []

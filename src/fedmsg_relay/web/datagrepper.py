@@ -30,10 +30,7 @@ async def raw(request: Request) -> Response:
 async def by_id(request: Request) -> Response:
     """Answer with the message that has a ``msg_id``."""
     site: Site = request.app.state.site
-    parameters = query.parameters(request.scope["query_string"], ["id"])
-    msg_id = query.single(parameters, "id")
-    if not msg_id:
-        raise query.BadRequestError("id is missing: the msg_id of a message")
+    msg_id = query.msg_id(request.scope["query_string"])
     found = await site.reader.run(lambda: _small(site.names.find(msg_id)))
     if found is None:
         return answers.answer({"error": "not_found"}, 404)

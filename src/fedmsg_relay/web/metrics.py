@@ -17,11 +17,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fedmsg_relay.errors import JournalError
-from fedmsg_relay.web import answers, limits
+from fedmsg_relay.web import answers, bridge, limits
 from fedmsg_relay.web.condition import Condition
 from fedmsg_relay.web.history import History
 
 if TYPE_CHECKING:
+    from fedmsg_relay.bridge.report import Report
     from fedmsg_relay.daemon.status import Status
     from fedmsg_relay.web.site import Site
 
@@ -41,6 +42,8 @@ async def metrics(request: Request) -> Response:
         times = None
     registry = CollectorRegistry()
     registry.register(_Relay(condition, times, site.streams))
+    if found := await bridge.look(site):
+        registry.register(_Bridge(found, site.keep_days))
     ProcessCollector(namespace=f"{PREFIX}web", registry=registry)
     encode, media_type = choose_encoder(request.headers.get("Accept", ""))
     return answers.text(encode(registry), media_type)
@@ -73,6 +76,17 @@ class _Relay(Collector):
             yield from _journal(status)
             yield from _peers(status)
             yield from _trust(status)
+
+
+class _Bridge(Collector):
+    """The metrics of the bridge beside it."""
+
+    def __init__(self, found: Report, keep_days: float) -> None:
+        self._found = found
+        self._keep_days = keep_days
+
+    def collect(self) -> Iterator[Metric]:
+        yield from bridge.metrics(self._found, self._keep_days)
 
 
 def _process(status: Status) -> Iterator[Metric]:

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 
 from fedmsg_relay.errors import JournalError, printable
-from fedmsg_relay.web import answers, limits, messages, query, trace, view
+from fedmsg_relay.web import answers, bridge, limits, messages, query, trace, view
 from fedmsg_relay.web.rates import Rates, measure
 from fedmsg_relay.web.search import search
 from fedmsg_relay.web.signature import State
@@ -61,6 +61,7 @@ async def home(request: Request) -> Response:
         times=times,
         fault=fault,
         disk=_disk(site.source.path),
+        bridge=await bridge.look(site),
         now=time.time(),
         most=limits.SHOWN_PEERS,
     )

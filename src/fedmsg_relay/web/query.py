@@ -125,6 +125,20 @@ def single(found: Mapping[str, list[str]], name: str) -> str | None:
     return values[0] if values else None
 
 
+def msg_id(query: bytes) -> str:
+    """Read a query that names one message, as ``id``.
+
+    Args:
+        query: as it came.
+
+    Raises:
+        BadRequestError: it has no ``id``, or something else.
+    """
+    if found := single(parameters(query, ["id"]), "id"):
+        return found
+    raise BadRequestError("id is missing: the msg_id of a message")
+
+
 def whole(found: Mapping[str, list[str]], name: str, default: int, lowest: int = 0, highest: int = 2**63 - 1) -> int:
     """Get a parameter that is a whole number.
 

@@ -40,13 +40,14 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def serve(addresses: Sequence[str], journal: Path, signatures: Signatures) -> None:
+def serve(addresses: Sequence[str], journal: Path, signatures: Signatures, keep_days: float) -> None:
     """Serve until a signal ends it.
 
     Args:
         addresses: where, as ``tcp://HOST:PORT``.
         journal: path of ``journal.db``.
         signatures: checks signatures.
+        keep_days: how long the journal keeps messages.
 
     Raises:
         RelayError: an address cannot be bound.
@@ -65,7 +66,7 @@ def serve(addresses: Sequence[str], journal: Path, signatures: Signatures) -> No
                 doors.append(listening.listen(address))
             except OSError as error:
                 raise RelayError(f"cannot listen at {address}: {error.strerror or error}") from error
-        asyncio.run(_serve(doors, Site(journal, signatures)))
+        asyncio.run(_serve(doors, Site(journal, signatures, keep_days)))
     finally:
         for door, address in zip(doors, addresses, strict=False):
             listening.close(door, address)

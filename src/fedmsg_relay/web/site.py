@@ -21,9 +21,11 @@ class Site:
     Args:
         journal: path of ``journal.db``.
         signatures: checks signatures.
+        keep_days: how long the journal keeps messages.
 
     Attributes:
         signatures: checks signatures.
+        keep_days: how long the journal keeps messages.
         source: the journal.
         reader: reads it.
         names: finds messages by ``msg_id``.
@@ -32,8 +34,9 @@ class Site:
         streams: number of live streams.
     """
 
-    def __init__(self, journal: Path, signatures: Signatures) -> None:
+    def __init__(self, journal: Path, signatures: Signatures, keep_days: float) -> None:
         self.signatures = signatures
+        self.keep_days = keep_days
         self.source = Source(journal)
         self.reader = Reader(self.source)
         self.names = Names(self.source)

@@ -21,10 +21,7 @@ if TYPE_CHECKING:
 async def trace(request: Request) -> Response:
     """Answer where the message with a ``msg_id`` is."""
     site: Site = request.app.state.site
-    parameters = query.parameters(request.scope["query_string"], ["id"])
-    msg_id = query.single(parameters, "id")
-    if not msg_id:
-        raise query.BadRequestError("id is missing: the msg_id of a message")
+    msg_id = query.msg_id(request.scope["query_string"])
     found: dict[str, Any] = {
         "journal": await _journaled(site, msg_id),
         "quarantine": await site.reader.look(lambda journal: quarantined(journal, msg_id), search=True),

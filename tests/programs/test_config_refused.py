@@ -1,0 +1,140 @@
+"""What is not a usable global config is refused in one line, which names the file or the key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import Host, Ran
+
+BROKEN = {
+    "syntax error": ("config = dict(\n    a=1,\n    b=,\n)\n", 3),
+    "exception": ("import os\n\nconfig = {}\nconfig['x'] = os.environ['NO_SUCH_VARIABLE']\n", 4),
+    "exception in a function": ("def f():\n    return 1 / 0\n\nconfig = {'x': f()}\n", 2),
+    "import of what is not there": ("import no_such_module\nconfig = {}\n", 1),
+    "not UTF-8": (b"config = {'a': 'caf\xe9'}\n", None),
+    "no config in it": ("conf = {}\n", None),
+    "config is no dict": ("config = ['a']\n", None),
+    "the file leaves the program": ("import sys\nsys.exit(0)\n", None),
+}
+
+
+@pytest.mark.parametrize("command", ["check-config", "relay", "endpoints", "logger"])
+@pytest.mark.parametrize(("text", "line"), BROKEN.values(), ids=BROKEN.keys())
+def test_a_broken_file_is_one_line_naming_file_and_line(
+    host: Host, text: str | bytes, line: int | None, command: str
+) -> None:
+    broken = host.directory / "fedmsg.d" / "zz-broken.py"
+    broken.write_bytes(text.encode() if isinstance(text, str) else text)
+    ran = run_command(host, command)
+    assert ran.code == 78
+    said = ran.one_error_line()
+    assert str(broken) in said
+    if line is not None:
+        assert f"{line}" in said.split(str(broken), 1)[1]
+
+
+def run_command(host: Host, command: str, *options: str | Path) -> Ran:
+    program = {
+        "relay": ["fedmsg-relay"],
+        "logger": ["fedmsg-logger", "--message", "x"],
+    }.get(command, ["fedmsg-relay", command])
+    return host.run(*program, *options)
+
+
+@pytest.mark.parametrize("command", ["check-config", "relay", "endpoints", "logger"])
+def test_a_config_file_that_is_not_there_is_one_line_naming_it(host: Host, command: str) -> None:
+    ran = run_command(host, command, "--config-filename", host.directory / "missing.py")
+    assert ran.code == 78
+    assert str(host.directory / "missing.py") in ran.one_error_line()
+
+
+INCOMPLETE = {
+    "no relay_inbound": ("config = {'endpoints': {'relay_outbound': 'tcp://*:1'}}", "relay_inbound"),
+    "no relay_outbound": ("config = {'relay_inbound': 'tcp://*:1', 'endpoints': {}}", "relay_outbound"),
+    "no endpoints": ("config = {'relay_inbound': 'tcp://*:1'}", "endpoints"),
+    "endpoints is a list": ("config = {'relay_inbound': 'tcp://*:1', 'endpoints': []}", "endpoints"),
+    "an empty list": (
+        "config = {'relay_inbound': [], 'endpoints': {'relay_outbound': 'tcp://*:1'}}",
+        "relay_inbound",
+    ),
+    "a number for an address": (
+        "config = {'relay_inbound': 9941, 'endpoints': {'relay_outbound': 'tcp://*:1'}}",
+        "relay_inbound",
+    ),
+    "no port in an address": (
+        "config = {'relay_inbound': 'tcp://127.0.0.1', 'endpoints': {'relay_outbound': 'tcp://*:1'}}",
+        "relay_inbound",
+    ),
+    "a port that does not exist": (
+        "config = {'relay_inbound': 'tcp://*:1', 'endpoints': {'relay_outbound': 'tcp://*:70000'}}",
+        "relay_outbound",
+    ),
+    "not TCP": (
+        "config = {'relay_inbound': 'http://*:1', 'endpoints': {'relay_outbound': 'tcp://*:2'}}",
+        "relay_inbound",
+    ),
+}
+
+
+UNUSABLE: list[tuple[str, object]] = [
+    *[(key, value) for key in ("topic_prefix", "environment") for value in (None, 5, b"org", "\udcff")],
+    *[("io_threads", value) for value in (None, 0, -1, 101, 99999999999, True, 1.0, "1")],
+    *[("high_water_mark", value) for value in (None, -1, 2**31, False, "a")],
+]
+
+
+@pytest.mark.parametrize(("key", "value"), UNUSABLE)
+def test_a_value_that_no_message_can_be_sent_with_is_refused_by_key(host: Host, key: str, value: Any) -> None:
+    host.configure(**{key: value})
+    commands = [("check-config",), ("check-config", "--scripts"), ("relay",), ("endpoints",), ("logger",)]
+    for command, *options in commands:
+        ran = run_command(host, command, *options)
+        assert ran.code == 78
+        assert f"{key} must be" in ran.one_error_line()
+        assert repr(value) in ran.one_error_line()
+
+
+UNREACHABLE: list[tuple[str, dict[str, Any]]] = [
+    (key, {argument: [address]})
+    for key, argument in (
+        ("relay_inbound", "inbound"),
+        ("relay_outbound", "outbound"),
+        ("relay_submit", "relay_submit"),
+    )
+    for address in ("nonsense", "tcp://127.0.0.1", "tcp://*:9942", "tcp://host:99999", "tcp://\udcff:1")
+]
+
+
+@pytest.mark.parametrize(("key", "values"), UNREACHABLE)
+def test_an_address_that_scripts_cannot_connect_to_is_refused_by_key(
+    host: Host, key: str, values: dict[str, Any]
+) -> None:
+    host.configure(**values)
+    ran = run_command(host, "check-config", "--scripts")
+    assert ran.code == 78
+    assert key in ran.one_error_line()
+
+
+def test_addresses_that_scripts_can_connect_to_are_accepted(host: Host) -> None:
+    several = ["tcp://app01.example.org:9941", "tcp://127.0.0.1:9941", "tcp://[::1]:9941", "ipc:///run/x.sock"]
+    host.configure(several, several, relay_submit=several)
+    ran = run_command(host, "check-config", "--scripts")
+    assert (ran.code, ran.stderr) == (0, "")
+
+
+def test_a_config_that_signs_is_good_for_the_relay_and_for_stock_scripts(host: Host) -> None:
+    host.configure(sign_messages=True)
+    assert run_command(host, "check-config", "--scripts").code == 0
+    assert run_command(host, "check-config").code == 0
+
+
+@pytest.mark.parametrize("command", ["check-config", "relay"])
+@pytest.mark.parametrize(("text", "key"), INCOMPLETE.values(), ids=INCOMPLETE.keys())
+def test_a_config_that_names_no_relay_properly_is_refused_by_key(host: Host, text: str, key: str, command: str) -> None:
+    only = host.write("only.py", text)
+    ran = run_command(host, command, "--config-filename", only)
+    assert ran.code == 78
+    assert key in ran.one_error_line()
