@@ -19,12 +19,17 @@ description:
   - Puts a stock relay's files in their places again and starts it, if it was stopped.
   - In check mode it changes nothing.
 options:
-  host: {description: The name of the host in messages., type: str, required: true}
-  home: {description: The directory of the program., type: path, required: true}
-  texts: {description: The previous files by path. One that is empty is left as it is., type: dict, required: true}
-  release: {description: What the current link led to. Empty if there was none., type: str, required: true}
-  started: {description: Whether the relay ran., type: bool, required: true}
-  invocation: {description: What systemd called that run of it., type: str, default: ""}
+  before:
+    description: What was there before.
+    type: dict
+    required: true
+    suboptions:
+      host: {description: The name of the host in messages., type: str, required: true}
+      home: {description: The directory of the program., type: path, required: true}
+      texts: {description: The previous files by path. One that is empty is left as it is., type: dict, required: true}
+      release: {description: What the current link led to. Empty if there was none., type: str, required: true}
+      started: {description: Whether the relay ran., type: bool, required: true}
+      invocation: {description: What systemd called that run of it., type: str, default: ""}
   tried: {description: The name of the release that did not prove itself., type: str, default: ""}
   reason: {description: What went wrong., type: str, default: ""}
   move:
@@ -47,11 +52,12 @@ author: [the authors of fedmsg-relay]
 EXAMPLES = """
 - name: Undo a change
   fedmsg_relay_restore:
-    host: app01
-    home: /opt/fedmsg-relay
-    texts: {/etc/fedmsg-relay/relay.toml: "[bind]\\n"}
-    release: releases/0.1.0+0123456789.py311
-    started: true
+    before:
+      host: app01
+      home: /opt/fedmsg-relay
+      texts: {/etc/fedmsg-relay/relay.toml: "[bind]\\n"}
+      release: releases/0.1.0+0123456789.py311
+      started: true
     reason: no message comes through
 """
 
@@ -65,14 +71,17 @@ def main() -> None:
     text: dict[str, Any] = {"type": "str", "required": True}
     empty: dict[str, Any] = {"type": "str", "default": ""}
     flag: dict[str, Any] = {"type": "bool", "default": False}
+    seen = {
+        "host": text,
+        "home": {"type": "path", "required": True},
+        "texts": {"type": "dict", "required": True},
+        "release": text,
+        "started": {"type": "bool", "required": True},
+        "invocation": empty,
+    }
     module = AnsibleModule(
         {
-            "host": text,
-            "home": {"type": "path", "required": True},
-            "texts": {"type": "dict", "required": True},
-            "release": text,
-            "started": {"type": "bool", "required": True},
-            "invocation": empty,
+            "before": {"type": "dict", "required": True, "options": seen},
             "tried": empty,
             "reason": empty,
             "move": flag,
@@ -83,10 +92,12 @@ def main() -> None:
         supports_check_mode=True,
     )
     asked = module.params
+    was = dict(asked["before"])
+    host, home = was.pop("host"), was.pop("home")
     stock = Stock(asked["stock_unit"], asked["absent"], [(one["dest"], one["src"]) for one in asked["copies"]])
-    before = Before(asked["texts"], asked["release"], asked["started"], asked["invocation"], stock)
+    before = Before(stock=stock, **was)
     files = Files(module.atomic_move, check=module.check_mode)
-    previous = Previous(asked["host"], asked["home"], before, runner(module), files)
+    previous = Previous(host, home, before, runner(module), files)
     try:
         if asked["move"]:
             module.exit_json(changed=previous.move_back(), said=asked["reason"])
