@@ -100,11 +100,12 @@ def main() -> None:
     previous = Previous(host, home, before, runner(module), files)
     try:
         if asked["move"]:
-            module.exit_json(changed=previous.move_back(), said=asked["reason"])
+            previous.move_back()
+            module.exit_json(changed=previous.changed, said=asked["reason"])
         said = previous.replace_again(asked["tried"], asked["reason"])
     except (CommandError, OSError, RefusedError) as error:
         module.fail_json(msg=f"{asked['reason']} What ran before could not be started again: {error}".strip())
-    module.exit_json(changed=said != asked["reason"], said=said)
+    module.exit_json(changed=previous.changed, said=said)
 
 
 if __name__ == "__main__":

@@ -84,6 +84,8 @@ class Previous:
         self._run = run
         self._files = files
         self._unit = Unit(SERVICE, run)
+        self.changed = False
+        """Whether anything was changed back."""
 
     def replace_again(self, release: str, reason: str) -> str:
         """Put everything back after a relay that did not prove itself in its place.
@@ -149,6 +151,7 @@ class Previous:
         """
         texts = {path: text for path, text in self._before.texts.items() if text}
         files = [bool(self._files.bring(Item(path, "file", content=text))) for path, text in texts.items()]
+        self.changed |= any(files)
         if not self._before.release or self._files.check:
             return Undone(any(files), link=False, refused="")
         program = f"{self._home}/{self._before.release}/bin/fedmsg-relay"
@@ -156,10 +159,13 @@ class Previous:
         if code != 0:
             return Undone(any(files), link=False, refused=reason.strip() or f"exit code {code}")
         link = Item(f"{self._home}/current", "link", src=self._before.release)
-        return Undone(any(files), link=bool(self._files.bring(link)), refused="")
+        linked = bool(self._files.bring(link))
+        self.changed |= linked
+        return Undone(any(files), link=linked, refused="")
 
     def _put_back_stock(self) -> None:
         stock = self._before.stock
+        self.changed = True
         for path in stock.absent if stock.unit else ():
             self._files.remove(path)
         for copy, path in stock.copies:
