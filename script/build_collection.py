@@ -5,8 +5,9 @@
 writes DIRECTORY/fedmsg-relay-VERSION.tar.gz, by default into dist/. It needs git and ansible-galaxy, which is in .venv
 after `script/test lint`.
 
-Each file has one place in this repository, that of a role. A collection wants two things otherwise, and this is all
-that is arranged: plugins are in folders of the collection, and filters and lookups are called by their whole names.
+Each file has one place in this repository, that of a role. A collection wants three things otherwise, and this is all
+that is arranged: plugins are in folders of the collection, filters and lookups are called by their whole names, and
+modules import what they share by its whole name.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ TAKEN = (
 """What is in the collection. From the program's source the role builds the wheel."""
 FILTER = re.compile(r"(\|\s*)(fedmsg_relay_\w+)")
 LOOKUP = re.compile(r"\b((?:lookup|query)\(')(fedmsg_relay_\w+)")
+SHARED = re.compile(r"\bansible[.]module_utils[.](?=fedmsg_relay_)")
 SECONDS = 120
 
 
@@ -96,6 +98,8 @@ def arrange(into: Path, version: str) -> None:
         shutil.copy(ROOT / name, place)
         if Path(name).is_relative_to(ROLE) and place.suffix in {".yml", ".j2"}:
             place.write_text(qualified(place.read_text()))
+        if Path(name).is_relative_to(ROLE / "library"):
+            place.write_text(SHARED.sub(f"ansible_collections.{NAME}.plugins.module_utils.", place.read_text()))
     (into / "meta").mkdir()
     shutil.copy(ROOT / "collection/runtime.yml", into / "meta")
     (into / "galaxy.yml").write_text(f"{(ROOT / 'collection/metadata.yml').read_text()}version: {version}\n")

@@ -12,7 +12,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from fedmsg_relay_ask import AskError, Ran, answering, count, own_names
+from fedmsg_relay_host.command import CommandError, Ran
+from fedmsg_relay_host.names import answering, own_names
+from fedmsg_relay_host.relay import Relay
 
 from fedmsg_relay.journal.store import Journal
 from journaled import entries
@@ -47,14 +49,16 @@ def test_only_peers_that_accept_a_connection_count(listener: int) -> None:
 
 def test_waiting_messages_are_counted_in_the_journal(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
-    assert count(PROGRAM, str(path), execute) == 0, "there is no journal"
+    relay = Relay(str(tmp_path), execute)
+    relay.program = PROGRAM
+    assert relay.unsent(str(path)) == 0, "there is no journal"
     with closing(Journal(path)) as journal:
         journal.append(entries(3))
         journal.mark_published(1)
-    assert count(PROGRAM, str(path), execute) == 2
+    assert relay.unsent(str(path)) == 2
     path.write_bytes(b"x" * 5000)
-    with pytest.raises(AskError, match=r"journal\.db cannot be read: .*not a database"):
-        count(PROGRAM, str(path), execute)
+    with pytest.raises(CommandError, match=r"journal\.db cannot be read: .*not a database"):
+        relay.unsent(str(path))
 
 
 def test_ansible_runs_the_module(tmp_path: Path, listener: int) -> None:
@@ -70,7 +74,12 @@ def test_ansible_runs_the_module(tmp_path: Path, listener: int) -> None:
             *(ANSIBLE, "localhost", "--connection=local", "--check", "--module-name=fedmsg_relay_ask"),
             f"--args={json.dumps(options)}",
         ],
-        env={**os.environ, "ANSIBLE_LIBRARY": str(ROLE / "library"), "ANSIBLE_NOCOLOR": "1"},
+        env={
+            **os.environ,
+            "ANSIBLE_LIBRARY": str(ROLE / "library"),
+            "ANSIBLE_MODULE_UTILS": str(ROLE / "module_utils"),
+            "ANSIBLE_NOCOLOR": "1",
+        },
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

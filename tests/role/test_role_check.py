@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from fedmsg_relay_check import Candidate, Ran, check, first_of
+from fedmsg_relay_host.candidate import Candidate, check, first_of
+from fedmsg_relay_host.command import Ran
 
 PROGRAM = str(Path(sys.executable).parent / "fedmsg-relay")
 CONFIG = """config = {

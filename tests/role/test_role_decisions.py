@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from fedmsg_relay_host.service import demands
 from fedmsg_relay_plan.retire import addresses_stay, relay_stays
-from fedmsg_relay_plan.service import demands
 from fedmsg_relay_plan.steps import hosts_with
 
 BIND = {"inbound": ["tcp://*:9941"]}
@@ -97,6 +97,6 @@ def test_old_addresses_stay_while_somebody_may_use_them(
 
 
 def test_hosts_know_what_others_have_achieved() -> None:
-    achieved = {"app01": ["ready", "proved"], "bus01": ["ready"], "pkgs01": []}
+    achieved = {"app01": {"ready": True, "proved": True}, "bus01": {"ready": True}, "pkgs01": dict[str, bool]()}
     assert hosts_with(achieved, "ready") == ["app01", "bus01"]
     assert hosts_with(achieved, "chained") == []

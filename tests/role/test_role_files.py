@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fedmsg_relay_files import Diff, Files, Item, RefusedError
+from fedmsg_relay_host.files import Diff, Files, Item, RefusedError
 
 ROLE = Path(__file__).parents[2] / "roles/fedmsg_relay"
 ANSIBLE = Path(sys.executable).parent / "ansible"
@@ -130,7 +130,7 @@ def test_attributes_are_not_set_through_a_link_that_comes_in_the_way(
     present: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between the look at a directory and the change of its mode its owner may put a link in its place."""
-    monkeypatch.setattr("fedmsg_relay_files.kind_of", lambda _: "directory")
+    monkeypatch.setattr("fedmsg_relay_host.files.kind_of", lambda _: "directory")
     with pytest.raises(OSError, match="link"):
         bring(present / "link", "directory", mode="0700", follow=False)
     assert mode(present / "file") == 0o644
@@ -224,7 +224,12 @@ def test_ansible_runs_it(present: Path) -> None:
                 *(str(ANSIBLE), "localhost", "--connection=local", "--diff", *arguments),
                 *("--module-name=fedmsg_relay_files", f"--args={json.dumps(parameters)}"),
             ],
-            env={**os.environ, "ANSIBLE_LIBRARY": str(ROLE / "library"), "ANSIBLE_NOCOLOR": "1"},
+            env={
+                **os.environ,
+                "ANSIBLE_LIBRARY": str(ROLE / "library"),
+                "ANSIBLE_MODULE_UTILS": str(ROLE / "module_utils"),
+                "ANSIBLE_NOCOLOR": "1",
+            },
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -13,7 +13,10 @@ from typing import Any
 import pytest
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
-from fedmsg_relay_keys import Item, Keys, Places, RefusedError, main
+from fedmsg_relay_host.files import RefusedError
+from fedmsg_relay_host.keys import Item, Keys, Places
+
+from role_modules import MODULES
 
 USER = pwd.getpwuid(os.getuid()).pw_name
 GROUP = grp.getgrgid(os.getgid()).gr_name
@@ -198,8 +201,9 @@ def test_neither_the_systemd_journal_nor_the_result_has_any_content(
         "_ansible_no_log": False,  # as of every task that does not say otherwise
         "_ansible_diff": True,
     }
+    [module] = [one for one in MODULES if one.__name__ == "fedmsg_relay_keys"]
     with patch_module_args(options), pytest.raises(SystemExit) as ended:
-        main()
+        module.main()
     told = capsys.readouterr().out
     assert ended.value.code == 0, told
     assert host.path("a.key").read_text() == content

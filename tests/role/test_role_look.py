@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fedmsg_relay_look import ASK, COMMANDS, READ, LookError, Places, Ran, look, properties
+from fedmsg_relay_host.command import CommandError, Ran
+from fedmsg_relay_host.look import ASK, COMMANDS, READ, Places, look
+from fedmsg_relay_host.systemd import properties
 
 ROLE = Path(__file__).parents[2] / "roles/fedmsg_relay"
 ANSIBLE = Path(sys.executable).parent / "ansible"
@@ -395,9 +397,9 @@ def test_pythons_that_are_there_say_their_version(places: Places) -> None:
 
 @pytest.mark.parametrize("name", ["bridge", "service", "spool", "web", "processes"])
 def test_a_command_that_has_to_work_and_does_not_is_an_error(places: Places, name: str) -> None:
-    with pytest.raises(LookError, match="No such file"):
+    with pytest.raises(CommandError, match="No such file"):
         only(places, name)
-    with pytest.raises(LookError, match="no bus"):
+    with pytest.raises(CommandError, match="no bus"):
         only(places, name, Host(systemctl=(2, "", "no bus\n"), ps=(2, "", "no bus\n")))
 
 
@@ -409,7 +411,12 @@ def test_ansible_runs_it(places: Places) -> None:
             *(ANSIBLE, "localhost", "--connection=local", "--check", "--module-name=fedmsg_relay_look"),
             f"--args={json.dumps({**vars(places), 'gather': gather})}",
         ],
-        env={**os.environ, "ANSIBLE_LIBRARY": str(ROLE / "library"), "ANSIBLE_NOCOLOR": "1"},
+        env={
+            **os.environ,
+            "ANSIBLE_LIBRARY": str(ROLE / "library"),
+            "ANSIBLE_MODULE_UTILS": str(ROLE / "module_utils"),
+            "ANSIBLE_NOCOLOR": "1",
+        },
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -329,7 +329,7 @@ def test_files_of_others_are_told_apart() -> None:
         "config": [CONFIG],
         "commands": [],
         "dropins": dropins[:1],
-        "backup": [CONFIG, dropins[0]],
+        "copies": [{"src": path, "dest": f"/var/backups/fedmsg-relay/adopted{path}"} for path in (CONFIG, dropins[0])],
     }
 
 

@@ -23,7 +23,21 @@ def load(package: str) -> None:
 
 load("fedmsg_relay_plan")
 
-from fedmsg_relay_plan import addresses, bridge, condition, faults, firewall, plan, retire, service, steps, web  # noqa: E402 - load()
+from fedmsg_relay_plan import (  # noqa: E402 - load()
+    addresses,
+    bridge,
+    condition,
+    config,
+    faults,
+    firewall,
+    plan,
+    retire,
+    signing,
+    standing,
+    steps,
+    uninstall,
+    web,
+)
 
 
 class FilterModule:
@@ -40,18 +54,20 @@ class FilterModule:
             "fedmsg_relay_without": addresses.without,
             "fedmsg_relay_merged": addresses.merged,
             "fedmsg_relay_spelled": addresses.spelled,
-            "fedmsg_relay_unused": addresses.unused,
-            "fedmsg_relay_use": addresses.use,
             "fedmsg_relay_listed": addresses.listed,
             "fedmsg_relay_connectable": addresses.connectable,
             "fedmsg_relay_condition": condition.of,
+            "fedmsg_relay_config_fault": config.fault_of,
+            "fedmsg_relay_signing_fault": signing.fault_of,
             "fedmsg_relay_fault": faults.fault_of,
             "fedmsg_relay_open_ports": firewall.open_ports,
             "fedmsg_relay_plan": plan.of,
             "fedmsg_relay_with": steps.hosts_with,
-            "fedmsg_relay_demands": service.demands,
             "fedmsg_relay_stays": retire.relay_stays,
-            "fedmsg_relay_addresses_stay": retire.addresses_stay,
+            "fedmsg_relay_retirement": retire.retirement,
+            "fedmsg_relay_outcome": standing.outcome,
+            "fedmsg_relay_named_by": uninstall.named_by,
+            "fedmsg_relay_still_waits": uninstall.unsent,
             "fedmsg_relay_unsent": bridge.unsent,
             "fedmsg_relay_web_urls": web.urls,
         }

@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.fedmsg_relay_host.candidate import Candidate, check, first_of
+from ansible.module_utils.fedmsg_relay_host.command import answer_of, runner
 
 DOCUMENTATION = """
 module: fedmsg_relay_check
@@ -30,6 +28,10 @@ options:
   moved_config: {description: The path that a config at O(config_file) has in future., type: str}
   settings_file: {description: The path that the new settings will have., type: str, required: true}
   settings: {description: The text of the new settings. Without it the config is checked for scripts only., type: str}
+  named:
+    description: Whether to read which relay the config names until then.
+    type: bool
+    default: false
 author: [the authors of fedmsg-relay]
 """
 
@@ -47,60 +49,11 @@ program: {description: The program that was used. Empty if there is none., type:
 rc: {description: The exit code of the program., type: int, returned: always}
 stdout: {description: Its answer as JSON., type: str, returned: always}
 stderr: {description: The reason of a refusal., type: str, returned: always}
+named:
+  description: The lists of addresses that the config names until then. Empty if nobody asked, or if it names none.
+  type: dict
+  returned: always
 """
-
-Ran = tuple[int, str, str]
-Run = Callable[[list[str]], Ran]
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A new config and new settings, and the paths that they will have."""
-
-    config_file: str
-    config: str
-    settings_file: str
-    settings: str | None = None
-    moved_config: str | None = None
-
-
-def first_of(programs: list[str]) -> str:
-    """Find the program.
-
-    Args:
-        programs: paths where it may be.
-
-    Returns:
-        The first path that exists; empty if there is none.
-    """
-    return next((path for path in programs if Path(path).exists()), "")
-
-
-def check(program: str, candidate: Candidate, run: Run) -> Ran:
-    """Let the program check a candidate.
-
-    Args:
-        program: the path of the program.
-        candidate: what would be written.
-        run: runs a command.
-
-    Returns:
-        The program's exit code, answer and reason. They name the paths that the files will have.
-    """
-    with tempfile.TemporaryDirectory(prefix="fedmsg-relay-") as directory:
-        config = Path(directory, "relay.py")
-        config.write_text(candidate.config, encoding="utf-8")
-        arguments = [f"--stand-in={config}={candidate.config_file}"]
-        if candidate.moved_config is not None:
-            arguments.append(f"--stand-in={candidate.config_file}={candidate.moved_config}")
-        settings = Path(directory, "relay.toml")
-        if candidate.settings is None:
-            arguments.append("--scripts")
-        else:
-            settings.write_text(candidate.settings, encoding="utf-8")
-            arguments.append(f"--settings={settings}")
-        code, answer, reason = run([program, "check-config", "--json", *arguments])
-    return code, answer, reason.replace(str(settings), candidate.settings_file)
 
 
 def main() -> None:
@@ -115,18 +68,18 @@ def main() -> None:
             "moved_config": text,
             "settings_file": needed,
             "settings": text,
+            "named": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
 
-    def run(command: list[str]) -> Ran:
-        ran: Ran = module.run_command(command, cwd="/", expand_user_and_vars=False)
-        return ran
-
+    run = runner(module)
     program = first_of(module.params.pop("programs"))
+    asked = module.params.pop("named")
+    named = answer_of(run, [program, "endpoints", "--json"]) if program and asked else {}
     code, answer, reason = check(program, Candidate(**module.params), run) if program else (0, "", "")
     # Not failed: the role says why a config is refused.
-    module.exit_json(failed=False, program=program, rc=code, stdout=answer, stderr=reason)
+    module.exit_json(failed=False, program=program, rc=code, stdout=answer, stderr=reason, named=named)
 
 
 if __name__ == "__main__":

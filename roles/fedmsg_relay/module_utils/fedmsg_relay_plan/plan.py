@@ -25,7 +25,7 @@ class Replaced:
         config: those that are the global config.
         commands: those that are commands.
         dropins: files that change their unit, and would change ours.
-        backup: those files and drop-ins that are in the place of ours.
+        copies: of those files and drop-ins that are in the place of ours, ``src`` and ``dest``.
     """
 
     files: list[str] = field(default_factory=list)
@@ -33,7 +33,7 @@ class Replaced:
     config: list[str] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
     dropins: list[str] = field(default_factory=list)
-    backup: list[str] = field(default_factory=list)
+    copies: list[dict[str, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,10 @@ def _replaced(world: World, host: Host) -> Replaced:
         config=[path for path in files if path == host.paths.config],
         commands=[path for path in files if path in host.paths.commands],
         dropins=dropins,
-        backup=[path for path in files if path in ours] + dropins,
+        copies=[
+            {"src": path, "dest": f"{host.paths.adopted}{path}"}
+            for path in [*(path for path in files if path in ours), *dropins]
+        ],
     )
 
 

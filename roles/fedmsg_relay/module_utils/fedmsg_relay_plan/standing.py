@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from fedmsg_relay_plan import addresses
 from fedmsg_relay_plan.parts import old_addresses
 from fedmsg_relay_plan.world import World
 
+LATER = "run again when that is repaired"
 RUN = "The next run of playbooks/relay.yml"
 
 
@@ -25,6 +29,31 @@ def standing(world: World) -> str:
         if (old := old_addresses(world, host))
     ]
     return " ".join(told) or "No move is under way."
+
+
+def outcome(
+    relays: Sequence[str], achieved: Mapping[str, Mapping[str, Any]], unreached: Sequence[str], gone: Sequence[str]
+) -> str:
+    """Say where the relays are at the end of a run, as a filter.
+
+    Args:
+        relays: those of the group that took part.
+        achieved: by host what it told in the run: ``stays`` says why a relay that left does, ``lingering`` which old
+            addresses it is still bound to.
+        unreached: hosts that took no part.
+        gone: relays that were left alone.
+
+    Returns:
+        One or more sentences.
+    """
+    staying = ", ".join(name for name, done in achieved.items() if done.get("stays"))
+    lingering = "; ".join(f"{name} {done['lingering']}" for name, done in achieved.items() if done.get("lingering"))
+    hands_over = f"; {staying} hands over, and is retired by a run that finds it unused" if staying else ""
+    told = [f"Relays: {', '.join(relays)}{hands_over}."]
+    told += [f"Also bound until a run finds it unused: {lingering}."] if lingering else []
+    told += [f"Left out (no answer, or failed above): {', '.join(unreached)}; {LATER}."] if unreached else []
+    told += [f"Left alone (fedmsg_relay_gone): {', '.join(gone)}."] if gone else []
+    return " ".join(told)
 
 
 def _move(world: World) -> list[str]:

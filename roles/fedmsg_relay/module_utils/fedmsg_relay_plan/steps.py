@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from enum import StrEnum
+from typing import Any
 
 from fedmsg_relay_plan import tags
 from fedmsg_relay_plan.bridge import bridges, has_bridge, stops_bridging
@@ -117,7 +118,7 @@ def steps(world: World, host: Host) -> list[Step]:
     return [step for step in Step if TAKES[step](world, host) and _is_tagged(world, host, step)]
 
 
-def hosts_with(achieved: Mapping[str, Sequence[str]], what: str) -> list[str]:
+def hosts_with(achieved: Mapping[str, Mapping[str, Any]], what: str) -> list[str]:
     """Find the hosts that have achieved something in this run.
 
     Args:

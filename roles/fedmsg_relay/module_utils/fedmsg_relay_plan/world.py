@@ -6,7 +6,7 @@ import base64
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from fedmsg_relay_plan import addresses, tolerance
@@ -14,6 +14,7 @@ from fedmsg_relay_plan.addresses import Status
 from fedmsg_relay_plan.tags import RELAY, narrowing
 from fedmsg_relay_plan.told import Answers, Inventory, Keys, Paths, Wanted
 
+ANSWERS = [one.name for one in fields(Answers)]
 PEER = re.compile(r"^\[?(.*?)\]?:\d+$")
 NAMED = re.compile(r"^tcp://\[?([A-Za-z0-9._:-]+?)\]?:\d+$")
 
@@ -257,7 +258,7 @@ def _host(name: str, told: Mapping[str, Any], paths: Paths) -> Host:
         paths,
         Wanted(**told["wanted"]),
         Keys(**told["keys"]),
-        Answers(**told["answers"]),
+        Answers(**{name: answer for name, answer in told["answers"].items() if name in ANSWERS}),
     )
 
 
