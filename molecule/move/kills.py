@@ -14,8 +14,8 @@ import sys
 import time
 from pathlib import Path
 
-TASKS = 130
-"""A run of a move has about so many tasks; one that ends before its point is not killed."""
+TASKS = 90
+"""A run of a move has some more tasks; one that ends before its point is not killed."""
 
 LONGEST_DELAY = 1.5
 RUN_SECONDS = 300
