@@ -87,7 +87,7 @@ def test_a_dry_run_with_the_collection_goes_through_to_its_end(installed: Site, 
     installed.inventory({})
     assert done.returncode == 0, done.stdout + done.stderr
     assert PLAN in said(done)
-    assert "The bridge would be enabled and started." in said(done)
+    assert "bridges its journal to RabbitMQ" in said(done)
     assert "s3cret" not in said(done)
     assert "WARNING" not in said(done)
     assert installed.files("collections") == before, "nothing is written into the collection"
