@@ -57,6 +57,14 @@ class Consumer:
     def consumed(self) -> list[int]:
         return [int(line) for line in self._file.read_text().splitlines()] if self._file.exists() else []
 
+    def has_noted(self, number: int) -> bool:
+        """Whether it has noted that it is done with this message. Killed while it writes, stock skips the backlog."""
+        for file in (self._host.directory / "status").glob("*/Keeper"):
+            with contextlib.suppress(ValueError):
+                noted = json.loads(file.read_text())
+                return bool(noted["status"] == "post" and noted["message"]["body"]["i"] == number)
+        return False
+
 
 CA = TestCa()
 
@@ -104,6 +112,7 @@ def test_a_stock_consumer_has_every_message_that_it_missed(signing_bus: tuple[Bu
 
     wait_until(heard, "the consumer consumes")
     wait_until(lambda: consumer.consumed()[-1] == first, "the consumer has the last message")
+    wait_until(lambda: consumer.has_noted(first), "the consumer has noted that")
     consumer.stop()
     missed = [signed(first + number, pair) for number in range(1, MISSED + 1)]
     forged = changed(missed[5][1])
