@@ -16,6 +16,7 @@ import pytest
 from bridged import Bridge
 from broker import Broker, Exchange
 from broker import shared as broker_of_all
+from bus import Bus, StartBus, join
 from harness import Host
 from pairs import Pair, pair_of
 from pki import Pki
@@ -24,7 +25,7 @@ from rendered import render
 from signing import Trust
 from sites import Site
 from submitted import last_seq
-from wire import Bus, Sockets, StartBus, Submitter, join
+from wire import Sockets, Submitter
 
 _skipped: list[str] = []
 """Tests and files that were skipped; with xdist the process that reports hears of those of its workers."""
