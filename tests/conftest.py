@@ -16,14 +16,16 @@ import pytest
 from bridged import Bridge
 from broker import Broker, Exchange
 from broker import shared as broker_of_all
+from bus import Bus, StartBus, join
 from harness import Host
 from pairs import Pair, pair_of
 from pki import Pki
 from relays import Relay
+from rendered import render
 from signing import Trust
 from sites import Site
 from submitted import last_seq
-from wire import Bus, Sockets, StartBus, Submitter, join
+from wire import Sockets, Submitter
 
 _skipped: list[str] = []
 """Tests and files that were skipped; with xdist the process that reports hears of those of its workers."""
@@ -239,3 +241,11 @@ def pair(host: Host) -> Iterator[Pair]:
         pair = pair_of(host, [stack.enter_context(contextlib.closing(Relay(one))) for one in hosts])
         pair.configure()
         yield pair
+
+
+@pytest.fixture(scope="session")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the files that the role would write on hosts of every operating system."""
+    out = tmp_path_factory.mktemp("rendered")
+    render(out)
+    return out

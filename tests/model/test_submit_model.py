@@ -24,10 +24,12 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
+from bus import join
 from harness import Host, wait_until
+from messages import Message, compare
 from relays import Relay
 from submitted import NOT_WELL_FORMED
-from wire import Listener, Message, Publisher, Sockets, Submitter, accepted, compare, join
+from wire import Listener, Publisher, Sockets, Submitter, accepted
 
 TOPIC = b"org.example.test.model"
 KINDS = [zmq.DEALER, zmq.REQ]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from bus import join
 from harness import Host, wait_until
+from messages import numbered
 from relays import Relay
-from wire import Sockets, join, numbered
+from wire import Sockets
 
 
 def port(address: str) -> str:

@@ -15,9 +15,10 @@ from random import Random
 import pytest
 
 import stock
+from bus import Bus, join
 from harness import wait_until
+from messages import Message, envelope
 from raw import RawPeer, frame
-from wire import Bus, Message, envelope, join
 
 TOPIC = b"org.example.test.bad"
 LIMIT = 16 * 2**20

@@ -8,10 +8,12 @@ import socket
 
 import pytest
 
+from bus import Bus, StartBus, join
 from harness import Host
+from messages import numbered
 from ports import has_ipv6, occupied
 from relays import Relay
-from wire import Bus, Sockets, StartBus, join, numbered
+from wire import Sockets
 
 
 def port(address: str) -> str:

@@ -7,11 +7,12 @@ from functools import partial
 import pytest
 
 from bridged import PATIENCE, Bridge
+from bus import Bus
 from fedmsg_relay.bridge.reading import Reader
 from harness import wait_until
+from messages import compare, numbered
 from queued import Queued, wrapped
 from submitted import last_seq
-from wire import Bus, compare, numbered
 
 
 def test_messages_of_a_queue_come_out_of_the_relay_once_and_do_not_go_back(submit_bus: Bus, bridge: Bridge) -> None:

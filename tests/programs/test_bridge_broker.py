@@ -17,10 +17,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from bridged import Bridge, expected, first_copies, names
 from broker import Broker, Exchange
+from bus import Bus
 from certificates import DAY, NOW, PEM, TestCa
 from harness import Host
+from messages import numbered
 from submitted import last_seq
-from wire import Bus, numbered
 
 
 class Tls:

@@ -7,9 +7,10 @@ import os
 from pathlib import Path
 
 from bridged import PATIENCE, Bridge
+from bus import Bus
 from harness import REPOSITORY, Process, wait_until
+from messages import numbered
 from submitted import last_seq
-from wire import Bus, numbered
 
 CONSUME = Path(os.environ.get("FEDMSG_FEDORA_VENV", REPOSITORY / ".venv-fedora")) / "bin" / "fedora-messaging"
 CONFIG = """

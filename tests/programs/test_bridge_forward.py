@@ -11,9 +11,10 @@ import pytest
 
 from bridged import Bridge, expected, first_copies, names
 from broker import LIMITED, MAX_MESSAGE_BYTES, Exchange
+from bus import Bus
 from harness import wait_until
+from messages import Message, envelope, numbered
 from submitted import last_seq
-from wire import Bus, Message, envelope, numbered
 
 
 def publish(bus: Bus, messages: Sequence[Message]) -> int:

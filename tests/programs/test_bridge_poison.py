@@ -7,11 +7,12 @@ import struct
 from typing import Any
 
 from bridged import PATIENCE, Bridge
+from bus import Bus, StartBus
 from harness import Host, wait_until
+from messages import compare, envelope
 from pki import HOST, SCM, Pki
 from queued import Queued, RawProperties, wrapped
 from submitted import last_seq
-from wire import Bus, StartBus, compare, envelope
 
 BAD: list[tuple[str, bytes, dict[str, Any]]] = [
     ("org.example.bad", b"{}", {}),

@@ -14,12 +14,14 @@ import pytest
 
 from bridged import PATIENCE, Bridge
 from broker import Broker, Exchange
+from bus import Bus, join
 from cluster import Cluster
 from fedmsg_relay.envelope import canonical
 from harness import Host, wait_until
+from messages import Message, compare
 from pki import Pki
 from relays import Relay
-from wire import Bus, Message, Sockets, compare, join
+from wire import Sockets
 
 Side = tuple[Bus, Bridge]
 """A relay with a publisher and a listener, and its bridge."""

@@ -9,9 +9,10 @@ import pytest
 
 from bridged import PATIENCE, Bridge
 from broker import Exchange
+from bus import Bus, join
 from fedmsg_relay.journal.store import Journal
+from messages import numbered
 from submitted import last_seq
-from wire import Bus, join, numbered
 
 
 @pytest.fixture

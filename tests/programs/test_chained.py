@@ -11,10 +11,12 @@ from functools import partial
 
 import pytest
 
+from bus import join
 from disk import Disk
 from harness import Host, wait_until
+from messages import Message, compare, envelope, numbered
 from sites import Site, chained
-from wire import Listener, Message, Publisher, Sockets, Submitter, compare, envelope, join, numbered
+from wire import Listener, Publisher, Sockets, Submitter
 
 
 def subscribed(sockets: Sockets, site: Site, publisher: Publisher) -> Listener:

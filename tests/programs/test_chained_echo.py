@@ -13,10 +13,12 @@ from random import Random
 
 import pytest
 
+from bus import join
 from cable import Cable
 from harness import wait_until
+from messages import Message, envelope, numbered
 from sites import Site
-from wire import Listener, Message, Sockets, Submitter, envelope, join, numbered
+from wire import Listener, Sockets, Submitter
 
 
 class Line:

@@ -12,12 +12,14 @@ from functools import partial
 
 import pytest
 
+from bus import join
 from harness import BUSY, PATIENCE, wait_until
 from hostile import CHAIN, Answer, Hostile
+from messages import envelope, numbered
 from raw import frame
 from resolver import Resolver
 from sites import Site, chained
-from wire import Sockets, envelope, join, numbered
+from wire import Sockets
 
 
 @pytest.fixture

@@ -9,8 +9,10 @@ from contextlib import contextmanager
 
 import pytest
 
+from bus import join
+from messages import Message, envelope
 from sites import Site, chained
-from wire import Message, Sockets, envelope, join
+from wire import Sockets
 
 
 class Stream:

@@ -10,11 +10,13 @@ from contextlib import closing
 
 import pytest
 
+from bus import Bus, StartBus, join
 from clock import HOUR, Clock
 from harness import Host, Ran, wait_until
+from messages import Message, numbered
 from relays import Relay
 from spooled import deliver, expect_texts
-from wire import Bus, Message, StartBus, Submitter, join, numbered
+from wire import Submitter
 
 DAY = 24 * HOUR
 

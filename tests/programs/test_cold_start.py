@@ -14,8 +14,8 @@ import pytest
 from run_ca import Ca
 
 import stock
+from bus import Bus
 from harness import Host, Ran, wait_until
-from wire import Bus
 
 RUNS = 7
 

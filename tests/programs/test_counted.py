@@ -7,11 +7,12 @@ from typing import Any, cast
 
 import pytest
 
+from bus import Bus
 from fedmsg_relay.commands import judgement
 from fedmsg_relay.daemon.accounting import Counts
 from fedmsg_relay.daemon.status import Status
 from harness import wait_until
-from wire import Bus, envelope, numbered
+from messages import envelope, numbered
 
 TERMS = [field.name for field in fields(Counts)]
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import resource
 from functools import partial
 
+from bus import Bus, join
 from harness import wait_until
+from messages import Message
 from relays import Relay
-from wire import Bus, Listener, Message, Sockets, join
+from wire import Listener, Sockets
 
 
 def hello(who: int) -> Message:

@@ -6,11 +6,11 @@ import json
 import shutil
 import signal
 
+from bus import Bus, StartBus
 from fedmsg_relay.errors import EX_UNAVAILABLE
 from harness import Host, wait_until
 from relays import Relay
 from spooled import LOOKING, WAYS, deliver, expect_texts, log, message, put, shell, waiting
-from wire import Bus, StartBus
 
 # Order.
 

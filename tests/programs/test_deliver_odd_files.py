@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from bus import Bus, StartBus
 from fedmsg_relay import spool
 from fedmsg_relay.errors import EX_DATAERR, EX_UNAVAILABLE
 from harness import Host
 from spooled import deliver, expect_texts, message, put, shell
-from wire import Bus, StartBus
 
 
 def fifo(host: Host) -> Path:

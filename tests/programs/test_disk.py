@@ -15,12 +15,14 @@ from pathlib import Path
 
 import pytest
 
+from bus import Bus, StartBus, join
 from disk import Disk
 from fedmsg_relay.journal.fault import RETRY_SECONDS
 from harness import Host, wait_until
 from journaled import flip_bit, take_back
+from messages import Message, compare, envelope, numbered
 from relays import Relay
-from wire import Bus, Message, Sockets, StartBus, Submitter, accepted, compare, envelope, join, numbered
+from wire import Sockets, Submitter, accepted
 
 BUSY = {"status": "busy", "retry_after": 2.0}
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from bus import Bus
 from fedmsg_relay.errors import EX_CONFIG, EX_USAGE
-from wire import Bus
 
 
 def test_the_next_start_waits_for_the_listeners_that_were_noted(bus: Bus) -> None:

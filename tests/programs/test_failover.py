@@ -11,10 +11,10 @@ import pytest
 
 from fedmsg_relay.errors import EX_UNAVAILABLE
 from harness import wait_until
+from messages import compare
 from pairs import Pair, journaled, log
 from ports import unread
 from spooled import LOOKING
-from wire import compare
 
 SERIES = """
 import itertools, os

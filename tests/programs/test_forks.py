@@ -6,9 +6,9 @@ import json
 
 import pytest
 
+from bus import Bus, StartBus
 from fedmsg_relay.errors import EX_CONFIG
 from harness import REPOSITORY, Host, Ran, wait_until
-from wire import Bus, StartBus
 
 CHILDREN, EACH = 12, 5
 

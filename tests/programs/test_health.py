@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
+from bus import Bus
 from harness import Host, wait_until
+from messages import numbered
 from ports import has_ipv6
 from relays import Relay
-from wire import Bus, numbered
 
 PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 17, 0x4206, 0x4207
 WALL = 0x40000000

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 import pytest
 
+from bus import Bus, StartBus
 from harness import BUSY, COMMANDS, Host, wait_until
+from messages import envelope, numbered
 from raw import RawPeer, frame
 from relays import Relay
-from wire import Bus, StartBus, envelope, numbered
 
 CONNECTIONS = 1000
 MEMORY_BOUND = 200 * 2**20

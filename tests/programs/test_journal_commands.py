@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from bus import Bus
 from fedmsg_relay.errors import EX_IOERR, EX_UNAVAILABLE, EX_USAGE
 from harness import Host, wait_until
 from journal_commands import journal, last, lines_of_json, rows, send
-from wire import Bus, Message, compare, numbered
+from messages import Message, compare, numbered
 
 ODD: Message = (b"org.example.odd", ' {"b": 1.10,  "a":"\\u00e9 é 😀", "a": "\x7f" } '.encode())
 """No envelope, and nothing that another encoder would write the same."""

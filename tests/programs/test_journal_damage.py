@@ -6,9 +6,10 @@ import json
 
 import pytest
 
+from bus import Bus
 from journal_commands import journal, last, lines_of_json, send, send_one_by_one
 from journaled import edit, flip_bit, take_back
-from wire import Bus, numbered
+from messages import numbered
 
 
 def test_check_of_a_sound_journal_is_ok(shared_bus: Bus) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from harness import Host, Process, locate, wait_until
+from messages import numbered
 from relays import Relay
-from wire import Sockets, Submitter, accepted, numbered
+from wire import Sockets, Submitter, accepted
 
 MEMBER = ["/usr/bin/setpriv", "--bounding-set=-dac_override,-dac_read_search"]
 """Root without the right to read and write everything, as a member of the group root."""

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from bus import join
 from fedmsg_relay.errors import EX_UNAVAILABLE
 from fedmsg_relay.journal.store import Journal
 from harness import Host
 from journaled import edit, entries, make_format_1, make_format_2
+from messages import envelope
 from relays import Relay
-from wire import Sockets, accepted, envelope, join
+from wire import Sockets, accepted
 
 COMMANDS = [["ls"], ["show", "1"], ["tail"], ["export"], ["quarantine"], ["check"]]
 

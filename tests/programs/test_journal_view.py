@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from bus import Bus
 from fedmsg_relay.journal import numbers
 from fedmsg_relay.journal.records import Entry
 from fedmsg_relay.journal.store import Journal
 from journaled import entries, held
-from wire import Bus, compare, numbered
+from messages import compare, numbered
 
 SQLITE3 = shutil.which("sqlite3") or "sqlite3"
 

@@ -14,10 +14,12 @@ from random import Random
 
 import pytest
 
+from bus import join
 from fedmsg_relay.daemon.publishing import MOST_TWICE
 from harness import Host, wait_until
+from messages import Message
 from relays import Relay
-from wire import Listener, Message, Sockets, Submitter, join
+from wire import Listener, Sockets, Submitter
 
 CLIENTS = 4
 LONGEST_LIFE = 0.06

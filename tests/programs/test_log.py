@@ -10,11 +10,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from bus import Bus, StartBus
 from disk import Disk
 from harness import Host, wait_until
+from messages import numbered
 from raw import RawPeer
 from relays import Relay
-from wire import Bus, StartBus, numbered
 
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (INFO|WARNING|ERROR) fedmsg-relay\[(\d+)\] \S.*")
 

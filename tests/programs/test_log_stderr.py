@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from bus import StartBus
 from fedmsg_relay.runtime.log import ROOM_BYTES
 from harness import Host, wait_until
 from raw import RawPeer
 from relays import Relay
-from wire import StartBus
 
 
 @pytest.fixture

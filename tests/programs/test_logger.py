@@ -14,9 +14,10 @@ from typing import IO, Any
 import pytest
 
 import stock
+from bus import Bus
 from harness import Host, locate, wait_until
 from logged import bodies, expect_logged, log
-from wire import Bus, Sockets
+from wire import Sockets
 
 FORMS: dict[str, tuple[list[str], str | bytes, list[Any]]] = {
     "--message": (["--message", "hello there"], "", [{"log": "hello there"}]),

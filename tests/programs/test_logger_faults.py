@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from bus import Bus, StartBus
 from fedmsg_relay.errors import EX_UNAVAILABLE
 from fedmsg_relay.submit import MAX_MESSAGES
 from harness import Host, Ran, locate
 from logged import expect_logged
 from spooled import waiting
-from wire import Bus, StartBus
 
 NOT_JSON = {
     "single quotes": "{'a': 1}",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 
+from bus import StartBus
 from costly import DEAR, MIB
 from fedmsg_relay import spool
 from harness import Host
 from spooled import deliver, expect_texts, message, put
-from wire import StartBus
 
 
 def test_a_relay_with_little_memory_takes_what_is_dear_and_goes_on(host: Host, start_bus: StartBus) -> None:

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 import stock
+from bus import Bus
 from harness import Process, wait_until
-from wire import Bus
 
 SCRIPTS = 200
 STOCK_SLEEP = 10.0

@@ -11,9 +11,11 @@ import pytest
 import zmq
 
 import stock
+from bus import Bus, StartBus
 from harness import PATIENCE, Host
+from messages import numbered
 from relays import Relay
-from wire import Bus, Sockets, StartBus, numbered
+from wire import Sockets
 
 SOCKET = "monitoring.socket"
 

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from bus import StartBus
 from fedmsg_relay.errors import EX_CONFIG, EX_UNAVAILABLE
 from harness import BUSY, Host, wait_until
 from relays import Relay
 from resolver import Resolver
 from spooled import waiting
-from wire import StartBus
 
 SILENT = "tcp://silent.example.org"
 

@@ -12,10 +12,11 @@ from typing import IO
 
 import pytest
 
+from bus import Bus, join
 from harness import BUSY, PATIENCE, Host, Ran, wait_until
 from logged import bodies, expect_logged
 from ports import connections, unread
-from wire import Bus, Sockets, join
+from wire import Sockets
 
 
 def within(ran: Ran, seconds: float) -> None:

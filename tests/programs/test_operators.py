@@ -7,10 +7,10 @@ import re
 
 import pytest
 
+from bus import Bus
 from fedmsg_relay.errors import EX_IOERR
 from harness import Host
 from spooled import waiting
-from wire import Bus
 
 SEVERAL = ["tcp://app01.example.org:9941", "tcp://app01.vpn.example.org:3998"]
 

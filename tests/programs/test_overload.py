@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from bus import Bus, StartBus
 from harness import COMMANDS, Host, Process, wait_until
+from messages import Message, envelope, numbered
 from raw import RawPeer, framed
-from wire import Bus, Message, StartBus, Submitter, envelope, numbered
+from wire import Submitter
 
 CLIENTS = 50
 BOUND = 768 * 2**20

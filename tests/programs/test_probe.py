@@ -8,11 +8,12 @@ import socket
 
 import pytest
 
+from bus import Bus
 from harness import PATIENCE, Host, wait_until
+from messages import numbered
 from nagios import nagios
 from ports import occupied
 from relays import Relay
-from wire import Bus, numbered
 
 
 def test_probe_sends_a_real_message_through(bus: Bus) -> None:

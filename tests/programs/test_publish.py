@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from bus import Bus
 from harness import Host
+from messages import Message, envelope
 from scripted import published, run
-from wire import Bus, Message, envelope
 
 # A dist-git post-receive hook.
 HOOK = """

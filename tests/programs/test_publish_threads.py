@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
+from bus import Bus
 from harness import Host
 from scripted import published, run
 from spooled import waiting
-from wire import Bus
 
 THREADS = """
 import threading

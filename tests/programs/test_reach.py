@@ -11,10 +11,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from bus import Bus
 from harness import SILENT_RESOLVER, Host, Ran
+from messages import numbered
 from ports import occupied
 from relays import Relay
-from wire import Bus, numbered
 
 
 def check(host: Host, *options: str, seconds: float = 1) -> Ran:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from bus import Bus, join
 from harness import wait_until
-from wire import Bus, Message, Sockets, join, numbered
+from messages import Message, numbered
+from wire import Sockets
 
 TOPIC = b"org.example.test.bytes"
 

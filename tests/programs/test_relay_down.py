@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from bus import StartBus
 from fedmsg_relay.errors import EX_OK, EX_UNAVAILABLE
 from harness import Host, Ran, wait_until
+from messages import compare
 from spooled import LOOKING, deliver, log, publish, shell, waiting
-from wire import StartBus, compare
 
 LINES = 5
 PAUSE = 1.0

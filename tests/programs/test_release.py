@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from bus import Bus, StartBus, join
 from harness import Host, Ran, wait_until
+from messages import Message
 from pki import SCM, SHELL, Pki, counted, forged, settings, start, unsigned
 from sites import Site
-from wire import Bus, Message, Sockets, StartBus, join
+from wire import Sockets
 
 
 @pytest.fixture

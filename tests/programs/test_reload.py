@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from bus import Bus, StartBus
 from harness import Host, wait_until
-from wire import Bus, Message, StartBus, numbered
+from messages import Message, numbered
 
 
 def big(number: int) -> Message:

@@ -9,10 +9,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 
+from bus import Bus, StartBus, join
 from harness import Host, wait_until
+from messages import Message, compare, numbered
 from raw import RawPeer, frame, framed
 from relays import Relay, wait_longer
-from wire import Bus, Listener, Message, Sockets, StartBus, compare, join, numbered
+from wire import Listener, Sockets
 
 PUBLISHERS = 8
 MESSAGES = 60_000

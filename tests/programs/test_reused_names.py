@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 
+from bus import Bus, join
 from harness import Host, wait_until
+from messages import Message
 from relays import Relay
-from wire import Bus, Message, Sockets, Submitter, accepted, join
+from wire import Sockets, Submitter, accepted
 
 TOPIC = b"org.example.names"
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from bus import Bus
 from harness import Host, wait_until
 from relays import Relay
-from wire import Bus
 
 
 def test_the_service_manager_hears_ready_status_and_stopping(relay: Relay) -> None:

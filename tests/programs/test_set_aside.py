@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 
+from bus import StartBus, join
 from fedmsg_relay.journal import block
 from harness import Host, wait_until
 from journaled import take_back
+from messages import compare, envelope, numbered
 from relays import Relay, wait_longer
-from wire import Sockets, StartBus, accepted, compare, envelope, join, numbered
+from wire import Sockets, accepted
 
 A_PAGE = 8 * block.MESSAGES
 """Messages that a page costs which cannot be read, where they were journaled under load."""

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
+from bus import Bus, StartBus
 from harness import Host
 from relays import Relay
-from wire import Bus, StartBus
 
 REFUSED = {
     "an unknown table": ("[limit]\n", ["limit", "limits"]),

@@ -11,10 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from bus import Bus, StartBus, join
 from harness import BUSY, COMMANDS, Host, wait_until
+from messages import numbered
 from raw import RawPeer, framed
 from relays import Relay
-from wire import Bus, Sockets, StartBus, join, numbered
+from wire import Sockets
 
 ENDS = [signal.SIGTERM, signal.SIGINT]
 

@@ -6,10 +6,12 @@ import json
 
 import pytest
 
+from bus import Bus, StartBus
 from harness import Host, Ran
+from messages import Message
 from pki import MARKS, SCM, SHELL, TOPIC, Pki, counted, forged, start, unsigned
 from submitted import last_seq
-from wire import Bus, Message, StartBus, accepted
+from wire import accepted
 
 PROBE = "org.fedoraproject.test.relay.probe"
 

@@ -13,12 +13,14 @@ import pytest
 import zmq
 
 import stock
+from bus import Bus, StartBus
 from harness import PATIENCE, Host, wait_until
+from messages import Message
 from pki import HOST, SCM, SHELL, Pki, counted, settings, start
 from sites import Site, chained
 from spooled import deliver, log, publish, shell
 from vectors import VECTORS, Vector, write_files
-from wire import Bus, Message, Sockets, StartBus
+from wire import Sockets
 
 SITE = "ca.crt", "crl.pem"
 VALID = [one for one in VECTORS if one.group == "numbers" and one.stock is True and (one.ca, one.crl) == SITE]

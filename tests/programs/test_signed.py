@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 import stock
+from bus import Bus, StartBus, join
 from fedmsg_relay.errors import EX_DATAERR
 from harness import Host, wait_until
 from signing import FORKING, SCM, SHELL, SHORT, Trust, heard, python, succeed
 from sites import Site, chained
 from spooled import WAYS, deliver, log, publish, put, shell, shelled, waiting
-from wire import Bus, Sockets, StartBus, join
+from wire import Sockets
 
 
 @pytest.fixture(params=["submit", "inbound"])

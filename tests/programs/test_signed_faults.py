@@ -15,12 +15,12 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from bus import Bus, StartBus
 from certificates import rsa_key
 from fedmsg_relay.errors import EX_CONFIG
 from harness import Host
 from signing import SHELL, SHORT, Trust, heard, python, succeed
 from spooled import deliver, log, message, put, shell, shelled, waiting
-from wire import Bus, StartBus
 
 
 def pem(key: Any, lock: serialization.KeySerializationEncryption | None = None) -> bytes:

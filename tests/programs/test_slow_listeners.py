@@ -8,8 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from bus import Bus, StartBus, join
 from harness import COMMANDS, PATIENCE, Host, Process, wait_until
-from wire import Bus, Listener, Message, StartBus, join
+from messages import Message
+from wire import Listener
 
 MESSAGES = 500_000
 BOUND = 64 * 2**20

@@ -7,11 +7,13 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from bus import Bus, StartBus, join
 from harness import Host, wait_until
+from messages import compare, numbered
 from relays import Relay
 from sites import Site, chained
 from submitted import named
-from wire import Bus, Publisher, Sockets, StartBus, Submitter, accepted, compare, join, numbered
+from wire import Publisher, Sockets, Submitter, accepted
 
 PROBE = b"org.fedoraproject.test.relay.probe"
 

@@ -12,8 +12,8 @@ import pytest
 
 from fedmsg_relay.errors import EX_DATAERR, EX_UNAVAILABLE
 from harness import Host, locate
+from messages import compare
 from spooled import LOOKING, WAYS, put_first, shell, waiting
-from wire import compare
 
 # A message that no relay takes.
 

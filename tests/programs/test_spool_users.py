@@ -14,13 +14,14 @@ from typing import Any
 import pytest
 import zmq
 
+from bus import Bus, StartBus
 from fedmsg_relay import spool
 from fedmsg_relay.envelope import encode
 from fedmsg_relay.errors import EX_DATAERR, EX_UNAVAILABLE
 from harness import BUSY, Host, Process, Ran, locate, wait_until
 from relays import Relay
 from spooled import LOOKING, WAYS, deliver, expect_texts, log, message, put, put_first, shell, waiting
-from wire import Bus, StartBus, accepted
+from wire import accepted
 
 WRITER, DELIVERER = 65534, 64321
 """Users of the tests that need two."""

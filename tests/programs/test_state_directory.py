@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from bus import Bus
 from harness import Host, Process
+from messages import numbered
 from relays import Relay
-from wire import Bus, Submitter, accepted, numbered
+from wire import Submitter, accepted
 
 
 @pytest.fixture

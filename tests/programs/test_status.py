@@ -11,9 +11,10 @@ from datetime import datetime
 
 import pytest
 
+from bus import Bus
 from harness import PATIENCE, SILENT_RESOLVER, Host
+from messages import numbered
 from nagios import nagios
-from wire import Bus, numbered
 
 REASONS = {
     *("frame-count", "topic-not-utf8", "body-not-utf8", "body-not-json", "too-deep", "too-large"),

@@ -7,9 +7,11 @@ import json
 import pytest
 
 import stock
+from bus import Bus, join
 from harness import COMMANDS, Host, wait_until
+from messages import envelope
 from relays import Relay
-from wire import Bus, Listener, Sockets, envelope, join
+from wire import Listener, Sockets
 
 PUBLISH = """
 import fedmsg

@@ -14,10 +14,12 @@ from contextlib import closing
 import pytest
 import zmq
 
+from bus import Bus, StartBus
 from harness import Host
+from messages import Message, envelope, numbered
 from raw import RawPeer, frame
 from submitted import NOT_WELL_FORMED, TOPIC, last_seq, named
-from wire import Bus, Message, StartBus, Submitter, accepted, envelope, numbered
+from wire import Submitter, accepted
 
 
 @pytest.mark.parametrize("kind", [zmq.REQ, zmq.DEALER], ids=["REQ", "DEALER"])

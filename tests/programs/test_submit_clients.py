@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 import zmq
 
+from bus import Bus
 from harness import PATIENCE, wait_until
+from messages import Message, envelope, numbered
 from raw import RawPeer, frame
 from submitted import last_seq
-from wire import Bus, Message, Submitter, accepted, envelope, numbered
+from wire import Submitter, accepted
 
 
 def journal_time(bus: Bus, *command: str) -> float:

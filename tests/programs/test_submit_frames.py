@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
+from bus import Bus, StartBus, join
 from fedmsg_relay import submit
 from harness import Host
+from messages import Message, compare, envelope, numbered
 from raw import RawPeer, frame
 from submitted import NOT_WELL_FORMED, TOPIC
-from wire import Bus, Message, StartBus, Submitter, accepted, compare, envelope, join, numbered
+from wire import Submitter, accepted
 
 FRAMES: dict[str, tuple[list[bytes], str]] = {
     "no message": ([b"", b"FMR1"], "bad-request"),

@@ -7,9 +7,10 @@ import subprocess
 
 import pytest
 
+from bus import Bus
 from harness import PATIENCE, Host, Ran, locate
+from messages import Message
 from spooled import deliver, message, put
-from wire import Bus, Message
 
 LOCALES = {
     "C": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},

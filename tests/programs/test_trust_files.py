@@ -11,13 +11,14 @@ from datetime import timedelta
 
 import pytest
 
+from bus import Bus, StartBus
 from certificates import DAY, NOW
 from clock import HOUR, Clock
 from harness import BUSY, Host, wait_until
 from pki import MARKS, SCM, SHELL, Pki, counted, start, unsigned
 from relays import Relay
 from spooled import deliver, log, waiting
-from wire import Bus, StartBus, Submitter
+from wire import Submitter
 
 REVOCATION_SECONDS = 2.0
 """What docs/protocol.md promises."""

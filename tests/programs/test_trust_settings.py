@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from bus import StartBus
 from certificates import DAY, NOW
 from harness import Host, Ran
+from messages import Message
 from pki import SCM, SHELL, TOPIC, Pki, settings, start, unsigned
 from relays import Relay
-from wire import Message, StartBus
 
 
 def check(host: Host, *options: str) -> Ran:

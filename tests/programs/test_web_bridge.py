@@ -13,11 +13,12 @@ import pytest
 import yaml
 
 from bridged import Bridge
+from bus import Bus
 from harness import wait_until
 from measured import DASHBOARD, RULES, promtool, value
+from messages import numbered
 from served import Web
 from submitted import last_seq
-from wire import Bus, numbered
 
 PREFIX = "fedmsg_relay_bridge_"
 FIGURES = {

@@ -9,10 +9,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from bus import Bus
 from fedmsg_relay.web import limits
 from harness import wait_until
+from messages import Message, envelope
 from served import Web
-from wire import Bus, Message, envelope
 
 CLIENTS = 40
 SECONDS = 5.0

@@ -15,13 +15,14 @@ from typing import Any
 
 import pytest
 
+from bus import Bus
 from fedmsg_relay.journal import block, position
 from fedmsg_relay.journal.store import Journal
 from fedmsg_relay.message import MAX_NESTING, fault
 from fedmsg_relay.web import limits
 from harness import PATIENCE, Host, wait_until
+from messages import envelope, numbered
 from served import Web
-from wire import Bus, envelope, numbered
 
 HOUR = 3600
 START = 1_790_000_000

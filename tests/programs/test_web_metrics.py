@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 import yaml
 
+from bus import Bus
 from harness import Host, wait_until
 from measured import DASHBOARD, RULE_TESTS, RULES, promtool, samples, value
+from messages import numbered
 from served import Web
-from wire import Bus, numbered
 
 ELSEWHERE = {"fedmsg_relay_upstream_joined", "up"}
 """Metrics of a chained relay, and of Prometheus itself."""

@@ -12,10 +12,11 @@ from urllib.parse import quote
 import pytest
 
 from browser import Browser
+from bus import Bus
 from certificates import TestCa
 from harness import Host, wait_until
+from messages import Message, envelope, numbered
 from served import Web
-from wire import Bus, Message, envelope, numbered
 
 HOSTILE = "<script>window.pwned=1</script><img src=x onerror='window.pwned=1'>\"'&\u202etxt\u2028"
 CA = TestCa()

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 import stock
+from bus import Bus
 from certificates import Pair, TestCa, envelope
 from harness import Host, Process, wait_until
 from served import Web
-from wire import Bus
 
 TOPIC = "org.fedoraproject.dev.git.receive"
 MISSED = 250

@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from bus import Bus
 from fedmsg_relay.web import limits
 from harness import PATIENCE, Host, Process, wait_until
+from messages import Message, compare, envelope, numbered
 from served import Web
 from sites import Site, chained
-from wire import Bus, Message, Sockets, Submitter, compare, envelope, numbered
+from wire import Sockets, Submitter
 
 NOBODY = "http://127.0.0.212:9943"
 """Where no web process answers."""

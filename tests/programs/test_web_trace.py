@@ -13,10 +13,12 @@ from datetime import datetime
 
 import pytest
 
+from bus import Bus
 from harness import Ran, wait_until
+from messages import envelope
 from served import Web
 from sites import Site
-from wire import Bus, Sockets, envelope
+from wire import Sockets
 
 AWAY = "127.0.0.211"
 """An address of this host at which nobody listens."""

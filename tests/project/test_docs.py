@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bus import Bus
 from documented import BIN, first_column, page, prose, section
 from fedmsg_relay import body, errors, message, publisher, spool, submit, tailing
 from fedmsg_relay.chain.link import ANSWER_SECONDS
@@ -30,7 +31,7 @@ from fedmsg_relay.runtime import limits, log
 from fedmsg_relay.trust import authority, reasons
 from fedmsg_relay.web import limits as web_limits
 from fedmsg_relay.web import query
-from wire import Bus, accepted
+from wire import accepted
 
 
 def test_the_reasons_to_drop_a_message() -> None:

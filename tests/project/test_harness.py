@@ -9,8 +9,10 @@ import pytest
 import zmq
 
 import stock
+from bus import join
 from harness import REPOSITORY, Host, wait_until
-from wire import Sockets, end_context, join, numbered
+from messages import numbered
+from wire import Sockets, end_context
 
 
 def test_a_leaked_socket_fails_the_test_instead_of_hanging_it() -> None:

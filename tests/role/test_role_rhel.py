@@ -1,4 +1,4 @@
-"""What can be told of RHEL without a host of RHEL. The rendered files are read in test_role_render.py."""
+"""What can be told of RHEL without a host of RHEL. test_role_render.py reads rendered files."""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from broker import Exchange
 from harness import Host, Process, Ran, wait_until
+from messages import Message
 from relays import ServiceManager
-from wire import Message
 
 PATIENCE = 90.0
 

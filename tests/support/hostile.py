@@ -11,7 +11,7 @@ from typing import Any
 import zmq
 
 from harness import PATIENCE, Host
-from wire import Message
+from messages import Message
 
 Answer = bytes | dict[str, Any]
 """Of the upstream: as it is, or to be made JSON of."""

@@ -8,8 +8,9 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+from bus import Bus
 from harness import Host, Ran
-from wire import Bus, Message
+from messages import Message
 
 
 def journal(host: Host, *arguments: str | Path) -> Ran:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from bus import Bus
 from harness import Ran, wait_until
-from wire import Bus, Listener, compare
+from messages import compare
+from wire import Listener
 
 END = "the last line"
 

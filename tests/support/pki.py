@@ -10,9 +10,10 @@ from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 
+from bus import Bus, StartBus
 from certificates import DAY, NOW, Pair, TestCa, rsa_key
 from harness import Host, wait_until
-from wire import Bus, Message, StartBus
+from messages import Message
 
 HOST = os.uname().nodename.partition(".")[0]
 SHELL, SCM = "shell-app01.example.org", "scm-app01.example.org"

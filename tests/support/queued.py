@@ -9,7 +9,7 @@ from typing import Any
 import pika
 
 from bridged import Bridge
-from wire import Message
+from messages import Message
 
 TOPIC = "org.example.amqp"
 HEADERS = {"sent-at": "2026-01-02T03:04:05+00:00", "fedora_messaging_schema": "base.message"}

@@ -6,8 +6,8 @@ import contextlib
 import sqlite3
 
 from harness import Host, wait_until
+from messages import Message
 from relays import Relay
-from wire import Message
 
 
 class Site:

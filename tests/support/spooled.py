@@ -7,9 +7,10 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from bus import Bus
 from fedmsg_relay import spool
 from harness import Host, Ran, wait_until
-from wire import Bus, compare
+from messages import compare
 
 NAME = re.compile(r"\d{20}-\d+-\d+\.msg")
 LOOKING = 2.0

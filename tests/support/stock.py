@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness import PATIENCE, REPOSITORY, Host, Process, Ran, wait_until
-from wire import Message
+from messages import Message
 
 VENV = Path(os.environ.get("FEDMSG_STOCK_VENV", REPOSITORY / ".venv-stock"))
 

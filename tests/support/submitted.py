@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from wire import Bus, Message
+from bus import Bus
+from messages import Message
 
 TOPIC = b"org.example.test.submit"
 NOT_WELL_FORMED = {

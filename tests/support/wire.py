@@ -8,48 +8,20 @@ out sends a good message after it.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import resource
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import zmq
 
-from harness import PATIENCE, Host, wait_until
-from relays import Relay
+from harness import PATIENCE, wait_until
+from messages import Message, compare
 
-Message = tuple[bytes, bytes]
 T = TypeVar("T")
-
-
-def envelope(topic: str, number: int, **msg: object) -> Message:
-    """A message as fedmsg makes them, spaced so that even a stock relay's re-encoding keeps the bytes."""
-    body = {
-        "i": number,
-        "msg": msg,
-        "msg_id": f"2026-{topic.rpartition('.')[2]}-{number}",
-        "timestamp": 1,
-        "topic": topic,
-    }
-    return topic.encode(), json.dumps(body).encode()
-
-
-def numbered(count: int, start: int = 0) -> list[Message]:
-    """Messages that can be told apart, so that an oracle can name the missing one."""
-    return [envelope("org.example.test.numbered", n) for n in range(start, start + count)]
-
-
-def compare(actual: Sequence[object], expected: Sequence[object]) -> None:
-    """Fail on the first difference of two long sequences, and show only that."""
-    for index, (a, e) in enumerate(itertools.zip_longest(actual, expected)):
-        if a != e:
-            raise AssertionError(f"at {index}: got {str(a)[:300]}, expected {str(e)[:300]}")
 
 
 class Publisher:
@@ -220,38 +192,6 @@ def accepted(first: int, last: int, duplicates: int = 0) -> dict[str, Any]:
     return {"status": "accepted", "seq": [first, last], "duplicates": duplicates}
 
 
-class Hears(Protocol):
-    """Anyone on outbound: a Listener or a stock program."""
-
-    def heard(self, message: Message) -> bool: ...
-    def forget(self) -> None: ...
-
-
-_mark = itertools.count()
-
-
-def join(publisher: Publisher, *listeners: Hears, timeout: float = PATIENCE) -> None:
-    """Return when what the publisher sends reaches every listener, with nothing left on its way."""
-
-    sent: list[Message] = []
-
-    def send_mark() -> Message:
-        sent.append(envelope("org.example.test.mark", next(_mark)))
-        publisher.send(*sent[-1])
-        return sent[-1]
-
-    def reached(listener: Hears) -> bool:
-        send_mark()
-        return any(listener.heard(mark) for mark in sent)
-
-    for listener in listeners:
-        wait_until(partial(reached, listener), "a listener hears the publisher", timeout)
-    last = send_mark()
-    for listener in listeners:
-        wait_until(partial(listener.heard, last), "a listener hears the last mark", timeout)
-        listener.forget()
-
-
 class Sockets:
     """The ZeroMQ sockets of one test. One that the test leaks fails it instead of hanging it."""
 
@@ -324,25 +264,3 @@ def end_context(context: zmq.Context[zmq.Socket[bytes]], timeout: float = PATIEN
     ending.start()
     ending.join(timeout)
     assert not ending.is_alive(), "a ZeroMQ socket was left open"
-
-
-@dataclass(frozen=True)
-class Bus:
-    """A running relay with one publisher and one listener that are known to be connected."""
-
-    relay: Relay
-    publisher: Publisher
-    listener: Listener
-    sockets: Sockets
-
-    @property
-    def host(self) -> Host:
-        return self.relay.host
-
-    def assert_relays(self) -> None:
-        """Messages come out as they went in."""
-        self.publisher.send_all(numbered(100))
-        self.listener.expect(numbered(100))
-
-
-StartBus = Callable[[], Bus]
