@@ -8,8 +8,8 @@ from statistics import median
 from benchmarks.bridge import ALONE, BACK, BESIDE, FORWARD, WITHOUT
 from benchmarks.cold import OURS_LOGGER, SPOOL, SPOOL_PROGRAMS, STOCK_LOGGER, ZMQ
 from benchmarks.contenders import OURS, OURS_OFF, OURS_TMPFS, PROXY, STOCK
+from benchmarks.figures import finder, ratio
 from benchmarks.plan import Row
-from benchmarks.tables import finder, ratio
 from benchmarks.trust import BEFORE, ENFORCE, OFF, SIGNED, SIGNED_LOGGER, STOCK_SIGNED_LOGGER, UNSIGNED, VALIDATE
 from benchmarks.web import BY_ID, FLOODED, LAST, QUIET, SEARCH, WINDOW
 

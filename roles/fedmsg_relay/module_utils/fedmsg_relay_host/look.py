@@ -285,10 +285,6 @@ def _is_ready(unit: dict[str, str]) -> bool:
     return started_by_others or (unit.get("UnitFileState"), unit.get("ActiveState")) == ("enabled", "active")
 
 
-def _is_ours(path: str, places: Places) -> bool:
-    return _leads(path, places) if path in places.commands else _is_marked(path, places.marker)
-
-
 def _is_marked(path: str, marker: str) -> bool:
     """Whether the role wrote the file. It writes no links."""
     if os.path.islink(path) or not os.path.isfile(path):  # noqa: PTH113, PTH114
