@@ -105,7 +105,8 @@ def test_what_one_peer_may_cost() -> None:
         f"| {limits.LISTENER_BYTES >> 20} MiB, and {limits.LISTENER_BYTES_A_SECOND >> 10} KiB more for each second |",
         f"less {limits.RESERVED_FILES} |",
         f"silent longest, for {limits.SILENT_SECONDS:g} s at least",
-        f"{limits.TURN_MESSAGES:,} messages or {limits.TURN_BYTES >> 20} MiB from each endpoint",
+        f"{limits.TURN_MESSAGES:,} messages, {limits.TURN_FRAMES:,} frames or {limits.TURN_BYTES >> 20} MiB from each "
+        "endpoint",
     ):
         assert row in told
     assert limits.ADDRESS_SHARE == 0.5

@@ -153,3 +153,22 @@ def test_a_peer_that_was_half_accepted_when_the_door_closed_is_served(bound: tup
         client.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 64)
         client.sendall(GREETING + frame(b"", more=True) + frame(b"question"))
         assert heard(receiver)[1] == [b"", b"question"]
+
+
+def test_a_turn_takes_no_more_than_its_frames_however_few_messages_they_are(bound: tuple[Receiver, str]) -> None:
+    receiver, address = bound
+    batch = [*[b"t"] * 1999, b"{}"]
+    for client in [RawPeer(address).shake_hands(b"DEALER") for _ in range(12)]:
+        client.send((b"".join(frame(part, more=True) for part in batch[:-1]) + frame(batch[-1])) * 10)
+    read: list[zmtp.Message] = []
+    turns: list[int] = []
+
+    def look() -> bool:
+        came = [message for _, messages in receiver.receive(*BOUNDS) for message in messages]
+        turns.append(sum(map(len, came)))
+        read.extend(came)
+        return len(read) == 120
+
+    wait_until(look, "all batches")
+    assert read == [batch] * 120
+    assert max(turns) < limits.TURN_FRAMES + 30_000  # what one peer sent is taken whole

@@ -102,8 +102,8 @@ class Receiver:
             A peer, and what it has sent: one message or more.
         """
         self._poll_events()
-        work = taken = 0
-        while self._ready and work < limits.TURN_MESSAGES and taken < limits.TURN_BYTES:
+        work = frames = taken = 0
+        while self._ready and work < limits.TURN_MESSAGES and frames < limits.TURN_FRAMES and taken < limits.TURN_BYTES:
             peer = self._ready.popleft()
             peer.queued = False
             if self._unfinished.waits(peer):
@@ -124,6 +124,7 @@ class Receiver:
             self._unfinished.note(peer, held, finished=bool(messages))
             taken += len(data)
             work += len(messages) + peer.splitter.work
+            frames += sum(map(len, messages))
             if messages:
                 yield peer, messages
             if peer.splitter.fault:

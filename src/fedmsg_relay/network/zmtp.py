@@ -110,6 +110,10 @@ class Oversize:
     first: bytes = b""
     others: bytes = b""
 
+    def __len__(self) -> int:
+        """Get how many frames it had, as of a message that is kept."""
+        return self.frames
+
     def begin_frame(self, size: int) -> None:
         """Count a frame.
 

@@ -64,6 +64,9 @@ LISTENER_BYTES, LISTENER_BYTES_A_SECOND = 1024 * 1024, 16 * 1024
 TURN_MESSAGES = 2000
 """Messages a turn takes from one endpoint, so that peers, signals and the watchdog are seen to between two."""
 
+TURN_FRAMES = 100_000
+"""Frames after which a turn takes no further message from an endpoint: a batch is one message of up to 2,000 frames."""
+
 TURN_BYTES = 16 * 1024 * 1024
 """Bytes after which a turn takes no further message from an endpoint."""
 
