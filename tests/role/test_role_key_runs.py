@@ -16,7 +16,8 @@ import pytest
 import yaml
 from run_ca import Ca
 
-ROOT = Path(__file__).parents[2]
+from rendered import ROOT, ansible_playbook
+
 BIN = Path(sys.executable).parent
 LEAKS = ROOT / "molecule/shared/files/leaks.py"
 USER = pwd.getpwuid(os.getuid()).pw_name
@@ -92,17 +93,10 @@ class Site:
             "ansible_python_interpreter": sys.executable,
             **variables,
         }
-        command: list[str | Path] = [BIN / "ansible-playbook", "--inventory=h,", "--connection=local", "-vvv", "--diff"]
+        command = ["--inventory=h,", "--connection=local", "-vvv", "--diff"]
         password = [f"--vault-password-file={self.home / 'password'}"] if vault else []
-        return subprocess.run(
-            [*command, *password, f"--extra-vars={json.dumps(asked)}", *arguments, self.home / "play.yml"],
-            cwd=ROOT,
-            env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=110,
-            check=False,
+        return ansible_playbook(
+            *command, *password, f"--extra-vars={json.dumps(asked)}", *arguments, self.home / "play.yml"
         )
 
     def leaks(self, text: str) -> subprocess.CompletedProcess[str]:

@@ -119,8 +119,13 @@ def play(
     groups = {"fedmsg": {"hosts": hosts, "vars": {**local, **variables}}, "fedmsg_relay": {"hosts": relays}}
     inventory = home / "inventory.yml"
     inventory.write_text(yaml.safe_dump(groups))
+    return ansible_playbook("--inventory", inventory, *arguments, playbook)
+
+
+def ansible_playbook(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run ansible-playbook in the project's folder."""
     return subprocess.run(
-        [ANSIBLE_PLAYBOOK, "--inventory", inventory, *arguments, playbook],
+        [ANSIBLE_PLAYBOOK, *arguments],
         cwd=ROOT,
         env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
         stdin=subprocess.DEVNULL,
