@@ -137,19 +137,29 @@ def alone(broker: Broker, count: int) -> Measured:
     """The same with nothing but pika: it publishes the same body in windows of the same size."""
     exchange = Exchange(broker)
     queue = exchange.queue("all", "#", **QUORUM)
-    with in_a_process(_publish, broker.url, exchange.name, count) as pipe:
-        busy = cpu_of(broker.pid())
-        pipe.send("go")
-        if not pipe.poll(DONE_SECONDS):
-            raise BenchError("RabbitMQ does not confirm what pika publishes")
-        seconds, cpu = pipe.recv()
-        busy = cpu_of(broker.pid()) - busy
+    body = Work(1, SIZE).bodies(0)[0]
+    busy = cpu_of(broker.pid())
+    seconds, cpu = publish(exchange, [(str(number), body) for number in range(count)])
+    busy = cpu_of(broker.pid()) - busy
     lost = count - len(drain(exchange, queue, count))
     return Measured(count / seconds, cpu / count * 1e6, busy / seconds, f"{lost} lost" if lost else "all there")
 
 
-def _publish(pipe: Connection, url: str, exchange: str, count: int) -> None:
-    body = Work(1, SIZE).bodies(0)[0]
+def publish(exchange: Exchange, messages: Sequence[tuple[str, bytes]]) -> tuple[float, float]:
+    """Publish with pika alone: name and body of each message. Return the seconds it took, and those of CPU.
+
+    Each is confirmed: what is not, a quorum queue may lose when the channel is closed.
+    """
+    with in_a_process(_publish, exchange.url, exchange.name, messages) as pipe:
+        pipe.send("go")
+        if not pipe.poll(DONE_SECONDS):
+            raise BenchError("RabbitMQ does not confirm what pika publishes")
+        seconds, cpu = pipe.recv()
+    return seconds, cpu
+
+
+def _publish(pipe: Connection, url: str, exchange: str, messages: Sequence[tuple[str, bytes]]) -> None:
+    count = len(messages)
     sent = confirmed = 0
     began = used = 0.0
     channel: Any = None
@@ -157,7 +167,8 @@ def _publish(pipe: Connection, url: str, exchange: str, count: int) -> None:
     def publish() -> None:
         nonlocal sent
         while sent < count and sent - confirmed < WINDOW:
-            properties = pika.BasicProperties(content_type="application/json", delivery_mode=2, message_id=str(sent))
+            name, body = messages[sent]
+            properties = pika.BasicProperties(content_type="application/json", delivery_mode=2, message_id=name)
             channel.basic_publish(exchange, TOPIC.decode(), body, properties)
             sent += 1
 
@@ -202,10 +213,7 @@ def back(broker: Broker, count: int) -> Measured:
     exchange = Exchange(broker)
     queue = exchange.queue("back", "#", **QUORUM)
     bodies = [json.dumps(json.loads(body)["msg"]).encode() for body in Work(count, SIZE).bodies(0)]
-    with exchange.channel() as channel:
-        for number, body in enumerate(bodies):
-            properties = pika.BasicProperties(message_id=f"2026-back-{number}", delivery_mode=2)
-            channel.basic_publish(exchange.name, TOPIC.decode(), body, properties)
+    publish(exchange, [(f"2026-back-{number}", body) for number, body in enumerate(bodies)])
     wait_until(lambda: exchange.depth(queue) == count, "the queue is full", DONE_SECONDS)
     with bridged(exchange, back_queue=queue) as (contender, bridge):
         bridge.start()
