@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fedmsg_relay_plan import endpoints, settings
 from fedmsg_relay_plan.global_config import global_config, monitored
-from fedmsg_relay_plan.inventory import is_true, merged, said
+from fedmsg_relay_plan.inventory import bus, is_true, merged, relays
 
 PORTS = {"inbound": 9941, "submit": "9942", "outbound": 3999}
 RELAYS: dict[str, dict[str, Any]] = {
@@ -41,8 +41,13 @@ class Lazy(Mapping[str, Any]):
 
 
 def test_of_other_hosts_only_what_concerns_all_is_read() -> None:
-    hostvars = {"app01": Lazy(fedmsg_relay_web=True, site_secret=None), "pkgs01": Lazy(), "other": Lazy(x=None)}
-    assert said(["pkgs01", "app01"], hostvars) == {"pkgs01": {}, "app01": {"fedmsg_relay_web": True}}
+    own = Lazy(fedmsg_relay_web=True, fedmsg_relay_sign=None, site_secret=None)
+    assert relays(["pkgs01", "app01"], {"app01": own, "pkgs01": Lazy(), "other": Lazy(fedmsg_relay_web=None)}) == {
+        "pkgs01": {},
+        "app01": {"fedmsg_relay_web": True},
+    }
+    of_scripts = Lazy(fedmsg_relay_needs=["submit"], fedmsg_relay_settings=None, fedmsg_relay_bridge=None)
+    assert bus(["pkgs01"], {"pkgs01": of_scripts}) == {"pkgs01": {"fedmsg_relay_needs": ["submit"]}}
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,7 @@ class FilterModule:
         return {
             "fedmsg_relay_achieved": progress.achieved,
             "fedmsg_relay_bound": addresses.bound,
+            "fedmsg_relay_bus": inventory.bus,
             "fedmsg_relay_certnames": trust.certnames,
             "fedmsg_relay_command_links": releases.command_links,
             "fedmsg_relay_condition": condition.of,
@@ -82,8 +83,8 @@ class FilterModule:
             "fedmsg_relay_policy": trust.policy,
             "fedmsg_relay_progress": progress.progress,
             "fedmsg_relay_release_link": releases.release_link,
+            "fedmsg_relay_relays": inventory.relays,
             "fedmsg_relay_retirement": retire.retirement,
-            "fedmsg_relay_said": inventory.said,
             "fedmsg_relay_shell_group": trust.shell_group,
             "fedmsg_relay_signing_fault": signing.fault_of,
             "fedmsg_relay_spelled": addresses.spelled,

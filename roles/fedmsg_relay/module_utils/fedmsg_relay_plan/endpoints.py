@@ -1,6 +1,6 @@
 """Names the endpoints of the relays as a host finds them on its network.
 
-Relays are told as :func:`fedmsg_relay_plan.inventory.said` tells them.
+Relays are told as :func:`fedmsg_relay_plan.inventory.relays` tells them.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fedmsg_relay_plan.inventory import Said, table
+from fedmsg_relay_plan.inventory import Variables, table
 
 ORDER = ("inbound", "submit", "outbound")
 """In which a host tries them."""
@@ -17,7 +17,7 @@ NONE = "-"
 """In place of a name, where a relay has none on a network. A run refuses that."""
 
 
-def names(relays: Said) -> dict[str, Mapping[str, Any]]:
+def names(relays: Variables) -> dict[str, Mapping[str, Any]]:
     """Find what the inventory calls the relays, as a filter.
 
     Args:
@@ -48,7 +48,7 @@ def bracketed(name: str) -> str:
     return f"[{name}]" if ":" in name else name
 
 
-def on_network(relays: Said, network: str) -> list[str]:
+def on_network(relays: Variables, network: str) -> list[str]:
     """Name the relays as they stand before a port.
 
     Args:
@@ -61,7 +61,7 @@ def on_network(relays: Said, network: str) -> list[str]:
     return [bracketed(name_of(relay, known, network)) for relay, known in names(relays).items()]
 
 
-def of_relays(relays: Said, network: str, ports: Mapping[str, Any]) -> dict[str, list[str]]:
+def of_relays(relays: Variables, network: str, ports: Mapping[str, Any]) -> dict[str, list[str]]:
     """Find where the relays are, as a filter.
 
     Args:
@@ -118,7 +118,7 @@ def ways(endpoints: Mapping[str, list[str]], relays: Iterable[str]) -> dict[str,
     return {relay: list(pair) for relay, pair in zip(relays, pairs, strict=True)}
 
 
-def cut_off(hosts: Iterable[str], hostvars: Said) -> str:
+def cut_off(hosts: Iterable[str], hostvars: Variables) -> str:
     """Say which hosts do not reach endpoints that they need, as a filter.
 
     Args:

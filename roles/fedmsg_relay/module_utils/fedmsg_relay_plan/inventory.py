@@ -5,33 +5,37 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-Said = Mapping[str, Mapping[str, Any]]
+Variables = Mapping[str, Mapping[str, Any]]
 """For each host some of its variables. One outside the run has no defaults of the role."""
 
-
-VARIABLES = (
-    "fedmsg_relay_addresses",
-    "fedmsg_relay_cert_host",
-    "fedmsg_relay_certs",
-    "fedmsg_relay_needs",
-    "fedmsg_relay_settings",
-    "fedmsg_relay_sign",
-    "fedmsg_relay_web",
-)
-"""What other hosts judge by. Ansible resolves a variable when it is read, so no others are read."""
+OF_RELAYS = ("fedmsg_relay_addresses", "fedmsg_relay_settings", "fedmsg_relay_web")
+OF_BUS = ("fedmsg_relay_cert_host", "fedmsg_relay_certs", "fedmsg_relay_needs", "fedmsg_relay_sign")
 
 
-def said(hosts: Iterable[str], hostvars: Said) -> dict[str, dict[str, Any]]:
-    """Read variables of hosts, as a filter.
+def relays(hosts: Iterable[str], hostvars: Variables) -> dict[str, dict[str, Any]]:
+    """Read what every host has to know of the relays, as a filter.
 
     Args:
-        hosts: their names.
+        hosts: those of the group.
         hostvars: Ansible's.
 
     Returns:
-        For each host those of :data:`VARIABLES` that the inventory has.
+        For each host those of :data:`OF_RELAYS` that the inventory has.
     """
-    return {host: _some(hostvars[host]) for host in hosts}
+    return _some(hosts, hostvars, OF_RELAYS)
+
+
+def bus(hosts: Iterable[str], hostvars: Variables) -> dict[str, dict[str, Any]]:
+    """Read what every host has to know of all others, as a filter.
+
+    Args:
+        hosts: all of the bus.
+        hostvars: Ansible's.
+
+    Returns:
+        For each host those of :data:`OF_BUS` that the inventory has.
+    """
+    return _some(hosts, hostvars, OF_BUS)
 
 
 def is_true(value: Any) -> bool:
@@ -73,10 +77,14 @@ def merged(*many: Mapping[str, Any]) -> dict[str, Any]:
     for one in many:
         for key, value in one.items():
             known = found.get(key)
-            both = isinstance(known, Mapping) and isinstance(value, Mapping)
-            found[key] = merged(known, value) if both else value  # type: ignore[arg-type]
+            found[key] = merged(known, value) if isinstance(known, Mapping) and isinstance(value, Mapping) else value
     return found
 
 
-def _some(variables: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: variables[name] for name in VARIABLES if name in variables}
+def _some(hosts: Iterable[str], hostvars: Variables, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Ansible resolves a variable when it is read, so no others are read."""
+    found = {}
+    for host in hosts:
+        known = hostvars[host]
+        found[host] = {name: known[name] for name in names if name in known}
+    return found

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fedmsg_relay_plan.inventory import Said
+from fedmsg_relay_plan.inventory import Variables
 
 Achieved = Mapping[str, Mapping[str, Any]]
 """For each host what it has achieved: ``ready`` to be relied on, ``carries`` messages, ``proved`` by itself, ``tried``
 to change in a move, ``chained``, ``handed_over``; and why it has not, ``failure``."""
 
 
-def achieved(plan: Mapping[str, Any], hostvars: Said) -> dict[str, Any]:
+def achieved(plan: Mapping[str, Any], hostvars: Variables) -> dict[str, Any]:
     """Read what the relays have achieved, as a filter. That of other hosts concerns nobody.
 
     Args:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from fedmsg_relay_plan.inventory import Said, is_true, table
+from fedmsg_relay_plan.inventory import Variables, is_true, table
 
 Cert = Mapping[str, Any]
 
@@ -18,11 +18,11 @@ EVERY = "*"
 CA, CRL = "ca.crt", "crl.pem"
 
 
-def policy(bus: Said, base: str, extra: Mapping[str, Any]) -> dict[str, list[str]]:
+def policy(bus: Variables, base: str, extra: Mapping[str, Any]) -> dict[str, list[str]]:
     """Invert ``can_send``: who may send which topic, as a filter.
 
     Args:
-        bus: the hosts, as :func:`fedmsg_relay_plan.inventory.said` tells them, also those that the run leaves out.
+        bus: the hosts, as :func:`fedmsg_relay_plan.inventory.bus` tells them, also those that the run leaves out.
         base: the beginning of every topic, such as ``org.fedoraproject.stg``.
         extra: names of certificates to add, by topic without its beginning; under ``*`` those for every topic.
 
@@ -42,7 +42,7 @@ def policy(bus: Said, base: str, extra: Mapping[str, Any]) -> dict[str, list[str
     return {f"{base}.{topic}": sorted(names.union(everywhere)) for topic, names in sorted(senders.items())}
 
 
-def unsigned(bus: Said) -> list[str]:
+def unsigned(bus: Variables) -> list[str]:
     """Find the hosts where scripts publish and do not sign, as a filter.
 
     Args:
@@ -58,11 +58,11 @@ def unsigned(bus: Said) -> list[str]:
     )
 
 
-def without_crl(relays: Said) -> bool:
+def without_crl(relays: Variables) -> bool:
     """Find out whether a relay is told to do without a CRL, as a filter.
 
     Args:
-        relays: those of the group, as :func:`fedmsg_relay_plan.inventory.said` tells them.
+        relays: those of the group, as :func:`fedmsg_relay_plan.inventory.relays` tells them.
 
     Returns:
         Whether one is.

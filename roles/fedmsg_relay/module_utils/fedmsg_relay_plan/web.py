@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fedmsg_relay_plan.endpoints import on_network
-from fedmsg_relay_plan.inventory import Said, is_true, table
+from fedmsg_relay_plan.inventory import Variables, is_true, table
 from fedmsg_relay_plan.parts import Part, part
 from fedmsg_relay_plan.world import Host, World
 
@@ -37,11 +37,11 @@ def is_served(host: Host) -> bool:
     return host.text(host.paths.web) == host.wanted.texts[host.paths.web] and seen["ready"] and not seen["outdated"]
 
 
-def urls(relays: Said, network: str) -> list[str]:
+def urls(relays: Variables, network: str) -> list[str]:
     """Find where web processes are, as a filter.
 
     Args:
-        relays: those of the group, as :func:`fedmsg_relay_plan.inventory.said` tells them.
+        relays: those of the group, as :func:`fedmsg_relay_plan.inventory.relays` tells them.
         network: where they are to be found.
 
     Returns:
