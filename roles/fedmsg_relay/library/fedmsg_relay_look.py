@@ -7,7 +7,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.fedmsg_relay_host.command import CommandError, runner
-from ansible.module_utils.fedmsg_relay_host.look import ASK, READ, Places, look
+from ansible.module_utils.fedmsg_relay_host.installation import READ, Places
+from ansible.module_utils.fedmsg_relay_host.look import ASK, look
 
 DOCUMENTATION = """
 module: fedmsg_relay_look
