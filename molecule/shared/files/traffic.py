@@ -34,11 +34,11 @@ fedmsg_relay.publish(topic="traffic.fence", modname="verify", msg={"said": json.
 """
 
 Publish = Callable[[int | None], object]
-"""Publish this number, or None: what only shows that somebody hears."""
+"""Publish this number; None is a message that only shows whether somebody hears."""
 
 
 class Traffic:
-    """What was said and heard so far.
+    """The numbers that were published and heard so far.
 
     Args:
         options: from the command line.
@@ -72,7 +72,7 @@ class Traffic:
         return ear
 
     def listen(self, seconds: float) -> int:
-        """Hear what comes within so many seconds; how many messages it was."""
+        """Hear messages for a time in seconds; return their number."""
         count = 0
         poller = zmq.Poller()
         for ear in self._ears:

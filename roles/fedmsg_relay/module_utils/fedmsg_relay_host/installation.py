@@ -44,7 +44,7 @@ def account(places: Places) -> Found:
 
 
 def contents(places: Places) -> Found:
-    """Read files; one that cannot be read counts as empty."""
+    """Read files. A file that cannot be read counts as empty."""
     found = {}
     for path in places.contents:
         try:
@@ -80,7 +80,7 @@ def configured(places: Places) -> int:
 
 
 def releases(places: Places) -> Found:
-    """Find the release in use and those that are installed."""
+    """Find the release in use, and the installed releases."""
     folder = Path(places.home, "releases")
     present = [path for path in _sorted(folder) if path.is_dir() and not path.is_symlink() and path.name[0] != "."]
     used = [(path / ".used", path) for path in present if (path / ".used").is_file()]
