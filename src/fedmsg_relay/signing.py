@@ -71,7 +71,7 @@ class Signer:
         self._certificate = _encoded(pem.text(certificate, pem.CERTIFICATE).encode())
 
     def sign(self, envelope: Mapping[str, Any]) -> Json:
-        """Sign a message. One that is signed already is signed anew.
+        """Sign a message. A message that is signed already is signed anew.
 
         Args:
             envelope: the message, with whatever stock's encoder takes in it.

@@ -36,7 +36,7 @@ class NoAddressError(ConfigError):
 
 @dataclass(frozen=True)
 class Plan:
-    """The addresses of one endpoint: those to bind, and those that are left out.
+    """The addresses of one endpoint: some to bind, and others that are left out.
 
     Attributes:
         local: addresses of this host, to bind.
@@ -132,7 +132,7 @@ def upstream(
 
 
 def _to_connect(address: str, origin: str) -> tuple[str, int]:
-    """Split an address; refuse one that can only be bound, or that no host can have. No relay need answer there."""
+    """Split an address; refuse it if it can only be bound, or if no host can have it. No relay need answer there."""
     if address.startswith("ipc://"):
         return "", 0
     host, port = split(address, origin)

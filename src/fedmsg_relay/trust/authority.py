@@ -227,8 +227,8 @@ def _crl(anchor: Anchor, path: str, data: bytes) -> Anchor:
         del fields[0]
     _, issuer, *_ = fields
     extensions = x.read([der.only(one.content) for one in fields if one.tag == 0xA0])
-    _require(name(issuer.encoded) == anchor.ca.subject, "it is not of the CA")
-    _require(anchor.ca.is_meant_by(extensions), "it is of another key of the CA")
+    _require(name(issuer.encoded) == anchor.ca.subject, "another CA has issued it")
+    _require(anchor.ca.is_meant_by(extensions), "another key of the CA has signed it")
     _require(not any(one.critical for one in extensions.values()), "it has a critical extension")
     _require(x.ISSUING_DISTRIBUTION_POINT not in extensions, "it does not list all that the CA has revoked")
     usage = x.key_usage(anchor.ca.extensions)
