@@ -47,6 +47,8 @@ PLAY = """
         backups: "{{ there }}/backups"
         source: "{{ source }}"
         files: "{{ files }}"
+        kept: "{{ kept | default([]) }}"
+        drop: "{{ drop | default(false) }}"
 """
 
 
@@ -128,6 +130,19 @@ def test_vaulted_files_come_plain_and_no_output_shows_a_key(site: Site) -> None:
     for ran in (dry, wet, again):
         assert "msg: []" in ran.stdout or "msg:\n    - []" in ran.stdout, "no fault of the files"
         site.shows_nothing(ran)
+
+
+def test_another_tool_takes_the_keys_over_and_none_is_removed(site: Site) -> None:
+    """As a run does it that brings keys no longer."""
+    site.run()
+    before = {path.name: path.read_bytes() for path in (site.there / "pki").iterdir()}
+    assert (site.there / "etc/keys").read_text().count("\n") == len(before) + 1
+    handed_over = site.run(source="", files=[], kept=sorted(before), drop=True)
+    assert handed_over.returncode == 0, handed_over.stdout
+    assert "changed=1 " in handed_over.stdout
+    assert {path.name: path.read_bytes() for path in (site.there / "pki").iterdir()} == before
+    assert not (site.there / "etc/keys").exists()
+    site.shows_nothing(handed_over)
 
 
 def squeezed(text: str) -> str:

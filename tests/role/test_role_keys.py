@@ -30,13 +30,21 @@ class Host:
         self.manifest = directory / "etc/keys"
         self.backups = directory / "backups"
 
-    def keys(self, files: dict[str, str], *, check: bool = False, mode: str = "0640", **owned: str) -> Keys:
+    def keys(
+        self,
+        files: dict[str, str],
+        *,
+        check: bool = False,
+        mode: str = "0640",
+        kept: tuple[str, ...] = (),
+        **owned: str,
+    ) -> Keys:
         places = Places(self.directory, self.manifest, "# header", self.backups, "/srv/keys")
         items = [
             Item(name, **{"owner": USER, "group": GROUP, **owned}, mode=mode, sha256=digest(text), content=text)
             for name, text in files.items()
         ]
-        return Keys(places, items, check=check)
+        return Keys(places, items, kept=kept, check=check)
 
     def path(self, name: str) -> Path:
         return self.directory / name
@@ -158,6 +166,23 @@ def test_what_is_dropped_is_removed_and_nothing_else(host: Host) -> None:
     host.keys({"a.key": "key"}).bring()
     host.keys({}).drop()
     assert not host.directory.exists()
+
+
+def test_what_another_tool_brings_from_now_on_stays_and_is_not_listed(host: Host) -> None:
+    files = {"ca.crt": "ours", "a.key": "ours", "b.key": "ours"}
+    host.keys(files).bring()
+    host.path("a.key").write_text("theirs by now")
+    kept = ("ca.crt", "a.key", "c.key")
+    dry = host.keys({}, kept=kept, check=True).drop()
+    assert (host.listed(), host.path("b.key").exists()) == ([str(host.path(name)) for name in files], True)
+    assert host.keys({}, kept=kept).compare()["dropped"] == [str(host.path("b.key"))]
+    assert host.keys({}, kept=kept).drop() == dry
+    assert paths(dry) == ["b.key", "keys"]
+    there = {path.name: path.read_text() for path in host.directory.iterdir()}
+    assert there == {"ca.crt": "ours", "a.key": "theirs by now"}
+    assert not host.manifest.exists()
+    assert host.keys({}, kept=kept).drop() == []
+    assert host.keys({}).drop() == [], "the role has forgotten them"
 
 
 def test_a_file_of_others_is_kept_as_a_copy_when_it_is_replaced(host: Host) -> None:

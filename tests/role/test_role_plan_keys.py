@@ -15,14 +15,15 @@ OLD = f"{PKI}/scm-pkgs01.key"
 SIGNING = "config = {'relay_inbound': ['tcp://app01:9941'], 'sign_messages': True}"
 
 
-def site(signatures: str = "off", *, app01: Machine | None = None, **pkgs01: Any) -> Fleet:
-    """A relay that treats signatures as said, and a script host that is to have one pair."""
+def site(signatures: str = "off", *, app01: Machine | None = None, brought: bool = True, **pkgs01: Any) -> Fleet:
+    """A relay that treats signatures as said, and a script host that is to have one pair. Another tool may bring it."""
     return fleet(
         app01 or relay("app01"),
         scripts("pkgs01", "app01", **pkgs01),
         group="app01",
         variables={"app01": {"signatures": signatures}},
-        keys={"pkgs01": [CRT, KEY]},
+        keys={"pkgs01": [CRT, KEY]} if brought else {},
+        kept={} if brought else {"pkgs01": [CRT, KEY]},
     )
 
 
@@ -45,6 +46,31 @@ PLANS = {
             "pkgs01: loses keys and certificates that the inventory no longer names (scm-pkgs01.key)",
             "Nothing to change: app01",
         ],
+    ),
+    "another tool brings the pair from now on": (
+        site("warn", keys=(CRT, KEY), brought=False),
+        "",
+        "drop_keys",
+        [
+            "pkgs01: leaves keys and certificates to another tool (shell-pkgs01.crt, shell-pkgs01.key)",
+            "Nothing to change: app01",
+        ],
+    ),
+    "another tool brings the pair from now on, and one is dropped": (
+        site(keys=(CRT, KEY, OLD), brought=False),
+        "",
+        "drop_keys",
+        [
+            "pkgs01: loses keys and certificates that the inventory no longer names (scm-pkgs01.key), "
+            "leaves keys and certificates to another tool (shell-pkgs01.crt, shell-pkgs01.key)",
+            "Nothing to change: app01",
+        ],
+    ),
+    "another tool brings the pair": (
+        site(brought=False),
+        "",
+        "",
+        ["Nothing to change: app01, pkgs01"],
     ),
     "another config": (
         site("warn", app01=relay("app01", "app01", "app01"), keys=(CRT, KEY)),

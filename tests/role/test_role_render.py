@@ -28,6 +28,20 @@ def test_the_plan_has_the_text_of_each_file_at_its_path(rendered: Path, host: st
     assert all(f"[{path.rpartition('.')[2].title()}]" in text for path, text in planned.items())
 
 
+def test_the_plan_knows_which_keys_the_role_brings_and_which_another_tool(rendered: Path) -> None:
+    shell = ["ca.crt", "crl.pem", "shell-proxy01.crt", "shell-proxy01.key"]
+    pairs = [f"{service}-signer01.internal.{kind}" for service in ("shell", "scm") for kind in ("crt", "key")]
+    told: dict[str, dict[str, list[str]]] = {
+        "debian12": {"brought": [], "kept": []},
+        "proxy01": {"brought": [], "kept": shell},
+        "signer01.example.org": {"brought": [*shell[:2], *pairs], "kept": []},
+    }
+    for host, wanted in told.items():
+        found = json.loads((rendered / f"{host}-keys").read_text())
+        paths = {kind: [f"/etc/pki/fedmsg/{name}" for name in names] for kind, names in wanted.items()}
+        assert found == paths, host
+
+
 @pytest.mark.parametrize("host", SYSTEMS)
 def test_every_file_says_who_wrote_it(rendered: Path, host: str) -> None:
     for name in ("relay.py", "relay.toml", "fedmsg-relay.service", "logrotate"):

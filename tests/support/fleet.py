@@ -215,6 +215,7 @@ class Fleet:
         tags: those of the command line.
         variables: more variables of hosts, by the name of the host.
         keys: the keys and certificates that hosts are to have, by the name of the host.
+        kept: those that another tool brings, by the name of the host.
         answers: what hosts have answered to questions.
     """
 
@@ -226,6 +227,7 @@ class Fleet:
     tags: tuple[str, ...] = ("all",)
     variables: dict[str, dict[str, Any]] = field(default_factory=dict)
     keys: dict[str, list[str]] = field(default_factory=dict)
+    kept: dict[str, list[str]] = field(default_factory=dict)
     answers: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
@@ -246,7 +248,7 @@ class Fleet:
         texts = {CONFIG: config_text(self.group), UNIT: f"{MARKER}\nunit", SPOOL_UNIT: f"{MARKER}\nspool"}
         texts |= {WEB: f"{MARKER}\nweb", BRIDGE: f"{MARKER}\nbridge"}
         machine = self.machines[name]
-        wanted = {"release": RELEASE, "texts": texts, "keys": self.keys.get(name, [])}
+        wanted = {"release": RELEASE, "texts": texts, "keys": self.keys.get(name, []), "kept": self.kept.get(name, [])}
         return {
             "inventory": self.inventory(name),
             "looked": looked(machine),

@@ -52,8 +52,13 @@ SIGNER = {
 MONITORED = {"moksha.monitoring.socket": "ipc:///run/monitors/relay.socket"}
 """More of the global config: where stock's monitoring looks."""
 
-PROXY = {"fedmsg_relay_network": "vpn", "fedmsg_relay_datagrepper": True}
-"""A host of another network, with stock consumers."""
+PROXY = {
+    "fedmsg_relay_network": "vpn",
+    "fedmsg_relay_datagrepper": True,
+    "fedmsg_relay_certs": [{"service": "shell"}],
+    "fedmsg_relay_cert_host": "proxy01",
+}
+"""A host of another network, with stock consumers. Another tool brings its keys."""
 
 URL = "amqps://bridge:s3cret@rabbit01.example.org/%2Fpubsub"
 
@@ -91,8 +96,10 @@ RENDER = """
           bridge.toml: "{{ lookup('template', bridge) if fedmsg_relay_bridge is mapping else '' }}"
           bridge.service: "{{ lookup('template', role ~ '/templates/fedmsg-relay-bridge.service.j2') }}"
           web.service: "{{ lookup('template', role ~ '/templates/fedmsg-relay-web.service.j2') }}"
+          keys: {brought: "{{ wanted['keys'] }}", kept: "{{ wanted['kept'] }}"}
           planned: "{{ __fedmsg_relay_wanted_files.texts }}"
           system: {python: "{{ __fedmsg_relay_python }}", packages: "{{ packages }}"}
+        wanted: "{{ __fedmsg_relay_wanted_files }}"
         packages: "{{ __fedmsg_relay_packages + __fedmsg_relay_service_packages }}"
         __fedmsg_relay_source_release: {stdout: "1.0"}
         __fedmsg_relay_seen: {pythons: {}}

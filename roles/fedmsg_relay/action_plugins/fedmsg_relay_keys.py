@@ -12,7 +12,7 @@ from typing import Any
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
-OPTIONS = ("directory", "manifest", "header", "backups", "files", "drop", "compare", "source")
+OPTIONS = ("directory", "manifest", "header", "backups", "files", "drop", "kept", "compare", "source")
 TOLD = ("changed", "changed_paths", "diff", "differ", "foreign", "unknown", "dropped", "msg", "failed", "unreachable")
 """What the result may hold; the rest may show how the module was called."""
 

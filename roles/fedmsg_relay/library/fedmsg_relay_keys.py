@@ -27,6 +27,11 @@ options:
   source: {description: Where the files come from, for the diff., type: str, default: ""}
   compare: {description: Whether to report only. Needs no content., type: bool, default: false}
   drop: {description: Whether to remove unwanted files that the manifest lists., type: bool, default: false}
+  kept:
+    description: Names of files that another tool brings. With O(drop) they stay, and leave the manifest.
+    type: list
+    elements: str
+    default: []
   files:
     description: The wanted files.
     type: list
@@ -84,6 +89,7 @@ def main() -> None:
             "source": {"type": "str", "default": ""},
             "compare": flag,
             "drop": flag,
+            "kept": {"type": "list", "elements": "str", "default": []},
             "files": {"type": "list", "elements": "dict", "default": [], "options": suboptions},
             "contents": {"type": "dict", "default": {}, "no_log": True},
         },
@@ -100,6 +106,7 @@ def main() -> None:
     keys = Keys(
         places,
         [Item(**one, content=options["contents"].get(one["name"])) for one in options["files"]],
+        kept=options["kept"],
         check=module.check_mode,
     )
     try:

@@ -8,7 +8,7 @@ import os
 import pwd
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,16 +43,18 @@ class Places:
 class Keys:
     """The files of a host, and the manifest of the files that this module has written."""
 
-    def __init__(self, places: Places, items: list[Item], *, check: bool = False) -> None:
+    def __init__(self, places: Places, items: list[Item], *, kept: Sequence[str] = (), check: bool = False) -> None:
         """Read the manifest.
 
         Args:
             places: where things are.
             items: the wanted files.
+            kept: names of files that another tool brings. They stay, and leave the manifest.
             check: whether to change nothing.
         """
         self._places = places
         self._items = items
+        self._kept = {str(places.directory / name) for name in kept}
         self._check = check
         self._listed = _listed(places.manifest)
 
@@ -98,23 +100,28 @@ class Keys:
     def drop(self) -> list[Diff]:
         """Remove the files of the manifest that are not wanted any more; with the last one the manifest goes too.
 
+        Files that another tool brings stay, and leave the manifest.
+
         Returns:
             The differences.
         """
         dropped = self._dropped()
         gone = [path for path in dropped if os.path.lexists(path)]
-        if dropped and not self._check:
+        left = [path for path in self._listed if path in self._kept]
+        rest = [path for path in self._listed if path not in {*dropped, *left}]
+        if rest != self._listed and not self._check:
             for path in gone:
                 Path(path).unlink()
-            self._list([path for path in self._listed if path not in dropped])
-        return [_diff(path, {"state": "file"}, {"state": "absent"}) for path in gone]
+            self._list(rest)
+        manifest = [_diff(str(self._places.manifest), {"lists": self._listed}, {"lists": rest})] if left else []
+        return [_diff(path, {"state": "file"}, {"state": "absent"}) for path in gone] + manifest
 
     def _wanted(self) -> list[tuple[Path, Item]]:
         return [(self._places.directory / item.name, item) for item in self._items]
 
     def _dropped(self) -> list[str]:
-        wanted = {str(path) for path, _ in self._wanted()}
-        return [path for path in self._listed if path not in wanted]
+        stay = self._kept.union(str(path) for path, _ in self._wanted())
+        return [path for path in self._listed if path not in stay]
 
     def _is_foreign(self, path: Path) -> bool:
         return os.path.lexists(path) and str(path) not in self._listed

@@ -7,7 +7,7 @@ from typing import Any
 
 from fedmsg_relay_plan import addresses
 from fedmsg_relay_plan.bridge import bridges, is_bridged, stops_bridging
-from fedmsg_relay_plan.keys import dropped, reads_policy
+from fedmsg_relay_plan.keys import dropped, left_to_others, reads_policy
 from fedmsg_relay_plan.parts import (
     Part,
     foreign_unit,
@@ -62,6 +62,11 @@ def _policy(world: World, host: Host) -> str:
 def _dropped(_: World, host: Host) -> str:
     lost = dropped(host)
     return f"loses keys and certificates that the inventory no longer names ({_files(lost)})" if lost else ""
+
+
+def _left_to_others(_: World, host: Host) -> str:
+    left = left_to_others(host)
+    return f"leaves keys and certificates to another tool ({_files(left)})" if left else ""
 
 
 def _files_of_others(_: World, host: Host) -> str:
@@ -153,6 +158,7 @@ CLAUSES: tuple[Callable[[World, Host], str], ...] = (
     _config,
     _policy,
     _dropped,
+    _left_to_others,
     _spool,
     _retire,
     _leftover,

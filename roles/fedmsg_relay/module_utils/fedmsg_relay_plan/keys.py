@@ -17,8 +17,19 @@ def dropped(host: Host) -> list[str]:
     Returns:
         Their paths.
     """
-    listed = host.text(host.paths.keys).splitlines()
-    return [path for path in listed if path.startswith("/") and path not in host.wanted.keys]
+    return [path for path in _listed(host) if path not in {*host.wanted.keys, *host.wanted.kept}]
+
+
+def left_to_others(host: Host) -> list[str]:
+    """Find keys and certificates that the role has written here and that another tool brings from now on.
+
+    Args:
+        host: the host.
+
+    Returns:
+        Their paths. They stay, and the role forgets them.
+    """
+    return [path for path in _listed(host) if path in host.wanted.kept]
 
 
 def reads_policy(world: World, host: Host) -> bool:
@@ -73,3 +84,7 @@ def keys_of_others(_: World, host: Host) -> str:
         "fedmsg_relay_certs_from. If this role shall replace them, set fedmsg_relay_adopt: true: it keeps copies in "
         f"{host.paths.adopted}. Otherwise remove them first."
     )
+
+
+def _listed(host: Host) -> list[str]:
+    return [path for path in host.text(host.paths.keys).splitlines() if path.startswith("/")]

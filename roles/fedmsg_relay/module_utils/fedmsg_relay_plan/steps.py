@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from fedmsg_relay_plan import tags
 from fedmsg_relay_plan.bridge import bridges, has_bridge, stops_bridging
-from fedmsg_relay_plan.keys import dropped, reads_policy
+from fedmsg_relay_plan.keys import dropped, left_to_others, reads_policy
 from fedmsg_relay_plan.parts import Part, hands_over, has_program, is_leftover, old_addresses, part, takes_over
 from fedmsg_relay_plan.web import serves, stops_serving
 from fedmsg_relay_plan.world import Host, World
@@ -80,7 +80,10 @@ class Step(StrEnum):
     """Removes the web process where it is no longer wanted, now that no config names it."""
 
     DROP_KEYS = "drop_keys"
-    """Removes keys and certificates that the inventory no longer names, now that no config names them."""
+    """Removes keys and certificates that the inventory no longer names, now that no config names them.
+
+    Those that another tool brings stay, and the role forgets them.
+    """
 
     DELIVER = "deliver"
     """Delivers what waits on this host for a relay."""
@@ -156,7 +159,7 @@ TAKES: dict[Step, Callable[[World, Host], bool]] = {
     Step.READ_POLICY: reads_policy,
     Step.POINT: lambda world, host: not _is_relay(world, host),
     Step.STOP_SERVING: stops_serving,
-    Step.DROP_KEYS: lambda world, host: bool(dropped(host)),  # noqa: ARG005
+    Step.DROP_KEYS: lambda world, host: bool(dropped(host) or left_to_others(host)),  # noqa: ARG005
     Step.DELIVER: has_program,
     Step.RETIRE: lambda world, host: (
         part(world, host) in {Part.LEAVING, Part.SCRIPTS} and any(path in host.ours for path in host.paths.service)

@@ -79,12 +79,14 @@ class Wanted:
         release: what ``current`` links to, such as ``releases/0.1.py311``; empty where nobody knows yet.
         texts: files by path.
         keys: the paths of its keys and certificates.
+        kept: the paths of those that another tool brings.
         bridge_differs: whether the settings of its bridge are others. Their text is not told: it may have a password.
     """
 
     release: str
     texts: Mapping[str, str]
     keys: Sequence[str] = ()
+    kept: Sequence[str] = ()
     bridge_differs: bool = False
 
 

@@ -104,6 +104,20 @@ def key_files(certs: Iterable[Cert], cert_host: str) -> list[dict[str, Any]]:
     return files
 
 
+def kept_keys(certs: Iterable[Cert], cert_host: str, source: str) -> list[str]:
+    """Name the files of a host that another tool brings, as a filter.
+
+    Args:
+        certs: ``fedmsg_relay_certs`` of the host.
+        cert_host: the host in the names of its certificates.
+        source: ``fedmsg_relay_certs_from``: where the role takes the files from.
+
+    Returns:
+        Their names; none if the role brings the files, or if the host has no certificates.
+    """
+    return [] if source or not certs else [one["name"] for one in key_files(certs, cert_host)]
+
+
 def differences(compared: Mapping[str, Any], own: str) -> dict[str, list[str]]:
     """Tell how the files of a host differ from those of the controller, as a filter.
 
