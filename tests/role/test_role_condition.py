@@ -14,9 +14,9 @@ from moves import DEPLOYED
 
 NOW = 1_795_445_709.0
 NAMED = [["tcp://app01:9941"], ["tcp://app01:3999"], ["tcp://app01:9942"]]
-RUNS = {"loaded": True, "started": 100}
-STOPPED = {"loaded": True, "started": 0}
-NONE = {"loaded": False, "started": 0}
+RUNS = {"loaded": True, "running": True}
+STOPPED = {"loaded": True, "running": False}
+NONE = {"loaded": False, "running": False}
 UPSTREAM = {"using": None, "submit": ["tcp://bus01:9942"], "state": "joined"}
 PEERS = {"publishers": ["p:1"], "submitters": [], "listeners": ["l:1"], "idle_seconds": 7.9}
 

@@ -18,7 +18,14 @@ RUNS = {
 
 
 def found(status: dict[str, Any], **service: Any) -> dict[str, Any]:
-    known = {"loaded": True, "started": 100, "properties": {"UnitFileState": "enabled"}, "written": 100, **service}
+    known = {
+        "loaded": True,
+        "running": True,
+        "started": 100,
+        "properties": {"UnitFileState": "enabled"},
+        "written": 100,
+        **service,
+    }
     written = known.pop("written")
     return {"service": known, "status": {"answer": status}, "written": written}
 
@@ -37,7 +44,7 @@ def found(status: dict[str, Any], **service: Any) -> dict[str, Any]:
         (found({**RUNS, "settings": {}}), False, ["reload"]),
         (found({**RUNS, "settings": {}}, properties={"UnitFileState": "disabled"}), False, ["reload", "start"]),
         (found(RUNS, properties={"UnitFileState": "disabled"}), False, ["start"]),
-        (found({}, loaded=False, started=0, properties={}), True, ["start"]),
+        (found({}, loaded=False, running=False, started=0, properties={}), True, ["start"]),
     ],
 )
 def test_a_relay_is_left_alone_or_reloaded_or_restarted(

@@ -88,16 +88,20 @@ def test_a_running_service_has_a_start_and_a_process(places: Places) -> None:
     ("changes", "started"),
     [
         ({"ActiveState=active": "ActiveState=failed"}, 0),
-        ({"ActiveState=active": "ActiveState=activating"}, 0),
+        ({"ActiveState=active": "ActiveState=inactive"}, 0),
+        ({"ActiveState=active": "ActiveState=activating"}, 1700000001),
+        ({"ActiveState=active": "ActiveState=reloading"}, 1700000001),
+        ({"ActiveState=active": "ActiveState=deactivating"}, 1700000001),
         ({"ExecMainStartTimestamp=@1700000001": "ExecMainStartTimestamp="}, 1700000002),  # an init script's
         ({"ExecMainStartTimestamp=@1700000001\n": ""}, 1700000002),
     ],
 )
-def test_only_an_active_service_is_started(places: Places, changes: dict[str, str], started: int) -> None:
+def test_a_service_runs_unless_it_is_at_rest(places: Places, changes: dict[str, str], started: int) -> None:
     shown = SHOWN
     for old, new in changes.items():
         shown = shown.replace(old, new)
-    assert only(places, "service", Host(systemctl=shown))["started"] == started
+    found = only(places, "service", Host(systemctl=shown))
+    assert (found["started"], found["running"]) == (started, started > 0)
 
 
 def test_a_host_without_the_unit_has_no_service(places: Places) -> None:

@@ -32,6 +32,7 @@ def edits(draw: st.DrawFn) -> dict[str, Any]:
         "broken": draw(some),
         "used": draw(some),
         "stopped": draw(some),
+        "starting": draw(some),
         "waiting": draw(some),
         "ends_after": draw(st.one_of(st.just(1000), st.integers(1, 25))),
     }
@@ -52,6 +53,7 @@ def live(world: Fleet, edit: dict[str, Any]) -> None:
     for name, machine in world.machines.items():
         machine.answers = name not in edit["down"]
         machine.broken = name in edit["broken"]
+        machine.starting = name in edit["starting"]
         # Peers are where a config has sent them, or where they have been.
         named = any(name in (one.config or ()) for one in world.machines.values())
         machine.visited = machine.visited or named
@@ -74,7 +76,7 @@ def heal(world: Fleet) -> None:
     """Bring all hosts back, and let the peers go where the configs send them."""
     world.limit, world.tags, world.tolerated = (), ("all",), ()
     for name, machine in world.machines.items():
-        machine.answers, machine.broken = True, False
+        machine.answers, machine.broken, machine.starting = True, False, False
         machine.used = machine.running and any(name in (one.config or ()) for one in world.machines.values())
 
 
@@ -136,7 +138,7 @@ def test_a_rehearsal_notices_what_must_not_be() -> None:
         live(
             world,
             {"group": ("b",), "limit": (), "tags": ("all",), "tolerated": (), "ends_after": 0}
-            | dict.fromkeys(("down", "broken", "used", "stopped", "waiting"), ()),
+            | dict.fromkeys(("down", "broken", "used", "stopped", "starting", "waiting"), ()),
         )
         rehearsal = Rehearsal.of(world)
         for host in rehearsal.plan.hosts.values():

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from fedmsg_relay_host.service import service_of
 from fedmsg_relay_plan.plan import Plan, plan
 from fedmsg_relay_plan.world import World, read
 
@@ -37,6 +38,7 @@ class Machine:
         their_config: whether somebody else wrote that.
         unit: ``ours``, the path of a stock relay's, or nothing.
         running: whether the unit runs.
+        starting: whether a run that looks at it finds it still starting, although it runs.
         enabled: whether it starts at boot.
         upstream: what the running relay is chained to.
         written: what its relay.toml chains it to; None if it has no relay.toml.
@@ -64,6 +66,7 @@ class Machine:
     their_config: bool = False
     unit: str = ""
     running: bool = False
+    starting: bool = False
     enabled: bool = True
     upstream: tuple[str, ...] = ()
     written: tuple[str, ...] | None = None
@@ -140,13 +143,28 @@ def upstream(relays: tuple[str, ...]) -> dict[str, list[str]]:
 
 def status_of(machine: Machine) -> dict[str, Any]:
     """What its relay answers; only ours does."""
-    if not machine.running or machine.unit != "ours":
+    if not machine.running or machine.starting or machine.unit != "ours":
         return {}
     return {
         "relay": {"pid": 17},
         "endpoints": {endpoint: [f"tcp://*:{port}"] for endpoint, port in machine.ports.items()},
         "upstream": upstream(machine.upstream) if machine.upstream else None,
         "peers": {"publishers": [], "submitters": [], "listeners": []},
+    }
+
+
+def shown(machine: Machine) -> dict[str, str]:
+    """What systemd says of its relay's unit."""
+    active = ("activating" if machine.starting else "active") if machine.running else "inactive"
+    return {
+        "ActiveState": active,
+        "ExecMainStartTimestamp": "@100" if machine.running else "",
+        "ExecStart": "{ path=/usr/bin/fedmsg-relay ; argv[]=/usr/bin/fedmsg-relay ; ignore_errors=no }",
+        "FragmentPath": UNIT if machine.unit == "ours" else machine.unit,
+        "LoadState": "loaded" if machine.unit else "not-found",
+        "MainPID": "17" if machine.running else "0",
+        "StateChangeTimestamp": f"@{machine.policy_read}",
+        "UnitFileState": "enabled" if machine.enabled else "disabled",
     }
 
 
@@ -183,17 +201,7 @@ def looked(machine: Machine) -> dict[str, Any]:
             "web": [],
             "bridge": [],
         },
-        "service": {
-            "loaded": bool(machine.unit),
-            "started": 100 if machine.running else 0,
-            "pid": 17 if machine.running else 0,
-            "properties": {
-                "FragmentPath": UNIT if ours else machine.unit,
-                "StateChangeTimestamp": f"@{machine.policy_read}",
-                "UnitFileState": "enabled" if machine.enabled else "disabled",
-                "ExecStart": "{ path=/usr/bin/fedmsg-relay ; argv[]=/usr/bin/fedmsg-relay ; ignore_errors=no }",
-            },
-        },
+        "service": service_of(shown(machine)),
         "spool": {"present": machine.spool, "unready": [] if machine.spool else ["fedmsg-relay-spool.path"]},
         "status": {"rc": 0, "stderr": "", "answer": status_of(machine)},
         "web": {"loaded": machine.web, "ready": machine.web, "outdated": False},

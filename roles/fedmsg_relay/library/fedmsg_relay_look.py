@@ -127,7 +127,9 @@ releases:
   type: dict
   returned: if gathered
 service:
-  description: The state of the relay's unit, from systemd.
+  description:
+    - The state of the relay's unit, from systemd.
+    - It is C(running) unless it is inactive or failed. C(started) is the time of its last start, or 0.
   type: dict
   returned: if gathered
 spool:

@@ -12,7 +12,7 @@ from typing import Any
 from .command import CommandError, Run, must
 from .files import Files, Item
 from .relay import SERVICE, Relay
-from .systemd import Unit, seconds
+from .systemd import Unit, is_running, seconds
 
 PROPERTIES = "LoadState,UnitFileState,ActiveState,ActiveEnterTimestamp,ExecMainStartTimestamp"
 RELOAD_SECONDS = 6
@@ -92,9 +92,9 @@ class Service:
         if wanted.listeners and not self._files.check:
             self._expect(wanted.listeners)
         if "restart" in needs or "start" in needs:
-            self._start(started=seen["service"]["started"] > 0, restart="restart" in needs)
+            self._start(started=seen["service"]["running"], restart="restart" in needs)
         self.prove(wanted.prove)
-        return _said(needs, running=seen["service"]["started"] > 0)
+        return _said(needs, running=seen["service"]["running"])
 
     def prove(self, pair: Pair) -> None:
         """Send a message through it. A dry run sends none.
@@ -181,14 +181,16 @@ def service_of(shown: Mapping[str, str]) -> dict[str, Any]:
         shown: its properties.
 
     Returns:
-        Whether systemd has ``loaded`` it, when it was ``started``, 0 if it does not run, its ``pid``, and the
-        ``properties``. systemd knows neither process nor start time of a relay that an init script started.
+        Whether systemd has ``loaded`` it, whether it is ``running``, when it was ``started``, 0 if it does not run, its
+        ``pid``, and the ``properties``. systemd knows neither process nor start time of a relay that an init script
+        started. A unit that starts, reloads, stops or waits for its next start is running: nobody has stopped it.
     """
-    active = shown.get("ActiveState") == "active"
+    running = is_running(shown)
     times = [seconds(shown.get(key, "")) for key in ("ExecMainStartTimestamp", "ActiveEnterTimestamp")]
     return {
         "loaded": shown.get("LoadState") == "loaded",
-        "started": next(filter(None, times), 0) if active else 0,
+        "running": running,
+        "started": next(filter(None, times), 0) if running else 0,
         "pid": int(shown.get("MainPID") or 0),
         "properties": dict(shown),
     }
@@ -239,7 +241,7 @@ def demands(looked: Mapping[str, Any], wanted: Mapping[str, Any], *, replaced: b
         # A relay that publishes by itself already learns by a reload that it shall.
         if status.get("settings", {}) != wanted.get("settings") or status.get("unchained_from"):
             found.append("reload")
-    if not service["started"] or service["properties"].get("UnitFileState") != "enabled":
+    if not service["running"] or service["properties"].get("UnitFileState") != "enabled":
         found.append("start")
     return found
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from .command import CommandError, Run, attempt, must
 
 JOURNAL_LINES = 10
@@ -53,6 +55,18 @@ def seconds(timestamp: str) -> int:
     """
     digits = timestamp.lstrip("@")
     return int(digits) if digits.isdigit() else 0
+
+
+def is_running(shown: Mapping[str, str]) -> bool:
+    """Whether a unit is not at rest: it is up, or it starts, reloads, stops or waits for its next start.
+
+    Args:
+        shown: its properties.
+
+    Returns:
+        Whether it is.
+    """
+    return shown.get("ActiveState", "inactive") not in ("inactive", "failed")
 
 
 class Unit:
@@ -139,7 +153,7 @@ class Unit:
             CommandError: systemd refuses.
         """
         seen = self.shown("ActiveState,UnitFileState")
-        running = seen.get("ActiveState", "inactive") not in ("inactive", "failed")
+        running = is_running(seen)
         enabled = seen.get("UnitFileState") == "enabled"
         if running:
             self.order("stop")

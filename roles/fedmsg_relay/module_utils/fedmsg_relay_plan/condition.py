@@ -68,7 +68,7 @@ class Found:
     @property
     def running(self) -> bool:
         """Whether the relay's unit runs."""
-        return int(self.looked["service"]["started"]) > 0
+        return bool(self.looked["service"]["running"])
 
     @property
     def status(self) -> Mapping[str, Any]:

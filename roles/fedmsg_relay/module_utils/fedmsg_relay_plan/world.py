@@ -63,8 +63,8 @@ class Host:
 
     @property
     def running(self) -> bool:
-        """Whether the unit runs."""
-        return int(self.looked["service"]["started"]) > 0
+        """Whether the unit runs, also while it starts, reloads, stops or waits for its next start."""
+        return bool(self.looked["service"]["running"])
 
     @property
     def pid(self) -> int:
