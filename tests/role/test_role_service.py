@@ -115,14 +115,27 @@ def test_a_relay_waits_for_the_listeners_of_a_stock_relay(tmp_path: Path) -> Non
     assert (tmp_path / "state").is_dir()
 
 
-@pytest.mark.parametrize("ran", [True, False])
-def test_one_that_is_not_up_fails_in_its_own_words_and_is_stopped_if_none_ran(tmp_path: Path, ran: bool) -> None:
-    commands = Commands(active=ran, enabled=ran, starts=False, loaded=ran)
+@pytest.mark.parametrize(
+    ("commands", "switched_off"),
+    [
+        (Commands(starts=False), False),
+        (Commands(starts=False, enabled=False), False),
+        (Commands(starts=False, active=False, retrying=True), False),
+        (Commands(starts=False, active=False, retrying=True, enabled=False), False),
+        (Commands(starts=False, active=False), False),
+        (Commands(starts=False, active=False, enabled=False), True),
+        (Commands(starts=False, active=False, enabled=False, loaded=False), True),
+    ],
+)
+def test_one_that_is_not_up_fails_in_its_own_words_and_only_a_new_one_is_switched_off(
+    tmp_path: Path, commands: Commands, switched_off: bool
+) -> None:
     with pytest.raises(
         NotProvedError, match=r"^The relay on app01 is not up\. The end of its journal:\nits last words$"
     ):
         service(tmp_path, commands).match(Wanted(CHECKED, replaced=True))
-    assert ("disable fedmsg-relay.service" in commands.asked) is not ran
+    assert ("disable fedmsg-relay.service" in commands.asked) is switched_off
+    assert commands.enabled is not switched_off
 
 
 def test_one_through_which_nothing_comes_fails(tmp_path: Path) -> None:

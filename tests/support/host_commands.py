@@ -14,7 +14,8 @@ class Commands:
     """What commands find, and what they were asked.
 
     Attributes:
-        active: whether the unit runs.
+        active: whether the unit is up.
+        retrying: whether systemd tries to start it again and again while it is not up.
         enabled: whether it starts at boot.
         loaded: whether systemd knows it.
         starts: whether it comes up when it is started.
@@ -28,6 +29,7 @@ class Commands:
     """
 
     active: bool = True
+    retrying: bool = False
     enabled: bool = True
     loaded: bool = True
     starts: bool = True
@@ -56,7 +58,7 @@ class Commands:
         if words[0] == "show":
             shown = {
                 "LoadState": "loaded" if self.loaded else "not-found",
-                "ActiveState": "active" if self.active else "inactive",
+                "ActiveState": "active" if self.active else "activating" if self.retrying else "inactive",
                 "UnitFileState": "enabled" if self.enabled else "disabled",
                 "ExecMainStartTimestamp": f"@{self.started_at}",
                 "StateChangeTimestamp": f"@{self.started_at}",

@@ -17,7 +17,8 @@ short_description: Run the relay as its files say, and prove it
 description:
   - Starts, restarts or reloads the relay where it does not run as its files say, and enables its unit.
   - A reload that does not bring the new settings is followed by a restart.
-  - Fails with the end of the relay's journal if it is not up. A relay that did not run before is then stopped again.
+  - Fails with the end of the relay's journal if it is not up. A relay that neither ran nor was enabled before is then
+    stopped and disabled again.
   - In check mode it changes nothing and sends no message.
 options:
   host: {description: The name of the host in messages., type: str, required: true}

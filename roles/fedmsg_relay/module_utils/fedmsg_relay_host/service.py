@@ -92,7 +92,7 @@ class Service:
         if wanted.listeners and not self._files.check:
             self._expect(wanted.listeners)
         if "restart" in needs or "start" in needs:
-            self._start(started=seen["service"]["running"], restart="restart" in needs)
+            self._start(established=_is_established(seen["service"]), restart="restart" in needs)
         self.prove(wanted.prove)
         return _said(needs, running=seen["service"]["running"])
 
@@ -158,14 +158,14 @@ class Service:
             ["runuser", f"--user={user}", "--", self._relay.program, "expect", f"--journal={journal}", *peers],
         )
 
-    def _start(self, *, started: bool, restart: bool) -> None:
+    def _start(self, *, established: bool, restart: bool) -> None:
         if self._files.check:
             return
         try:
             self._unit.run_enabled(restart=restart)
         except CommandError as error:
             fault = self._with_journal("is not up")
-            if not started:
+            if not established:
                 # Otherwise it might start by itself some day, beside the relay that the other hosts still use.
                 self._unit.switch_off()
             raise NotProvedError(fault) from error
@@ -244,6 +244,11 @@ def demands(looked: Mapping[str, Any], wanted: Mapping[str, Any], *, replaced: b
     if not service["running"] or service["properties"].get("UnitFileState") != "enabled":
         found.append("start")
     return found
+
+
+def _is_established(service: Mapping[str, Any]) -> bool:
+    """Whether a relay ran or was to start at boot before: systemd goes on to try it, and it comes back by itself."""
+    return bool(service["running"]) or service["properties"].get("UnitFileState") == "enabled"
 
 
 def _pair(submit: str, outbound: str) -> list[str]:
