@@ -28,8 +28,10 @@ def edits(draw: st.DrawFn) -> dict[str, Any]:
         "limit": draw(st.sampled_from([*[()] * 6, ("a", "b"), ("b", "c", "d")])),
         "tags": draw(st.sampled_from([*[("all",)] * 6, ("program",), ("keys",), ("relay",), ("scripts",)])),
         "down": draw(some),
-        "tolerated": draw(st.one_of(some.map(sorted), st.sampled_from([1, "25%", "50%", "all"]))),
+        "tolerated": draw(st.one_of(some.map(sorted), st.sampled_from([1, "25%", "50%", "all"]), st.just([*NAMES]))),
         "broken": draw(some),
+        "stuck": draw(st.sampled_from([(), ("c",), ("d",)])),
+        "idle": draw(st.sampled_from([(), NAMES])),
         "used": draw(some),
         "stopped": draw(some),
         "starting": draw(some),
@@ -52,12 +54,13 @@ def live(world: Fleet, edit: dict[str, Any]) -> None:
     world.tolerated = edit["tolerated"]
     for name, machine in world.machines.items():
         machine.answers = name not in edit["down"]
-        machine.broken = name in edit["broken"]
+        machine.broken, machine.stuck = name in edit["broken"], name in edit["stuck"]
         machine.starting = name in edit["starting"]
         # Peers are where a config has sent them, or where they have been.
         named = any(name in (one.config or ()) for one in world.machines.values())
         machine.visited = machine.visited or named
-        machine.used = machine.running and (named or (machine.visited and name in edit["used"]))
+        used = named and name not in edit["idle"]  # no script of those hosts publishes now
+        machine.used = machine.running and (used or (machine.visited and name in edit["used"]))
         if name in edit["stopped"]:
             machine.running, machine.used = False, False
             machine.waiting = 3 if name in edit["waiting"] and machine.unit else 0
@@ -76,7 +79,7 @@ def heal(world: Fleet) -> None:
     """Bring all hosts back, and let the peers go where the configs send them."""
     world.limit, world.tags, world.tolerated = (), ("all",), ()
     for name, machine in world.machines.items():
-        machine.answers, machine.broken, machine.starting = True, False, False
+        machine.answers, machine.broken, machine.stuck, machine.starting = True, False, False, False
         machine.used = machine.running and any(name in (one.config or ()) for one in world.machines.values())
 
 
@@ -138,7 +141,7 @@ def test_a_rehearsal_notices_what_must_not_be() -> None:
         live(
             world,
             {"group": ("b",), "limit": (), "tags": ("all",), "tolerated": (), "ends_after": 0}
-            | dict.fromkeys(("down", "broken", "used", "stopped", "starting", "waiting"), ()),
+            | dict.fromkeys(("down", "broken", "stuck", "idle", "used", "stopped", "starting", "waiting"), ()),
         )
         rehearsal = Rehearsal.of(world)
         for host in rehearsal.plan.hosts.values():

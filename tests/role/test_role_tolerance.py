@@ -52,4 +52,17 @@ def test_a_relay_that_leaves_is_retired_without_the_tolerated_hosts() -> None:
     )
     made = world.plan()
     assert (made.refusal, made.tolerated) == ("", ["pkgs01"])
+
+
+def test_a_retirement_does_not_do_without_a_host_that_answers() -> None:
+    world = fleet(
+        relay("app01", "bus01", upstream=("bus01",)),
+        relay("bus01"),
+        scripts("pkgs01", "app01"),
+        scripts("pkgs02", "app01", answers=False),
+        group="bus01",
+        tolerated=["pkgs01", "pkgs02"],
+    )
+    made = world.plan()
+    assert (made.refusal, made.tolerated) == ("", ["pkgs02"])
     assert "retire" in made.hosts["app01"].steps

@@ -50,6 +50,7 @@ class Machine:
         commands: whether the inventory gives it the commands.
         used: whether peers are connected to its relay.
         visited: whether a config has sent peers to its relay at some time.
+        stuck: whether no config can be written here.
         broken: whether no message comes through a relay that is started here.
         web: whether the web process runs beside its relay.
         bridge: whether a bridge runs beside its relay.
@@ -78,6 +79,7 @@ class Machine:
     commands: bool = True
     used: bool = False
     visited: bool = False
+    stuck: bool = False
     broken: bool = False
     web: bool = False
     bridge: bool = False

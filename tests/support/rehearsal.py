@@ -192,6 +192,9 @@ class Rehearsal:
     def _point(self, machine: Machine) -> Iterator[str]:
         if machine.config == self.fleet.group:
             return
+        if machine.stuck:
+            self.failed.add(machine.name)
+            return
         machine.config, machine.their_config = self.fleet.group, False
         self.watch.note_config(machine)
         yield "config"

@@ -42,8 +42,7 @@ class Watch:
         alone = {name for name in in_use if self.fleet.machines[name].alone}
         released = {name for name in alone if name not in _in_use(self.before) or self.before[name].upstream}
         # A host that Ansible does not reach stays as it is, if the operator tolerates that.
-        tolerated = set(self.plan.tolerated) - set(self.plan.hosts)
-        leaving = alone - set(self.fleet.group) - tolerated
+        leaving = alone - set(self.fleet.group) - (set(self.plan.tolerated) - set(self.plan.hosts))
         if released and leaving:
             self.violations.append(f"{what}: {', '.join(sorted(alone))} are in use and publish apart from each other")
 
@@ -60,6 +59,9 @@ class Watch:
         """Look at a relay that is about to be removed."""
         if machine.unit != "ours" or machine.waiting or (machine.used and machine.running):
             self.violations.append(f"{machine.name} is removed: {machine}")
+        named_by = [name for name in self.plan.hosts if machine.name in (self.fleet.machines[name].config or ())]
+        if machine.running and named_by:
+            self.violations.append(f"{machine.name} is removed, and {', '.join(named_by)} answered and name it")
 
 
 def comes_through(machine: Machine) -> bool:

@@ -67,7 +67,7 @@ class Plan:
         hosts: the hosts that answered.
         relays: hosts of the group that take part in the run.
         leaving: hosts whose relay left the group.
-        tolerated: hosts that this run can do without, if they do not answer.
+        tolerated: hosts that do not answer and that this run can do without.
         refusal: why no host takes a step; empty if they do.
         questions: what has to be asked before the plan is final.
         sentences: the plan for people, a line each.
@@ -99,7 +99,8 @@ def plan(world: World) -> Plan:
         hosts=hosts,
         relays=list(world.in_run),
         leaving=[host.name for host in of_part(world, Part.LEAVING)],
-        tolerated=sorted(world.tolerated),
+        # A host that answers and fails later keeps its config, and may still use a relay that is to be retired.
+        tolerated=sorted(world.tolerated & {*world.silent}),
         refusal=refusal,
         questions=questions(world),
         sentences=_sentences(world, hosts, refusal),
