@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from fedmsg_relay_host.files import Files
 from fedmsg_relay_host.relay import Relay
 from fedmsg_relay_host.removal import Goods, Removal, StaysError, holds_messages, told
 from fedmsg_relay_host.spool import deliver, messages, passed_on
-from fedmsg_relay_plan.uninstall import named_by, unsent
+from fedmsg_relay_plan.uninstall import named_by, naming, unsent
 
 from host_commands import Commands
 
@@ -168,6 +169,7 @@ def test_the_spool_is_counted_and_delivered(host: Path, monkeypatch: pytest.Monk
             [{"item": "x", "rc": 0, "stdout_lines": ["/a", "/b"]}],
             "x names the relay of app01 in /a, /b. Move the relay",
         ),
+        ([{"item": "x", "rc": 2, "stdout_lines": ["/a"]}], "x names the relay of app01 in /a. Move the relay"),
         ([{"item": "x", "skipped": True, "changed": False}], ""),
         ([{"item": "x", "unreachable": True}], "x cannot be asked whether it names the relay of app01. Move the relay"),
     ],
@@ -177,6 +179,29 @@ def test_a_relay_that_others_name_stays(answers: list[dict[str, Any]], fault: st
     assert bool(said) == bool(fault)
     assert said.startswith(fault)
     assert said == "" or said.endswith("or include x in this run. Nothing was changed.")
+
+
+@pytest.mark.parametrize(
+    ("config", "named"),
+    [
+        ("['tcp://bus01.example.org:9941']", True),
+        ("['tcp://[2001:db8::1]:9941']", True),
+        ("['tcp://10.0.0.17:9941']", True),
+        ("['tcp://10.0.0.170:9941']", False),
+        ("['tcp://10.0.0117:9941']", False),
+        ("['tcp://bus01xexample.org:9941']", False),
+        ("['tcp://[2001:db8::17]:9941']", False),
+        ("['tcp://xbus01.example.org:9941']", False),
+    ],
+)
+def test_a_relay_is_found_in_a_config_by_each_of_its_names(tmp_path: Path, config: str, named: bool) -> None:
+    (tmp_path / "relay.py").write_text(f"config = {{'relay_inbound': {config}}}")
+    (tmp_path / "broken.py").symlink_to("nowhere")
+    pattern = naming(["bus01.example.org", "10.0.0.17", "2001:db8::1", "bus01.example.org"])
+    command = ["grep", "--recursive", "--files-with-matches", "--extended-regexp", pattern, str(tmp_path)]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    answer = {"item": "x", "rc": found.returncode, "stdout_lines": found.stdout.splitlines()}
+    assert bool(named_by([answer], "bus01")) is named
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,7 @@ class FilterModule:
             "fedmsg_relay_monitored": global_config.monitored,
             "fedmsg_relay_named_by": uninstall.named_by,
             "fedmsg_relay_names": endpoints.names,
+            "fedmsg_relay_naming": uninstall.naming,
             "fedmsg_relay_needed": endpoints.needed,
             "fedmsg_relay_open_ports": firewall.open_ports,
             "fedmsg_relay_outcome": standing.outcome,

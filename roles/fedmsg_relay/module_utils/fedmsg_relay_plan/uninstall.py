@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+SPECIAL = re.compile(r"[.^$*+?(){}|\[\]\\]")
 AGAIN = "run again with -e fedmsg_relay_abandon_spool=true."
+
+
+def naming(names: Iterable[str]) -> str:
+    """Make the regular expression that finds a relay's addresses in configs, as a filter.
+
+    Args:
+        names: of the relay; an IPv6 address may have brackets in a config.
+
+    Returns:
+        An extended regular expression for ``grep``.
+    """
+    found = "|".join(SPECIAL.sub(r"\\\g<0>", name) for name in dict.fromkeys(names))
+    return rf"tcp://\[?({found})\]?:"
 
 
 def named_by(answers: Iterable[Mapping[str, Any]], host: str) -> str:
@@ -13,7 +28,7 @@ def named_by(answers: Iterable[Mapping[str, Any]], host: str) -> str:
 
     Args:
         answers: of ``grep`` on those hosts: ``item``, the host, ``rc`` and ``stdout_lines``. It ends with 1 if it
-            finds nothing, and with 2 if there is no config.
+            finds nothing, and with 2 if there is no config, or if it cannot read one beside those that it has found.
         host: the relay's.
 
     Returns:
@@ -22,11 +37,11 @@ def named_by(answers: Iterable[Mapping[str, Any]], host: str) -> str:
     for answer in answers:
         if answer.get("skipped"):  # no relay is removed from this host
             continue
-        code, asked = answer.get("rc", -1), answer["item"]
-        if code not in {1, 2}:
+        found, asked = answer.get("stdout_lines"), answer["item"]
+        if found or answer.get("rc", -1) not in {1, 2}:
             fault = (
-                f"{asked} names the relay of {host} in {', '.join(answer['stdout_lines'])}"
-                if code == 0
+                f"{asked} names the relay of {host} in {', '.join(found)}"
+                if found
                 else f"{asked} cannot be asked whether it names the relay of {host}"
             )
             return (
