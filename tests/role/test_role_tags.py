@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from fedmsg_relay_plan.faults import fault_of
 from fedmsg_relay_plan.parts import Part
 from fedmsg_relay_plan.steps import TAGGED, Step
 from fedmsg_relay_plan.tags import TAGS
@@ -48,9 +49,28 @@ def test_several_tags_take_the_steps_of_each() -> None:
     assert Step.POINT in made.hosts["pkgs01"].steps
 
 
-@pytest.mark.parametrize("tags", [("all",), ("of_the_site",)])
-def test_tags_of_others_narrow_nothing(tags: tuple[str, ...]) -> None:
-    assert well(*tags).plan().hosts == well("all").plan().hosts
+def test_tags_of_the_site_do_not_widen_ours() -> None:
+    assert well("relay", "of_the_site").plan().hosts == well("relay").plan().hosts
+    assert well("all", "of_the_site").plan().hosts == well("all").plan().hosts
+
+
+def test_a_run_for_tags_of_the_site_takes_no_step_and_refuses_nothing() -> None:
+    """A move is in the inventory, and an operator runs something else of the site."""
+    world = fleet(relay("app01"), scripts("bus01", "app01"), scripts("pkgs01", "app01"), group="bus01", tags=("nginx",))
+    world.machines["pkgs01"].their_config = True
+    made = world.plan()
+    assert (made.refusal, made.relays, made.questions) == ("", [], {})
+    assert {name: (host.steps, host.refusal) for name, host in made.hosts.items()} == dict.fromkeys(
+        made.hosts, ([], "")
+    )
+    assert "Nothing of that now: --tags nginx has none of program, keys, relay, scripts, all" in made.sentences
+
+
+@pytest.mark.parametrize(("skipped", "refused"), [(("relay", "keys"), True), (("nginx",), False), ((), False)])
+def test_a_part_of_the_role_cannot_be_left_out(skipped: tuple[str, ...], refused: bool) -> None:
+    world = fleet(relay("app01"), group="app01", skipped=skipped)
+    fault = fault_of(world.inventory("app01"), "app01", world.shared())
+    assert fault.startswith("--skip-tags keys,relay leaves nothing out") is refused, fault
 
 
 @pytest.mark.parametrize("tag", TAGS)

@@ -223,6 +223,7 @@ class Fleet:
         gone: ``fedmsg_relay_gone``.
         tolerated: ``fedmsg_relay_tolerate_unreachable``.
         tags: those of the command line.
+        skipped: those of ``--skip-tags``.
         variables: more variables of hosts, by the name of the host.
         keys: the keys and certificates that hosts are to have, by the name of the host.
         kept: those that another tool brings, by the name of the host.
@@ -235,6 +236,7 @@ class Fleet:
     gone: tuple[str, ...] = ()
     tolerated: Any = ()
     tags: tuple[str, ...] = ("all",)
+    skipped: tuple[str, ...] = ()
     variables: dict[str, dict[str, Any]] = field(default_factory=dict)
     keys: dict[str, list[str]] = field(default_factory=dict)
     kept: dict[str, list[str]] = field(default_factory=dict)
@@ -276,7 +278,7 @@ class Fleet:
             "asked": self.asked,
             "inventory": list(self.machines),
             "limited": bool(self.limit),
-            "tags": list(self.tags),
+            "tags": {"run": list(self.tags), "skip": list(self.skipped)},
             "gone": list(self.gone),
             "tolerance": self.tolerated,
             "grace": 300,

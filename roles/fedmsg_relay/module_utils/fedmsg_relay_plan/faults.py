@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fedmsg_relay_plan.endpoints import NONE
+from fedmsg_relay_plan.tags import TAGS
 from fedmsg_relay_plan.told import Inventory
 from fedmsg_relay_plan.tolerance import is_tolerance
 from fedmsg_relay_plan.world import World, read
@@ -31,6 +32,14 @@ def fault_of(inventory: Mapping[str, Any], name: str, run: Mapping[str, Any]) ->
     world = read(run, {})
     sentence = next(filter(None, (check(world, name, Inventory(**inventory)) for check in CHECKS)), "")
     return f"{sentence} Nothing was changed." if sentence else ""
+
+
+def skipped_part(world: World, _name: str, _inventory: Inventory) -> str:
+    """The tags of the role take a part of a run, and leave none out."""
+    skipped = sorted(world.skipped & {*TAGS})
+    if not skipped:
+        return ""
+    return f"--skip-tags {','.join(skipped)} leaves nothing out. The tags {', '.join(TAGS)} are for --tags only."
 
 
 def no_relay(world: World, _name: str, _inventory: Inventory) -> str:
@@ -105,6 +114,7 @@ def nowhere_to_fetch(world: World, name: str, inventory: Inventory) -> str:
 
 
 CHECKS: tuple[Callable[[World, str, Inventory], str], ...] = (
+    skipped_part,
     no_relay,
     unknown_tolerance,
     unusable_name,

@@ -38,6 +38,8 @@ def refusal_of_host(world: World, host: Host) -> str:
     Returns:
         A sentence; empty if it can.
     """
+    if world.is_about_others:
+        return ""
     return _ended(_first(guard(world, host) for guard in HOST_GUARDS))
 
 
@@ -50,6 +52,8 @@ def refusal_of_run(world: World) -> str:
     Returns:
         A sentence; empty if they can.
     """
+    if world.is_about_others:
+        return ""
     every = (guard(world, host) for guard in FATAL_GUARDS for host in world.hosts.values())
     return _ended(_first(every) or _first(guard(world) for guard in RUN_GUARDS))
 

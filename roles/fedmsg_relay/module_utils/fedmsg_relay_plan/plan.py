@@ -12,6 +12,7 @@ from fedmsg_relay_plan.parts import Part, foreign_unit, leftovers, of_part, old_
 from fedmsg_relay_plan.questions import Question, questions
 from fedmsg_relay_plan.standing import standing
 from fedmsg_relay_plan.steps import Step, steps
+from fedmsg_relay_plan.tags import TAGS
 from fedmsg_relay_plan.world import Host, World, read
 
 
@@ -176,7 +177,9 @@ def _sentences(world: World, hosts: Mapping[str, HostPlan], refusal: str) -> lis
         told.append(f"Refused: {refusal}")
     if world.silent:
         told.append(f"No answer: {', '.join(world.silent)}")
-    if world.tags:
+    if world.is_about_others:
+        told.append(f"Nothing of that now: --tags {','.join(sorted(world.tags))} has none of {', '.join(TAGS)}, all")
+    elif world.tags:
         told.append(f"Only a part of that, by --tags {','.join(sorted(world.tags))}")
     if well:
         told.append(f"Nothing to change: {', '.join(well)}")

@@ -122,8 +122,8 @@ def steps(world: World, host: Host) -> list[Step]:
 
 def _is_tagged(world: World, host: Host, step: Step) -> bool:
     """Whether the tags of the run include a step."""
-    own = part(world, host)
-    return not world.tags or any(own in TAGGED[tag][0] and step in TAGGED[tag][1] for tag in world.tags)
+    own, chosen = part(world, host), [TAGGED[tag] for tag in world.tags if tag in TAGGED]
+    return not world.tags or any(own in parts and step in taken for parts, taken in chosen)
 
 
 def _is_relay(world: World, host: Host) -> bool:

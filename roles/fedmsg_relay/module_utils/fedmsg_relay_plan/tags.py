@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
+ALL = "all"
 PROGRAM = "program"
 KEYS = "keys"
 RELAY = "relay"
@@ -11,13 +12,15 @@ SCRIPTS = "scripts"
 TAGS = (PROGRAM, KEYS, RELAY, SCRIPTS)
 
 
-def narrowing(run_tags: Iterable[str]) -> frozenset[str]:
+def narrowing(run_tags: Collection[str]) -> frozenset[str]:
     """Find the tags that narrow a run.
 
     Args:
         run_tags: of the command line. Others than ours are the site's own.
 
     Returns:
-        Those that are ours; none if the run takes all steps.
+        Those that are ours; if there are none, those of the site, because such a run is about something else. None if
+        the run takes all steps.
     """
-    return frozenset(run_tags) & frozenset(TAGS)
+    asked = frozenset(run_tags) - {ALL}
+    return asked & frozenset(TAGS) or (frozenset() if ALL in run_tags else asked)

@@ -11,7 +11,7 @@ from typing import Any
 
 from fedmsg_relay_plan import addresses, endpoints, tolerance
 from fedmsg_relay_plan.addresses import Status
-from fedmsg_relay_plan.tags import RELAY, narrowing
+from fedmsg_relay_plan.tags import RELAY, TAGS, narrowing
 from fedmsg_relay_plan.told import Answers, Inventory, Keys, Paths, Wanted
 
 ANSWERS = [one.name for one in fields(Answers)]
@@ -167,6 +167,7 @@ class World:
         gone: hosts and addresses of relays that are to be left alone.
         tolerance: which hosts a run can do without, as :mod:`.tolerance` takes it.
         tags: those that narrow the run; none if it takes all steps.
+        skipped: those of ``--skip-tags``.
         webs: URLs of the web processes of the relays.
         grace: seconds for which a relay must have been unused before it is retired.
         paths: where the role's files are.
@@ -183,6 +184,7 @@ class World:
     gone: frozenset[str] = frozenset()
     tolerance: Any = ()
     tags: frozenset[str] = frozenset()
+    skipped: frozenset[str] = frozenset()
     webs: tuple[str, ...] = ()
     grace: int = 300
 
@@ -190,6 +192,11 @@ class World:
     def silent(self) -> tuple[str, ...]:
         """Hosts of the run that did not answer."""
         return tuple(sorted(host for host in self.asked if host not in self.hosts))
+
+    @property
+    def is_about_others(self) -> bool:
+        """Whether all tags of the run are the site's own, so that no host takes a step of the role."""
+        return bool(self.tags) and not self.tags & {*TAGS}
 
     @property
     def in_run(self) -> tuple[str, ...]:
@@ -244,7 +251,8 @@ def read(run: Mapping[str, Any], told: Mapping[str, Mapping[str, Any]]) -> World
         limited=run["limited"],
         gone=frozenset(run["gone"]),
         tolerance=run["tolerance"],
-        tags=narrowing(run["tags"]),
+        tags=narrowing(run["tags"]["run"]),
+        skipped=frozenset(run["tags"]["skip"]),
         webs=tuple(run["webs"]),
         grace=int(run["grace"]),
     )
