@@ -37,6 +37,8 @@ SITE = {
         ({"fedmsg_relay_certs": [{"can_send": []}]}, {"app01": None}, "missing required arguments: service"),
         ({"fedmsg_relay_policy_extra": {"a.b": ["x"]}}, {"app01": None}, "set fedmsg_relay_environment and"),
         ({"fedmsg_relay_policy_extra": "a=b"}, {"app01": None}, "fedmsg_relay_policy_extra has to be a dict"),
+        ({"fedmsg_relay_needs": "outbound"}, {"app01": None}, "fedmsg_relay_needs has to be a list and is not on"),
+        ({"fedmsg_relay_settings": {"http": "x"}}, {"app01": None}, "has to have a dict for http and has not on"),
         ({"fedmsg_relay_trust": "warn"}, {"app01": None}, "fedmsg_relay_trust is warn on app01, which gets neither"),
         ({"fedmsg_relay_trust": True}, {"app01": None}, "value of fedmsg_relay_trust must be one of"),
         (

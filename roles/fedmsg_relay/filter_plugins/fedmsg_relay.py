@@ -42,6 +42,7 @@ from fedmsg_relay_plan import (  # noqa: E402 - load()
     standing,
     trust,
     uninstall,
+    values,
     web,
 )
 
@@ -96,6 +97,7 @@ class FilterModule:
             "fedmsg_relay_tables": settings.tables,
             "fedmsg_relay_unsent": bridge.unsent,
             "fedmsg_relay_unsigned": trust.unsigned,
+            "fedmsg_relay_value_fault": values.fault_of,
             "fedmsg_relay_wanted_binds": settings.wanted_binds,
             "fedmsg_relay_ways": endpoints.ways,
             "fedmsg_relay_web_urls": web.urls,
