@@ -6,6 +6,7 @@ import grp
 import json
 import os
 import pwd
+import shutil
 import stat
 import subprocess
 import sys
@@ -26,8 +27,7 @@ def item(path: Path, state: str, **wanted: Any) -> Item:
 
 
 def bring(path: Path, state: str, *, check: bool = False, **wanted: Any) -> list[Diff]:
-    move = os.replace
-    return Files(move, check=check).bring(item(path, state, **wanted))
+    return Files(check=check).bring(item(path, state, **wanted))
 
 
 def mode(path: Path) -> int:
@@ -62,6 +62,49 @@ def test_a_file_is_written_and_the_second_time_nothing_changes(tmp_path: Path) -
     before = look(tmp_path)
     assert bring(path, "file", content="new\n") == []
     assert look(tmp_path) == before
+
+
+@pytest.mark.parametrize("there", [None, 0o644, 0o600])
+def test_nobody_else_can_read_a_file_before_its_mode_is_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: int | None
+) -> None:
+    path = tmp_path / "bridge.toml"
+    if there is not None:
+        path.write_text("old")
+        path.chmod(there)
+    seen: list[dict[str, int]] = []
+    change = os.fchown
+
+    def watch(handle: int, owner: int, group: int) -> None:
+        seen.append({one.read_text(): mode(one) for one in tmp_path.iterdir()})
+        change(handle, owner, group)
+
+    monkeypatch.setattr(os, "fchown", watch)
+    bring(path, "file", content="password", mode="0640")
+    old = {} if there is None else {"old": there}
+    assert seen == [{**old, "password": 0o600}]
+    assert (path.read_text(), mode(path)) == ("password", 0o640)
+    assert [one.name for one in tmp_path.iterdir()] == ["bridge.toml"]
+
+
+def test_nobody_else_can_read_a_copy_before_its_mode_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bridge.toml").write_text("password")
+    (tmp_path / "bridge.toml").chmod(0o600)
+    modes: list[int] = []
+    set_all = shutil.copystat
+
+    def watch(source: Path, target: Path, **more: Any) -> None:
+        modes.append(mode(Path(target)))
+        set_all(source, target, **more)
+
+    monkeypatch.setattr(shutil, "copystat", watch)
+    before = os.umask(0o022)
+    try:
+        Files().copy(str(tmp_path / "bridge.toml"), str(tmp_path / "adopted/bridge.toml"))
+    finally:
+        assert os.umask(before) == 0o022
+    assert modes == [0o600]
+    assert (mode(tmp_path / "adopted"), mode(tmp_path / "adopted/bridge.toml")) == (0o755, 0o600)
 
 
 def test_an_empty_file_is_written_where_none_is(tmp_path: Path) -> None:

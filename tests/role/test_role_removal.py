@@ -37,7 +37,7 @@ def host(tmp_path: Path) -> Path:
 
 
 def removal(host: Path, commands: Callable[[list[str]], Ran], *, check: bool = False) -> Removal:
-    return Removal(str(host / "opt"), str(host / "backups"), commands, Files(os.replace, check=check))
+    return Removal(str(host / "opt"), str(host / "backups"), commands, Files(check=check))
 
 
 def paths(host: Path, *names: str) -> list[str]:

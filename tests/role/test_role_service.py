@@ -36,7 +36,7 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def service(home: Path, commands: Commands, *, check: bool = False) -> Service:
     places = Places(str(home), str(home / "unit"), str(home / "state/journal.db"), USER)
-    return Service("app01", places, commands, Files(os.replace, check=check))
+    return Service("app01", places, commands, Files(check=check))
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ class Changed:
         return Before(**said)
 
     def previous(self, before: Before, *, check: bool = False) -> Previous:
-        return Previous("app01", str(self.home), before, self.commands, Files(os.replace, check=check))
+        return Previous("app01", str(self.home), before, self.commands, Files(check=check))
 
 
 def test_the_previous_release_runs_again(tmp_path: Path) -> None:

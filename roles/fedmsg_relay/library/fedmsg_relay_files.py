@@ -101,7 +101,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    files = Files(module.atomic_move, check=module.check_mode)
+    files = Files(check=module.check_mode)
     paths: list[str] = []
     diffs: list[dict[str, Any]] = []
     copies = [(one["dest"], partial(files.copy, one["src"], one["dest"])) for one in module.params["copies"]]

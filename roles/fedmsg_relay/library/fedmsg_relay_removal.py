@@ -82,7 +82,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     asked = dict(module.params)
-    files = Files(module.atomic_move, check=module.check_mode)
+    files = Files(check=module.check_mode)
     removal = Removal(asked.pop("home"), asked.pop("backups"), runner(module), files)
     state, spool = asked.pop("state"), asked.pop("spool")
     keep = {state: "journal"} if state else {}

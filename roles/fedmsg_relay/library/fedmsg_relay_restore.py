@@ -96,7 +96,7 @@ def main() -> None:
     host, home = was.pop("host"), was.pop("home")
     stock = Stock(asked["stock_unit"], asked["absent"], [(one["dest"], one["src"]) for one in asked["copies"]])
     before = Before(stock=stock, **was)
-    files = Files(module.atomic_move, check=module.check_mode)
+    files = Files(check=module.check_mode)
     previous = Previous(host, home, before, runner(module), files)
     try:
         if asked["move"]:

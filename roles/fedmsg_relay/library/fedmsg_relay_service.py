@@ -86,7 +86,7 @@ def main() -> None:
     )
     asked = module.params
     places = Places(asked["home"], asked["unit"], asked["journal"], asked["user"])
-    files = Files(module.atomic_move, check=module.check_mode)
+    files = Files(check=module.check_mode)
     service = Service(asked["host"], places, runner(module), files)
     checked = json.loads(asked["checked"] or "{}")
     try:

@@ -8,14 +8,12 @@ import os
 import pwd
 import shutil
 import stat
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 Diff = dict[str, Any]
-Move = Callable[[str, str], None]
 
 MODES = {"file": "0644", "directory": "0755"}
 
@@ -43,14 +41,12 @@ class Item:
 class Files:
     """Brings paths to their wanted states."""
 
-    def __init__(self, move: Move, *, check: bool = False) -> None:
+    def __init__(self, *, check: bool = False) -> None:
         """Remember how to work.
 
         Args:
-            move: moves a finished file to its place, atomically.
             check: whether to change nothing.
         """
-        self._move = move
         self.check = check
 
     def bring(self, item: Item) -> list[Diff]:
@@ -71,6 +67,8 @@ class Files:
     def copy(self, source: str, target: str) -> list[Diff]:
         """Copy a file or a link with all its attributes, in place of what is there.
 
+        Nobody else can read the copy before it has them.
+
         Args:
             source: what is copied. Nothing is done if it is not there.
             target: where the copy goes. Missing parents are made.
@@ -85,9 +83,11 @@ class Files:
             for parent in _missing(other.parent):
                 parent.mkdir(0o755)
                 parent.chmod(0o755)
-            beside = other.with_name(f"{other.name}.{os.getpid()}.new")
-            shutil.copy2(one, beside, follow_symlinks=False)
-            seen = one.lstat()
+            beside, seen, before = _beside(other), one.lstat(), os.umask(0o077)
+            try:
+                shutil.copy2(one, beside, follow_symlinks=False)
+            finally:
+                os.umask(before)
             os.chown(beside, seen.st_uid, seen.st_gid, follow_symlinks=False)
             beside.replace(other)
         return [_diff(target, {"state": kind_of(other)}, {"state": kind_of(one), "copy": source})]
@@ -114,23 +114,26 @@ class Files:
             return self._attributes(item, path)
         diffs = [_content_diff(item, old)]
         if not self.check:
-            self._write(path, new)
-            self._attributes(item, path)
+            self._write(path, new, item)
         elif kind == "file":
             diffs += self._attributes(item, path)
         return diffs
 
-    def _write(self, path: Path, new: bytes) -> None:
-        handle, finished = tempfile.mkstemp(prefix="fedmsg-relay-")
+    def _write(self, path: Path, new: bytes, item: Item) -> None:
+        """Write a file that nobody else can read before it has its owner, group and mode."""
+        owner, group = self._id(item.owner, _uid), self._id(item.group, _gid)
+        beside = _beside(path)
+        beside.unlink(missing_ok=True)
         try:
-            with os.fdopen(handle, "wb") as output:
+            with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as output:
                 output.write(new)
-            if path.is_symlink():
-                # Otherwise the file would get the attributes of the link's target.
-                path.unlink()
-            self._move(finished, str(path))
+                output.flush()
+                os.fchown(output.fileno(), owner, group)
+                os.fchmod(output.fileno(), int(item.mode or MODES[item.state], 8))
+                os.fsync(output.fileno())
+            beside.replace(path)
         finally:
-            Path(finished).unlink(missing_ok=True)
+            beside.unlink(missing_ok=True)
 
     def _directory(self, item: Item) -> list[Diff]:
         path = Path(item.path).resolve() if item.follow else Path(item.path)
@@ -156,7 +159,7 @@ class Files:
         if not item.force and not (path.parent / item.src).exists():
             raise RefusedError(f"{path} does not become a link to {item.src}, which does not exist")
         if not self.check:
-            new = path.with_name(f"{path.name}.{os.getpid()}.new")
+            new = _beside(path)
             new.symlink_to(item.src)
             new.replace(path)
         if old is not None:
@@ -233,6 +236,10 @@ def _is_same(one: Path, other: Path) -> bool:
     seen, there = one.lstat(), other.lstat()
     attributes = [(found.st_uid, found.st_gid, found.st_mode) for found in (seen, there)]
     return attributes[0] == attributes[1] and filecmp.cmp(one, other, shallow=False)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.{os.getpid()}.new")
 
 
 def _missing(path: Path) -> list[Path]:
