@@ -148,6 +148,12 @@ def test_no_sentence_has_any_of_a_key(files: Files) -> None:
         ([{"service": ".."}], False, ["the service '..' in fedmsg_relay_certs is also the name of a file"]),
         ([{"service": ""}], False, ["the service '' in fedmsg_relay_certs is also the name of a file"]),
         ([{"service": "a"}, {"service": "b", "alias": "a"}], False, ["fedmsg_relay_certs has 'a' twice"]),
+        ([{"service": "a"}, {"service": "a", "alias": "b", "owner": "root"}], False, []),
+        (
+            [{"service": "a"}, {"service": "a", "alias": "b", "group": "packager"}],
+            False,
+            ["fedmsg_relay_certs gives the files of the service 'a' to root:packager and root:root: give both aliases"],
+        ),
     ],
 )
 def test_a_list_that_cannot_work_is_refused(certs: list[dict[str, str]], sign: bool, beginnings: list[str]) -> None:

@@ -110,6 +110,7 @@ def test_a_host_gets_ca_and_crl_and_each_certificate_before_its_key() -> None:
         return {"name": name, "owner": owner, "group": group, "mode": mode}
 
     assert key_files([], "pkgs01") == [file("ca.crt", "0644"), file("crl.pem", "0644")]
+    assert key_files([SHELL, {**SHELL, "alias": "hook"}], "pkgs01") == key_files([SHELL], "pkgs01"), "one pair"
     assert key_files([SHELL, {"service": "x", "owner": "mailman"}], "pkgs01")[2:] == [
         file("shell-pkgs01.crt", "0644", group="sysadmin"),
         file("shell-pkgs01.key", "0640", group="sysadmin"),

@@ -121,6 +121,16 @@ def list_faults(certs: Sequence[Mapping[str, Any]], *, sign: bool) -> list[str]:
         f"fedmsg_relay_certs has {prefix!r} twice, as service or alias: give one of them another alias."
         for prefix in sorted({prefix for prefix in prefixes if prefixes.count(prefix) > 1})
     ]
+    owners: dict[Any, set[str]] = {}
+    for cert in certs:
+        owned = f"{cert.get('owner') or 'root'}:{cert.get('group') or 'root'}"
+        owners.setdefault(cert.get("service"), set()).add(owned)
+    faults += [
+        f"fedmsg_relay_certs gives the files of the service {service!r} to {' and '.join(sorted(owned))}: "
+        "give both aliases the same owner and group."
+        for service, owned in owners.items()
+        if len(owned) > 1
+    ]
     if sign and "shell" not in prefixes:
         faults.append(
             "fedmsg_relay_sign is set, but fedmsg_relay_certs has no service (or alias) 'shell', with which "

@@ -94,14 +94,14 @@ def key_files(certs: Iterable[Cert], cert_host: str) -> list[dict[str, Any]]:
         cert_host: the host in the names of its certificates.
 
     Returns:
-        The name of each file, with owner, group and mode.
+        The name of each file, with owner, group and mode. One pair may have two prefixes.
     """
     files = [{"name": name, "owner": "root", "group": "root", "mode": "0644"} for name in (CA, CRL)]
     for cert in _items(certs):
         owned = {"owner": cert.get("owner") or "root", "group": cert.get("group") or "root"}
         files.append({"name": f"{_name(cert, cert_host)}.crt", **owned, "mode": "0644"})
         files.append({"name": f"{_name(cert, cert_host)}.key", **owned, "mode": "0640"})
-    return files
+    return list({one["name"]: one for one in files}.values())
 
 
 def kept_keys(certs: Iterable[Cert], cert_host: str, source: str) -> list[str]:
