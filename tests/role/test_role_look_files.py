@@ -22,8 +22,8 @@ def test_files_with_the_marker_are_the_roles_and_all_others_are_foreign(places: 
     assert only(places, "files") == {"ours": [], "foreign": []}
     unit.write_text(OURS)
     rotate.write_text(f"x {MARKER}\n")
-    toml.write_text(f"x\n{MARKER}\n")
-    assert only(places, "files") == {"ours": [str(unit), str(toml)], "foreign": [str(rotate)]}
+    toml.write_text(f"# A copy of what the role wrote:\n{MARKER}\n")
+    assert only(places, "files") == {"ours": [str(unit)], "foreign": [str(rotate), str(toml)]}
 
 
 @pytest.mark.parametrize("kind", ["link", "dead link", "directory", "binary"])

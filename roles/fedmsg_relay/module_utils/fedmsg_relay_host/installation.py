@@ -113,11 +113,11 @@ READ = {
 
 
 def _is_marked(path: str, marker: str) -> bool:
-    """Whether the role wrote the file. It writes no links."""
+    """Whether the role wrote the file: it begins with the role's line. The role writes no links."""
     if os.path.islink(path) or not os.path.isfile(path):  # noqa: PTH113, PTH114
         return False
     try:
-        return any(line.startswith(marker) for line in Path(path).read_text(encoding="utf-8").splitlines())
+        return Path(path).read_text(encoding="utf-8").startswith(marker)
     except (OSError, UnicodeDecodeError):
         return False
 
