@@ -57,6 +57,7 @@ PROXY = {
     "fedmsg_relay_datagrepper": True,
     "fedmsg_relay_certs": [{"service": "shell"}],
     "fedmsg_relay_cert_host": "proxy01",
+    "fedmsg_relay_ssldir": "/etc/pki/fedmsg/",
 }
 """A host of another network, with stock consumers. Another tool brings its keys."""
 

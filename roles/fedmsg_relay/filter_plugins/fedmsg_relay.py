@@ -72,6 +72,7 @@ class FilterModule:
             "fedmsg_relay_key_differences": trust.differences,
             "fedmsg_relay_key_files": trust.key_files,
             "fedmsg_relay_kept_keys": trust.kept_keys,
+            "fedmsg_relay_key_paths": trust.key_paths,
             "fedmsg_relay_listed": addresses.listed,
             "fedmsg_relay_merged": addresses.merged,
             "fedmsg_relay_monitored": global_config.monitored,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from pathlib import PurePosixPath
 from typing import Any
 
 from fedmsg_relay_plan.inventory import Variables, is_true, table
@@ -116,6 +117,19 @@ def kept_keys(certs: Iterable[Cert], cert_host: str, source: str) -> list[str]:
         Their names; none if the role brings the files, or if the host has no certificates.
     """
     return [] if source or not certs else [one["name"] for one in key_files(certs, cert_host)]
+
+
+def key_paths(names: Iterable[str], directory: str) -> list[str]:
+    """Give the paths of files as the list on the host has them, as a filter.
+
+    Args:
+        names: of the files.
+        directory: ``fedmsg_relay_ssldir``, which may end with a slash.
+
+    Returns:
+        The paths.
+    """
+    return [str(PurePosixPath(directory, name)) for name in names]
 
 
 def differences(compared: Mapping[str, Any], own: str) -> dict[str, list[str]]:
