@@ -156,6 +156,16 @@ RUN_REFUSALS = {
         ),
         "pkgs01, pkgs02 could not be reached, or was refused above, and this is a move",
     ),
+    "a move without a relay of the group, which no list tolerates": (
+        fleet(
+            relay("app01"),
+            scripts("bus01", "app01"),
+            scripts("bus02", "app01", answers=False),
+            group=("bus01", "bus02"),
+            tolerated=("bus02",),
+        ),
+        "bus02 of the group fedmsg_relay could not be reached, or was refused above, and this is a move. A relay of",
+    ),
     "a move without the old relay, which no number tolerates": (
         fleet(relay("app01", answers=False), scripts("bus01", "app01"), group="bus01", tolerated="all"),
         "app01 could not be reached, or was refused above, and this is a move",

@@ -124,9 +124,14 @@ def unknown_relay(world: World, host: Host) -> str:
 def absent(world: World) -> str:
     """A move takes all hosts with it that are not tolerated to be away."""
     refused = [name for name, host in world.hosts.items() if refusal_of_host(world, host)]
-    missing = sorted({*world.silent, *refused} - world.tolerated)
+    missing = sorted({*world.silent, *refused} - (world.tolerated - {*world.relays}))
     if not missing or not begins_move(world):
         return ""
+    if lost := [name for name in missing if name in world.relays]:
+        return (
+            f"{', '.join(lost)} of the group {world.group} could not be reached, or was refused above, and this is a "
+            "move. A relay of the group takes part in a move: bring it back, or take it out of the group."
+        )
     return (
         f"{', '.join(missing)} could not be reached, or was refused above, and this is a move. "
         "To move without hosts that do not answer, run with -e "
