@@ -16,18 +16,13 @@ from typing import Any
 import pytest
 
 from bus import Bus
-from fedmsg_relay.journal import block, position
-from fedmsg_relay.journal.store import Journal
 from fedmsg_relay.message import MAX_NESTING, fault
 from fedmsg_relay.web import limits
 from harness import PATIENCE, Host, wait_until
 from messages import envelope, numbered
-from served import Web
+from served import START, Web, fill
 
 HOUR = 3600
-START = 1_790_000_000
-"""Unix seconds of the first message of the journal of these tests; the others follow each a minute later."""
-
 TOPICS = ("org.example.test.git.receive", "org.example.test.git.branch", "org.example.test.wiki.edit")
 
 
@@ -35,18 +30,6 @@ def message(number: int) -> tuple[bytes, bytes]:
     topic = TOPICS[number % 3]
     body = {"topic": topic, "msg": {"n": number}, "msg_id": f"2026-{number}", "timestamp": START + 60 * number, "i": 1}
     return topic.encode(), json.dumps(body).encode()
-
-
-def fill(host: Host, bodies: list[tuple[bytes, bytes]]) -> None:
-    """A journal with messages of known times, as a relay would have left it."""
-    names = [json.loads(body) for _, body in bodies]
-    msg_ids = [name.get("msg_id") if isinstance(name, dict) else None for name in names]
-    Journal(host.journal_file).close()
-    with contextlib.closing(sqlite3.connect(host.journal_file)) as db, db:
-        for seq, ((topic, body), name) in enumerate(zip(bodies, msg_ids, strict=True), 1):
-            moment = (START + 60 * (seq - 1)) * 10**6
-            block.insert(db, [block.seal(seq, moment, [topic], [body], [name])])
-        position.begin(db, 0, len(bodies), position.seal_listeners([]))
 
 
 @pytest.fixture(scope="module")

@@ -141,11 +141,11 @@ def _place_event(journal: History, seq: int) -> bytes:
 
 
 async def _find(site: Site, place: Place) -> Place:
-    """Find the number of the message that a client names by its ``msg_id``."""
+    """Find the number of the message that a client has had and names by its ``msg_id``."""
     name = place.after
     if not isinstance(name, str):
         return place
-    seq = await site.reader.run(lambda: site.names.number(name))
+    seq = await site.reader.run(lambda: site.names.place(name, place.digest))
     if seq is None:
         raise OtherNumbersError(await site.reader.look(lambda journal: journal.times()))
     return replace(place, after=seq)
@@ -159,12 +159,13 @@ def _read(request: Request) -> Place:
         after = query.whole(found, "after", 0)
     if after is not None and since is not None:
         raise query.BadRequestError("after and since exclude each other")
+    known = query.single(found, "digest") or ""
     seen = request.headers.get("Last-Event-ID", "")
     if seen.isascii() and seen.isdecimal() and len(seen) < 19:  # a client that comes back, by itself
-        after, since = int(seen), None
+        after, since, known = int(seen), None, ""  # the digest is that of the message with which it began
     return Place(
         after,
-        query.single(found, "digest") or "",
+        known,
         None if since is None else int(query.moment(since, "since") * 1e6),
         (query.single(found, "topic") or "").encode(),
         query.whole(found, "limit", limits.LINES, lowest=1, highest=limits.LINES),
