@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -90,6 +91,12 @@ class Web:
         if self.process is not None:
             self.process.kill()
         self._systemd.close()
+
+
+def peak_bytes(web: Web) -> int:
+    """The most memory that its process has had."""
+    status = Path(f"/proc/{web.running.pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 def fill(host: Host, bodies: list[Message]) -> None:

@@ -10,6 +10,7 @@ The numbers are those of one journal. A client that names the digest of the last
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -192,10 +193,11 @@ def _part(journal: History, after: int, place: Place, count: int) -> Part:
     """Find messages after a number, within the bounds of a search."""
     ends = journal.ends()
     part = Part(after if ends and ends[1] >= after else -1)
+    until = time.monotonic() + limits.SCAN_SECONDS
     for scanned, row in enumerate(journal.rows(after + 1, 2**63 - 1), 1):
         part.last = row.seq
         if row.topic.startswith(place.topic):
             part.numbers.append(row.seq)
-        if len(part.numbers) >= count or scanned >= limits.SCANNED_ROWS:
+        if len(part.numbers) >= count or scanned >= limits.SCANNED_ROWS or time.monotonic() > until:
             break
     return part

@@ -55,7 +55,7 @@ def _about(site: Site, msg_id: str) -> dict[str, Any] | None:
         "seq": record.seq,
         "time": record.time / 1e6,
         "first_time": _first_time(site, msg_id),
-        "topic": record.topic.decode(errors="backslashreplace"),
+        "topic": view.beginning(record.topic).decode(errors="backslashreplace"),
         "bytes": len(record.body),
         "signature": signature.text,
         "signer": signature.signer,
@@ -96,7 +96,7 @@ def quarantined(journal: History, msg_id: str) -> list[dict[str, Any]]:
             "reason": printable(one.reason),
             "source": printable(one.source.removesuffix(AT_SUBMIT)),
             "via": _way(one),
-            "topic": view.clean(one.topic),
+            "topic": view.clean(view.beginning(one.topic)),
         }
         for one in journal.dropped(query.forms(msg_id), limits.SHOWN_DROPPED)
     ]
