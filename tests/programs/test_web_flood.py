@@ -85,3 +85,23 @@ def test_long_topics_cost_bounded_memory(host: Host) -> None:
             assert answer.code == 200, path
             assert len(answer.body) < TOPIC_BYTES, path
         assert peak_bytes(web) < before + 16 * TOPIC_BYTES, "only a few of them are in memory"
+
+
+def test_clients_that_do_not_read_hold_up_nobody(host: Host) -> None:
+    """Of a small message nor of a large one, whatever they ask for; and they cost little memory."""
+    large = {"topic": "t", "msg_id": "2026-large", "timestamp": 1, "msg": "x" * LARGE_BYTES}
+    bodies = [json.dumps(large).encode(), b'{"topic":"t","msg_id":"2026-small","timestamp":1}']
+    fill(host, [(b"t", body) for body in bodies])
+    with contextlib.closing(Web(host)) as web, contextlib.ExitStack() as unread:
+        web.start()
+        wait_until(lambda: web.get("/id", {"id": "2026-large"}).code == 200, "the message is found")
+        for client in range(CLIENTS):
+            path = ("/messages", "/stream?after=0", "/raw?order=asc", "/id?id=2026-large")[client % 4]
+            unread.enter_context(web.asked(path))
+        # Otherwise these would wait until the others are cut, a few at a time.
+        assert [json.loads(line)["body"].encode() for line in web.get("/messages").body.splitlines()] == bodies
+        with web.asked("/stream", {"after": 0}) as stream:
+            events = [stream.readline() for _ in range(4 + 3 + 1)]
+        assert events[-1] == b"id: 2\n"
+        assert web.get("/id", {"id": "2026-large"}).body == bodies[0]
+        assert peak_bytes(web) < CLIENTS * LARGE_BYTES

@@ -271,3 +271,35 @@ def test_an_answer_amid_which_the_journal_breaks_is_cut_and_not_ended(host: Host
                 answer.read()
         assert "Traceback" not in web.running.stderr()
         assert "an answer is cut: journal" in web.running.stderr()
+
+
+def test_a_large_message_is_handed_out_byte_for_byte(host: Host) -> None:
+    """It is sent in parts, the ends of which are amid its characters."""
+    odd = '"\u20ac\\"\U0001f600\x7f'.encode()
+    topic = b"t\xff" + odd * (limits.CHUNK_BYTES // 10)
+    bodies = [
+        json.dumps({"topic": "t", "msg_id": f"2026-{n}", "timestamp": 1, "msg": "\u20ac" * size}, ensure_ascii=False)
+        for n, size in enumerate([1, limits.CHUNK_BYTES // 3, limits.CHUNK_BYTES, 10])
+    ]
+    sent = [(topic if n == 3 else b"t", body.encode()) for n, body in enumerate(bodies)]
+    fill(host, sent)
+    with contextlib.closing(Web(host)) as web:
+        lines = [json.loads(line) for line in web.start().get("/messages").body.splitlines()]
+        texts = [tuple(frame.decode(errors="backslashreplace") for frame in message) for message in sent]
+        assert [(line["topic"], line["body"]) for line in lines] == texts
+        assert [line["seq"] for line in lines] == [1, 2, 3, 4]
+        assert web.get("/raw?order=asc").body.startswith(b'{"raw_messages": [' + b", ".join(body for _, body in sent))
+        assert web.get("/id", {"id": "2026-2"}).body == sent[2][1]
+
+
+def test_a_large_message_that_goes_while_it_is_sent_is_cut_and_not_another_one(host: Host) -> None:
+    large = b'{"topic":"t","msg_id":"2026-1","timestamp":1,"msg":"%s"}' % (b"x" * 20_000_000)
+    fill(host, [(b"t", large)])
+    with contextlib.closing(Web(host)) as web, contextlib.closing(Host()) as elsewhere:
+        fill(elsewhere, [(b"t", large + b" ")])
+        with web.start().asked("/messages") as answer:
+            answer.read(100)
+            elsewhere.journal_file.replace(host.journal_file)
+            with pytest.raises(http.client.IncompleteRead):
+                answer.read()
+        assert "the journal does not have message 1 any more" in web.running.stderr()

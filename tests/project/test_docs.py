@@ -215,8 +215,7 @@ def test_the_limits_of_the_web_process() -> None:
         f"{web_limits.TURN_SECONDS:g} s",
         f"text have {web_limits.SEARCHERS} threads of their own",
         f"{web_limits.ANSWER_SECONDS:g} s; a client that reads nothing for {web_limits.UNREAD_SECONDS:g} s is cut",
-        f"{web_limits.CHUNK_BYTES >> 20} MiB of messages, or one message if that is larger; "
-        f"{web_limits.LARGE_ANSWERS} such",
+        f"{web_limits.CHUNK_BYTES >> 10} KiB of messages; a larger message is read in parts of that size",
         f"port {tailing.PORT}",
         f"at most {web_limits.LINES:,} messages",
         f"or {web_limits.SCANNED_ROWS:,} that were looked at, or {web_limits.SCAN_SECONDS:g} s",

@@ -13,11 +13,13 @@ from contextlib import closing
 from itertools import islice
 from typing import NamedTuple
 
+from fedmsg_relay.errors import JournalError
 from fedmsg_relay.journal import block, publish_times, schema
 from fedmsg_relay.journal.records import Record
 from fedmsg_relay.web import limits
 from fedmsg_relay.web.extent import Extent
 from fedmsg_relay.web.gate import Gate
+from fedmsg_relay.web.large import Extract
 from fedmsg_relay.web.rows import Listed, Row, names_of, sizes_of
 
 _BLOCKS = 100
@@ -41,6 +43,18 @@ class Dropped(NamedTuple):
     reason: str
     source: str
     topic: bytes
+    size: int
+
+
+class Portion(NamedTuple):
+    """Messages that are read together.
+
+    Attributes:
+        numbers: the ``seq`` of each.
+        size: bytes of all of them.
+    """
+
+    numbers: list[int]
     size: int
 
 
@@ -137,7 +151,7 @@ class History(Extent):
             found |= {seq: self._recent[seq] for seq in numbers if seq in self._recent}
         return [found[seq] for seq in numbers if seq in found]
 
-    def portions(self, numbers: Sequence[int], size: int) -> list[list[int]]:
+    def portions(self, numbers: Sequence[int], size: int) -> list[Portion]:
         """Divide messages into portions, none of which has more bytes than a limit, but for single messages.
 
         Args:
@@ -145,7 +159,7 @@ class History(Extent):
             size: the limit.
 
         Returns:
-            The ``seq`` of each message of each portion; without those that are not there.
+            The portions; without messages that are not there.
         """
         sizes: dict[int, int] = {}
         for first in self._holding(set(numbers)):
@@ -159,7 +173,23 @@ class History(Extent):
                 room = size
             portions[-1].append(seq)
             room -= sizes[seq]
-        return portions
+        return [Portion(portion, sum(sizes[seq] for seq in portion)) for portion in portions]
+
+    def extract(self, wanted: Extract) -> bytes:
+        """Read a part of a message that has a block to itself.
+
+        Args:
+            wanted: which part.
+
+        Raises:
+            JournalError: the message is not there any more.
+        """
+        query = "SELECT 1 FROM block WHERE first = ? AND time = ? AND length(topics) = ? AND length(bodies) = ?"
+        if not self._all(query, wanted.seq, wanted.time, *wanted.sizes):
+            raise JournalError(f"the journal does not have message {wanted.seq} any more")
+        with self._gate.reading(), self._db.blobopen("block", wanted.column, wanted.seq, readonly=True) as frame:
+            frame.seek(wanted.start)
+            return frame.read(limits.CHUNK_BYTES)
 
     def published(self, seq: int) -> Published | None:
         """Tell whether a message was published, and by when; None while it waits.

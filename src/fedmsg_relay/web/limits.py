@@ -54,11 +54,8 @@ PAGE_ROWS = 100
 LINES = 10_000
 """Maximum number of messages of one answer of ``/messages``."""
 
-CHUNK_BYTES = 1024 * 1024
-"""Bytes of messages that one answer holds in memory, or one message if that has more."""
-
-LARGE_ANSWERS = 4
-"""Messages of more than ``CHUNK_BYTES`` in memory at the same time."""
+CHUNK_BYTES = 256 * 1024
+"""Bytes of messages that one answer holds in memory; a larger message is read in parts of that size."""
 
 WAL_BYTES = 24 * 1024 * 1024
 """Size of the journal's WAL beyond which all readers pause, so that the relay can begin it anew."""

@@ -19,9 +19,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fedmsg_relay.errors import JournalError
-from fedmsg_relay.journal.records import digest
+from fedmsg_relay.journal.records import Record, digest
 from fedmsg_relay.web import answers, limits, query
 from fedmsg_relay.web.history import History
+from fedmsg_relay.web.large import Large
 from fedmsg_relay.web.messages import line
 from fedmsg_relay.web.site import Site
 
@@ -83,8 +84,10 @@ async def history(request: Request) -> Response:
     part = await site.reader.look(find, bool(place.topic))
 
     async def lines() -> AsyncIterator[bytes]:
-        async for record in site.reader.records(part.numbers):
-            yield line(record) + b"\n"
+        async for message in site.reader.messages(part.numbers):
+            async for text in line(message):
+                yield text
+            yield b"\n"
 
     return answers.stream(lines(), "application/jsonl", {NEXT: str(part.last)})
 
@@ -121,8 +124,8 @@ async def _events(site: Site, start: int, place: Place) -> AsyncIterator[bytes]:
             part = await site.reader.look(partial(_part, after=at, place=place, count=_EVENTS), bool(place.topic))
             if part.last < at:
                 return  # another journal has taken its place: the client comes back and is told
-            async for record in site.reader.records(part.numbers):
-                for piece in answers.cut(b"id: %d\ndata: %s\n\n" % (record.seq, line(record))):
+            async for message in site.reader.messages(part.numbers):
+                async for piece in answers.pieces(_event(message)):
                     yield piece
             if part.last > at:
                 at = part.last
@@ -132,6 +135,13 @@ async def _events(site: Site, start: int, place: Place) -> AsyncIterator[bytes]:
                 yield b":\n\n"
     finally:
         site.streams -= 1
+
+
+async def _event(message: Record | Large) -> AsyncIterator[bytes]:
+    yield b"id: %d\ndata: " % message.seq
+    async for text in line(message):
+        yield text
+    yield b"\n\n"
 
 
 def _place_event(journal: History, seq: int) -> bytes:
