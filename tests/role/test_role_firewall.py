@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 from fedmsg_relay_firewall import Seen, commands, look
 from fedmsg_relay_plan.firewall import open_ports
+from fedmsg_relay_plan.steps import Step
+
+from fleet import Machine, fleet, relay, scripts
 
 BINDS = {"inbound": ["tcp://app01:9941"], "outbound": ["tcp://*:3999"], "submit": ["tcp://[fd00::17]:9942"]}
 NAME = "fedmsg-relay"
@@ -32,6 +35,40 @@ def test_the_ports_are_those_that_others_reach(
     binds: dict[str, Any], settings: dict[str, Any], web: bool, ports: list[int]
 ) -> None:
     assert open_ports(binds, settings, web=web) == ports
+
+
+OPEN_STILL = scripts("app01", "bus01", ports_open=True)
+
+CLOSES = {
+    "a run ended after it had retired the relay": (
+        OPEN_STILL,
+        True,
+        True,
+        ["closes the ports of the relay that was here"],
+    ),
+    "a site that cares for its firewall itself": (OPEN_STILL, False, False, []),
+    "no relay was ever here": (scripts("app01", "bus01"), True, False, []),
+    "a relay that leaves": (relay("app01", "bus01", ports_open=True, upstream=("bus01",)), True, True, None),
+}
+"""A machine outside the group, whether the role cares for firewalld, whether it closes ports, and what it says."""
+
+
+@pytest.mark.parametrize(("machine", "firewalld", "closes", "changes"), CLOSES.values(), ids=CLOSES)
+def test_ports_are_closed_where_no_relay_is_any_more(
+    machine: Machine, firewalld: bool, closes: bool, changes: list[str] | None
+) -> None:
+    more = {"variables": {"app01": {"firewalld": firewalld}}}
+    plan = fleet(relay("bus01"), machine, group="bus01", **more).plan().hosts["app01"]
+    assert (Step.CLOSE_PORTS in plan.steps) is closes
+    assert changes is None or plan.changes == changes
+
+
+def test_the_ports_of_an_old_address_are_closed() -> None:
+    ports = {"inbound": "9951", "outbound": "3999", "submit": "9942"}
+    world = fleet(relay("bus01", ports=ports), group="bus01", variables={"bus01": {"firewalld": True}})
+    assert Step.CLOSE_PORTS in world.plan().hosts["bus01"].steps
+    world.machines["bus01"].ports = {**ports, "inbound": "9941"}
+    assert Step.CLOSE_PORTS not in world.plan().hosts["bus01"].steps
 
 
 class Firewalld:

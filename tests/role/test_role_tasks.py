@@ -43,7 +43,7 @@ def test_a_formula_of_more_than_one_line_is_python() -> None:
     """It is a function with a table of cases, in ``module_utils/fedmsg_relay_plan/``."""
     lines = (ROLE / "vars/main.yml").read_text().splitlines()
     assert [line for line in lines if re.search(r": [>|]|[{]%", line) or line.count("{{") != line.count("}}")] == []
-    assert len(lines) <= 275
+    assert len(lines) <= 280
 
 
 @pytest.mark.parametrize("pattern", [r"\bSELECT\b.*\bFROM\b", r"\bfrom fedmsg_relay\b", r"\bimport fedmsg_relay\b"])

@@ -19,6 +19,7 @@ WEB = "/etc/systemd/system/fedmsg-relay-web.service"
 BRIDGE = "/etc/systemd/system/fedmsg-relay-bridge.service"
 BRIDGE_SETTINGS = "/etc/fedmsg-relay/bridge.toml"
 KEYS = "/etc/fedmsg-relay/keys"
+FIREWALL = "/etc/firewalld/services/fedmsg-relay.xml"
 PKI = "/etc/pki/fedmsg"
 SPOOL_UNIT = "/etc/systemd/system/fedmsg-relay-spool.path"
 COMMAND = "/usr/local/bin/fedmsg-relay"
@@ -55,6 +56,7 @@ class Machine:
         web: whether the web process runs beside its relay.
         bridge: whether a bridge runs beside its relay.
         bridge_differs: whether that has other settings than it is to have.
+        ports_open: whether firewalld has the role's service.
         keys: the keys and certificates that the role has written.
         policy_read: when the relay has read its config, which was written at 100.
         compared: how its keys differ from those of the controller.
@@ -84,6 +86,7 @@ class Machine:
     web: bool = False
     bridge: bool = False
     bridge_differs: bool = False
+    ports_open: bool = False
     keys: tuple[str, ...] = ()
     policy_read: int = 100
     compared: dict[str, list[str]] = field(default_factory=dict)
@@ -180,6 +183,7 @@ def looked(machine: Machine) -> dict[str, Any]:
     contents[WEB] = f"{MARKER}\nweb" if machine.web else ""
     contents[BRIDGE] = f"{MARKER}\nbridge" if machine.bridge else ""
     contents[KEYS] = "".join(f"{line}\n" for line in (MARKER, *machine.keys)) if machine.keys else ""
+    contents[FIREWALL] = "<service/>" if machine.ports_open else ""
     present = {CONFIG: config, SETTINGS: settings_text(machine), UNIT: unit_text, WEB: contents[WEB]}
     present |= {BRIDGE: contents[BRIDGE], BRIDGE_SETTINGS: contents[BRIDGE]}
     written = [path for path, text in present.items() if text and not (path == CONFIG and machine.their_config)]
@@ -294,6 +298,7 @@ class Fleet:
                 "commands": [COMMAND],
                 "keys": KEYS,
                 "adopted": "/var/backups/fedmsg-relay/adopted",
+                "firewall": FIREWALL,
             },
         }
 

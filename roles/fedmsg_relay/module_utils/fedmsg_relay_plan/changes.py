@@ -7,6 +7,7 @@ from typing import Any
 
 from fedmsg_relay_plan import addresses
 from fedmsg_relay_plan.bridge import bridges, is_bridged, stops_bridging
+from fedmsg_relay_plan.firewall import has_ports_left
 from fedmsg_relay_plan.keys import dropped, left_to_others, reads_policy
 from fedmsg_relay_plan.parts import (
     Part,
@@ -142,6 +143,10 @@ def _retire(world: World, host: Host) -> str:
     return f"removes what is left of its relay: {', '.join(left)}"
 
 
+def _ports(world: World, host: Host) -> str:
+    return "closes the ports of the relay that was here" if has_ports_left(world, host) else ""
+
+
 def _leftover(world: World, host: Host) -> str:
     return "removes the program" if is_leftover(world, host) else ""
 
@@ -161,6 +166,7 @@ CLAUSES: tuple[Callable[[World, Host], str], ...] = (
     _left_to_others,
     _spool,
     _retire,
+    _ports,
     _leftover,
 )
 

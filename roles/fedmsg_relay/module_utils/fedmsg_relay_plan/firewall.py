@@ -1,4 +1,4 @@
-"""Finds the ports that a firewall has to let through to a relay's host."""
+"""Finds the ports that a firewall has to let through to a relay's host, and whether some have to be closed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from fedmsg_relay_plan.addresses import Addresses, places
+from fedmsg_relay_plan.parts import Part, old_addresses, part
 from fedmsg_relay_plan.web import PORT
+from fedmsg_relay_plan.world import Host, World
+
+
+def has_ports_left(world: World, host: Host) -> bool:
+    """Whether ports are open on a host without a relay: a run may have ended after the relay was retired."""
+    return host.inventory.firewalld and part(world, host) is Part.SCRIPTS and bool(host.text(host.paths.firewall))
+
+
+def closes_ports(world: World, host: Host) -> bool:
+    """Whether ports may have to be closed when the relay of a host, or an old address, is retired."""
+    retires = part(world, host) is Part.LEAVING or bool(old_addresses(world, host))
+    return has_ports_left(world, host) or (host.inventory.firewalld and retires)
 
 
 def open_ports(binds: Addresses, settings: Mapping[str, Any], *, web: bool) -> list[int]:

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from fedmsg_relay_plan import tags
 from fedmsg_relay_plan.bridge import bridges, has_bridge, stops_bridging
+from fedmsg_relay_plan.firewall import closes_ports
 from fedmsg_relay_plan.keys import dropped, left_to_others, reads_policy
 from fedmsg_relay_plan.parts import Part, hands_over, has_program, is_leftover, old_addresses, part, takes_over
 from fedmsg_relay_plan.web import serves, stops_serving
@@ -100,6 +101,9 @@ class Step(StrEnum):
     SERVE_AGAIN = "serve_again"
     """Restarts the web process where that has changed the settings."""
 
+    CLOSE_PORTS = "close_ports"
+    """Closes the ports of what was retired in firewalld, also those that an earlier run has left open."""
+
     PRUNE = "prune"
     """Removes releases that nobody uses."""
 
@@ -167,6 +171,7 @@ TAKES: dict[Step, Callable[[World, Host], bool]] = {
     Step.REMOVE_PROGRAM: is_leftover,
     Step.RETIRE_ADDRESSES: lambda world, host: bool(old_addresses(world, host)),
     Step.SERVE_AGAIN: lambda world, host: serves(world, host) and bool(old_addresses(world, host)),
+    Step.CLOSE_PORTS: closes_ports,
     Step.PRUNE: has_program,
     Step.COUNT: lambda world, host: True,  # noqa: ARG005
 }

@@ -24,6 +24,7 @@ class Paths:
         commands: the links to the program.
         keys: the list of the keys and certificates that the role has written.
         adopted: the directory for copies of others' files that are replaced.
+        firewall: the ports that the role has opened, as firewalld has them.
     """
 
     config: str
@@ -36,6 +37,7 @@ class Paths:
     commands: tuple[str, ...]
     keys: str
     adopted: str
+    firewall: str
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Inventory:
         publishes: whether scripts publish here.
         web: whether a relay here has a web process.
         bridge: whether a relay here has a bridge.
+        firewalld: whether the role opens and closes the ports of a relay here.
         datagrepper: whether the global config says where stock consumers fetch what they missed.
         binds: what a relay here binds, by endpoint.
     """
@@ -68,6 +71,7 @@ class Inventory:
     publishes: bool = True
     web: bool = False
     bridge: bool = False
+    firewalld: bool = False
     datagrepper: bool = False
 
 
