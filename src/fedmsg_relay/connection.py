@@ -86,7 +86,7 @@ class InboundConnection:
         self._where = where
         self._high_water_mark = high_water_mark
         self._io_threads = io_threads
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads)
+        self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._socket: zmq.Socket[bytes] | None = None
         self._forked = is_forked()
         self._monitored = 0
@@ -145,7 +145,8 @@ class InboundConnection:
             if self._written is not None:  # libzmq gives up in silence what a relay that leaves has not taken
                 self._lost |= not self._written.wait(deadline)
             self._close(connection, linger=max(1, int((deadline - time.monotonic()) * 1000)))
-        self._context.term()
+        if self._context is not None:
+            self._context.term()
         lost, self._lost = self._lost, False
         if lost or time.monotonic() >= deadline:
             raise NoRelayError(
@@ -157,9 +158,11 @@ class InboundConnection:
         if old is not None:
             self._lost |= self._written is not None and not self._written.done
             self._close(old)
+        _require_descriptors()
         with setting_up:
             from fedmsg_relay import kernel  # noqa: PLC0415 -- only where it is used
         self._monitored = kernel.EVENTS
+        self._context = self._context or zmq.Context(self._io_threads)
         options: dict[int, int] = {zmq.XPUB_NODROP: 1, zmq.SNDHWM: self._high_water_mark or 1000}
         kind = Kind(zmq.XPUB, options, self._monitored)
         self.address, self._socket, unresolved = first_ready(
@@ -194,7 +197,7 @@ class InboundConnection:
             try:
                 self.close(max(0.001, deadline - time.monotonic()))
             finally:
-                self._context = zmq.Context(self._io_threads)
+                self._context = None
         elif not self._written.wait(deadline):
             self._close(self._socket)
             self._socket = None
