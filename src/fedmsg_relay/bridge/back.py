@@ -172,7 +172,7 @@ class Back:
                 counts["own"] += 1
                 continue
             delivery = Delivery(method.routing_key, properties.message_id, headers, body)
-            message = restore(delivery, properties.timestamp or time.time(), self._home.signer)
+            message = restore(delivery, properties.timestamp or 0, self._home.signer)
             if isinstance(message, Bad):
                 counts["bad"] += 1
                 self._drops.note(message, str(method.routing_key))
