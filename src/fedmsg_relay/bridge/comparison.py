@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from fedmsg_relay.bridge.ledger import Ledger
 from fedmsg_relay.bridge.mapping import Outgoing, outgoing
 from fedmsg_relay.bridge.ranges import Ranges
 from fedmsg_relay.bridge.reading import Reader
+from fedmsg_relay.journal.records import Record
 from fedmsg_relay.runtime.log import log
 
 LATE_SECONDS = 10.0
@@ -73,11 +74,11 @@ class Comparison:
             RelayError: the journal, or the ledger, cannot be used.
         """
         found = sorted(arrivals, key=lambda arrival: arrival.seq)
-        expected = self._expected([arrival.seq for arrival in found])
+        same = self._hold(found)
         first = self._reader.ends().first
         self._begin()
-        for arrival in found:
-            self._take(arrival, expected.get(arrival.seq), arrival.seq < first)
+        for arrival, verdict in zip(found, same, strict=True):
+            self._take(arrival, verdict, arrival.seq < first)
         self._advance(self._unsent())
         self._write()
 
@@ -116,29 +117,37 @@ class Comparison:
         self._arrived = Ranges()
         self._cursors.clear()
 
-    def _expected(self, numbers: list[int]) -> dict[int, Outgoing]:
-        """Make from the journal what should have arrived under these numbers."""
-        expected: dict[int, Outgoing] = {}
-        at = 0
-        while at < len(numbers):
-            records = self._reader.messages_after(numbers[at] - 1, min(numbers[-1] - numbers[at] + 1, READ_ROWS))
-            if not records:
-                break
-            for record in records:
-                if isinstance(message := outgoing(record, self._relay), Outgoing):
-                    expected[record.seq] = message
-            while at < len(numbers) and numbers[at] <= records[-1].seq:
-                at += 1
-        return expected
+    def _hold(self, found: Sequence[Arrival]) -> list[bool | None]:
+        """Hold arrivals against the journal, a portion of it at a time: these may be all of its large messages.
 
-    def _take(self, arrival: Arrival, expected: Outgoing | None, removed: bool) -> None:
+        Args:
+            found: by their numbers.
+
+        Returns:
+            For each whether it is the same; None where the journal has nothing that would be sent.
+        """
+        verdicts: list[bool | None] = []
+        portion: dict[int, Record] = {}
+        upto = 0
+        for arrival in found:
+            if arrival.seq > upto:
+                portion.clear()
+                limit = min(found[-1].seq - arrival.seq + 1, READ_ROWS)
+                portion |= {record.seq: record for record in self._reader.messages_after(arrival.seq - 1, limit)}
+                upto = max(portion, default=found[-1].seq)
+            record = portion.get(arrival.seq)
+            expected = outgoing(record, self._relay) if record else None
+            verdicts.append(_is_same(arrival.message, expected) if isinstance(expected, Outgoing) else None)
+        return verdicts
+
+    def _take(self, arrival: Arrival, same: bool | None, removed: bool) -> None:
         if arrival.seq <= self.counters["begin"]:
             return
-        if expected is None:
+        if same is None:
             self.counters["unchecked" if removed else "unknown"] += 1
             if arrival.seq > self._cursor:  # nobody has sent it
                 return
-        elif not _is_same(arrival.message, expected):
+        elif not same:
             self.counters["different"] += 1
             log.error("tap: message %d (%s) differs from the journal", arrival.seq, arrival.message.routing_key)
         if arrival.seq in self._missing:
