@@ -13,7 +13,6 @@ from bridged import PATIENCE, Bridge
 from broker import Exchange
 from bus import Bus
 from cable import Cable
-from fedmsg_relay.bridge import connecting
 from fedmsg_relay.bridge.taking import BATCH_BYTES, PREFETCH, Taken, batches
 
 COUNT = 100
@@ -49,7 +48,6 @@ def test_small_messages_come_many_together(exchange: Exchange) -> None:
 
 def take(exchange: Exchange, queue: str, count: int) -> list[list[Taken]]:
     """Take as many messages of a queue as are in it."""
-    assert connecting.Properties  # with which pika knows their size
     found: list[list[Taken]] = []
     with exchange.channel() as channel:
         for batch in batches(channel, queue, 5.0, threading.Event()):

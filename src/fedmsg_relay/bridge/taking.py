@@ -6,6 +6,8 @@ import threading
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from fedmsg_relay.bridge.connecting import Properties
+
 PREFETCH = 500
 """Messages that are taken from the queue and not acknowledged. Most of them wait in the kernel, or at the broker: pika
 reads from its connection only when all that it has read is in a batch."""
@@ -18,7 +20,7 @@ class Taken(NamedTuple):
     """A message of a queue, as pika has it."""
 
     method: Any
-    properties: Any
+    properties: Properties
     body: bytes
 
 
