@@ -101,6 +101,29 @@ def test_a_row_that_the_journal_lost_after_it_was_sent_is_found(bus: Bus, bridge
     assert bridge.ask().code == 2
 
 
+def test_a_journal_that_was_begun_anew_is_compared_from_its_beginning(bus: Bus, bridge: Bridge, tap: str) -> None:
+    first = publish(bus, 200)
+    bridge.start()
+    bridge.wait_for("tap", front=first, arrived=first)
+    bus.relay.stop()
+    for path in bus.host.journal_file.parent.glob("journal.db*"):
+        path.unlink()
+    bus.relay.start()
+    join(bus.publisher, bus.listener)
+    last = publish(bus, 10)
+    assert last < first
+    told = bridge.wait_for("tap", front=last, arrived=last, missing=0, twice=0, different=0, unknown=0)
+    assert told["forward"]["balanced"]
+    assert "the journal was begun anew" in told["summary"]
+    assert bridge.acknowledge().code == 0
+    assert bridge.status()["ok"]
+    with bridge.exchange.channel() as channel:
+        channel.queue_unbind(tap, bridge.exchange.name, "#")
+    end = publish(bus, 10, 10)
+    told = bridge.wait_for("tap", front=end, missing=end - last, twice=0)
+    assert told["tap"]["ranges"][0]["first"] == last + 1
+
+
 @pytest.mark.usefixtures("tap")
 def test_what_retention_removed_before_it_was_sent_is_a_loss(bus: Bus, bridge: Bridge) -> None:
     first = publish(bus, 20)

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from fedmsg_relay.bridge.ledger import Ledger
+from fedmsg_relay.bridge.ledger import Ledger, counters
 from fedmsg_relay.bridge.mapping import Outgoing, outgoing
 from fedmsg_relay.bridge.ranges import Ranges
 from fedmsg_relay.bridge.reading import Reader
@@ -61,7 +61,7 @@ class Comparison:
         # A tap that is new beside a bridge that is not begins where that one is.
         self._start = forward.get("cursor")
         self.counters = {name: known.get(name, 0) for name in _COUNTERS}
-        self._generation = known.get("generation", forward.get("begin", 0))
+        self._renewed = known.get("renewed", forward.get("renewed", 0))
         with ledger.transaction() as db:
             self._arrived = Ranges(db.execute("SELECT first, last FROM arrived ORDER BY first").fetchall())
             self._missing = Ranges(db.execute("SELECT first, last FROM missing ORDER BY first").fetchall())
@@ -109,10 +109,16 @@ class Comparison:
         self._cursor = forward.get("cursor", 0)
         if "begin" not in forward:
             return
-        if self._begun and forward["begin"] == self._generation:
+        renewed = forward.get("renewed", 0)
+        if self._begun and renewed == self._renewed:
             return
-        start = forward["begin"] if self._begun or self._start is None else self._start
-        self._begun, self._generation = True, forward["begin"]
+        start = self._start
+        if renewed != self._renewed:  # all numbers are of the journal before
+            start = None
+            self.counters = dict.fromkeys(_COUNTERS, 0)
+            self._missing, self._topics = Ranges(), {}
+        start = forward["begin"] if start is None else start
+        self._begun, self._renewed = True, renewed
         self.counters |= {"begin": start, "front": start}
         self._arrived = Ranges()
         self._cursors.clear()
@@ -195,7 +201,9 @@ class Comparison:
         self._topics = {first: self._topics.get(first, "") for first, _ in self._missing}
         holes = [(first, last, now, self._topics[first]) for first, last in self._missing]
         with self._ledger.transaction() as db:
-            self._ledger.write_counters(db, "tap.", {**self.counters, "generation": self._generation})
+            if counters(db, "forward.").get("renewed", 0) != self._renewed:
+                return  # the journal was begun anew just now, and all this is of the one before
+            self._ledger.write_counters(db, "tap.", {**self.counters, "renewed": self._renewed})
             db.execute("DELETE FROM unsent WHERE last <= ?", (self.counters["front"],))
             db.execute("DELETE FROM arrived")
             db.executemany("INSERT INTO arrived VALUES (?, ?)", list(self._arrived))

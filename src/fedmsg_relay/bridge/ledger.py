@@ -152,6 +152,23 @@ class Ledger:
         rows = [(prefix + name, value) for name, value in values.items()]
         db.executemany("INSERT OR REPLACE INTO counter VALUES (?, ?)", rows)
 
+    def begin_anew(self, values: Mapping[str, int]) -> None:
+        """Write the numbers of the way forward with a journal that begins, and forget all that has numbers of another.
+
+        Notes of messages from AMQP are kept: they go by the bytes, and the journal that begins may have these messages.
+
+        Args:
+            values: as in :meth:`write_counters`.
+
+        Raises:
+            LedgerError: it cannot be written.
+        """
+        with self.transaction() as db:
+            for table in ("aside", "retry", "unsent", "arrived", "missing"):
+                db.execute(f"DELETE FROM {table}")  # noqa: S608
+            db.execute("DELETE FROM counter WHERE name LIKE 'seen.%'")
+            self.write_counters(db, "forward.", values)
+
     def write_aside(self, db: sqlite3.Connection, messages: Sequence[Aside]) -> None:
         """Remember messages that were set aside, within a transaction."""
         db.executemany("INSERT OR REPLACE INTO aside VALUES (?, ?, ?, ?, ?)", messages)

@@ -26,7 +26,7 @@ JUMP = 10**12
 """Missing numbers beyond which nobody knows how many messages they stood for: a journal was begun anew."""
 
 _SAMPLES = 1000
-COUNTERS = ("begin", "cursor", "confirmed", "unroutable", "skipped", "set_aside", "gap", "jumped", "resent")
+COUNTERS = ("begin", "cursor", "confirmed", "unroutable", "skipped", "set_aside", "gap", "jumped", "resent", "renewed")
 _COUNTED = {State.CONFIRMED: "confirmed", State.SKIPPED: "skipped", State.SET_ASIDE: "set_aside", State.GAP: "gap"}
 
 
@@ -50,10 +50,11 @@ class Progress:
 
     Attributes:
         window: the messages between the cursor and the end of what was read.
-        counters: by name; their sum is the cursor.
+        counters: by name; ``renewed`` is how often the journal was begun anew.
         committed: the cursor as it is in the ledger.
         fault: why the journal or the ledger cannot be used now; empty if they can.
         has_more: whether the journal may have messages that were not read yet.
+        careful_until: ``seq`` up to which messages go one at a time, to find the one that the broker refuses.
     """
 
     def __init__(self, reader: Reader, ledger: Ledger, relay: str, start: str, tapped: bool) -> None:
@@ -71,6 +72,7 @@ class Progress:
         self._lags: deque[float] = deque(maxlen=_SAMPLES)
         self._written: dict[str, int] = {}
         self.has_more = True
+        self.careful_until = 0
         self._retry_at = self._forget_at = 0.0
         known = ledger.counters("forward.")
         self.counters = {name: known.get(name, 0) for name in COUNTERS}
@@ -162,10 +164,20 @@ class Progress:
             self._restart(ends.first - 1)
 
     def _restart(self, cursor: int) -> None:
+        """Begin with a journal; that is written before anything of it is sent, as the comparator has to know it first.
+
+        Raises:
+            LedgerError: it cannot be written; then nothing has changed.
+        """
+        renewed = self.counters["renewed"] + self._begun
+        counters = {**dict.fromkeys(COUNTERS, 0), "begin": cursor, "cursor": cursor, "renewed": renewed}
+        self._ledger.begin_anew(counters)
         self.window.clear()
         self._retrying.forget()
-        self.counters = {**dict.fromkeys(COUNTERS, 0), "begin": cursor, "cursor": cursor}
-        self._read, self._begun = cursor, True
+        self._asides, self._unsent = [], []
+        self.counters, self._written = counters, dict(counters)
+        self._read = self.committed = cursor
+        self._begun, self.careful_until = True, 0
 
     def _add(self, record: Record, noted: bool) -> None:
         found = outgoing(record, self._relay)

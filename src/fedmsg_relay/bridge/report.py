@@ -94,7 +94,7 @@ def _figures(found: ledger.Facts, state: Path) -> dict[str, Any]:
         "journal_first": ends.first,
         "journal_last": ends.last,
         "new_gap": forward.get("gap", 0) - seen.get("gap", 0),
-        "new_jump": forward.get("jumped", 0) > seen.get("jumped", 0),
+        "new_jump": any(forward.get(name, 0) > seen.get(name, 0) for name in ("jumped", "renewed")),
         "reasons": found.reasons,
         "to_retry": found.retry,
         "last_set_aside": found.aside._asdict() if found.aside else None,
@@ -145,7 +145,7 @@ def _of_forward(facts: dict[str, Any], keep_days: float) -> list[Problem]:
         problems.append((CRITICAL, forward["fault"]))
     if not forward["balanced"]:
         problems.append((CRITICAL, "the counters of the way forward do not add up; please report it"))
-    if forward["new_gap"]:
+    if forward["new_gap"] > 0:
         problems.append((CRITICAL, f"{forward['new_gap']} messages were gone from the journal before they were sent"))
     if forward["new_jump"]:
         problems.append((CRITICAL, "the journal was begun anew: it is not known how many messages were never sent"))
