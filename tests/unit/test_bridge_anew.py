@@ -42,8 +42,12 @@ class Site:
         self.directory = directory
         self.begin(100)
         self.ledger = Hooked(directory)
-        self.progress = Progress(self._reader(), Ledger(directory), RELAY, "oldest", tapped=True)
+        self.start()
         self.comparison = Comparison(self._reader(), self.ledger, RELAY)
+
+    def start(self) -> None:
+        """Start the bridge, or start it again."""
+        self.progress = Progress(self._reader(), Ledger(self.directory), RELAY, "oldest", tapped=True)
 
     def _reader(self) -> Reader:
         return Reader(self.directory / "journal.db")
@@ -112,6 +116,25 @@ def test_the_comparator_begins_with_it(site: Site) -> None:
     site.arrive(21, 30)
     site.drain()
     assert site.comparison.counters.items() >= {"front": 30, "arrived": 29, "missing": 0, "late": 10}.items()
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_one_that_is_longer_than_the_one_before_is_sent_from_its_beginning(site: Site, stopped: bool) -> None:
+    site.send()
+    site.begin(150)
+    if stopped:
+        site.start()
+    site.send()
+    assert site.progress.counters.items() >= {"confirmed": 150, "begin": 0, "cursor": 150, "renewed": 1}.items()
+
+
+def test_the_same_one_goes_on(site: Site) -> None:
+    for count in (100, 101, 102):
+        site.start()
+        site.send()
+        assert site.progress.counters.items() >= {"confirmed": count, "renewed": 0}.items()
+        with closing(Journal(site.directory / "journal.db")) as journal:
+            journal.append([Entry(b"org.example.a", b'{"msg":{}}', None)], size=100)
 
 
 def test_nothing_is_left_that_has_numbers_of_the_one_before(site: Site) -> None:

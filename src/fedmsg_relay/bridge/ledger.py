@@ -166,7 +166,7 @@ class Ledger:
         with self.transaction() as db:
             for table in ("aside", "retry", "unsent", "arrived", "missing"):
                 db.execute(f"DELETE FROM {table}")  # noqa: S608
-            db.execute("DELETE FROM counter WHERE name LIKE 'seen.%'")
+            db.execute("DELETE FROM counter WHERE name LIKE 'seen.%' OR name LIKE 'cursor.%'")
             self.write_counters(db, "forward.", values)
 
     def write_aside(self, db: sqlite3.Connection, messages: Sequence[Aside]) -> None:
