@@ -6,8 +6,9 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fedmsg_relay.bridge import ledger
 from fedmsg_relay.bridge.condition import State
+from fedmsg_relay.bridge.facts import Facts, read
+from fedmsg_relay.bridge.ledger import NAME
 from fedmsg_relay.bridge.progress import COUNTERS
 from fedmsg_relay.bridge.reading import Reader
 from fedmsg_relay.errors import JournalError, printable
@@ -56,9 +57,9 @@ def report(state: Path, keep_days: float) -> Report:
     Raises:
         RelayError: the ledger cannot be read.
     """
-    found = ledger.read(state)
+    found = read(state)
     if found is None:
-        return Report({}, UNKNOWN, f"no bridge has run on this host: there is no {state / ledger.NAME}", "")
+        return Report({}, UNKNOWN, f"no bridge has run on this host: there is no {state / NAME}", "")
     try:
         facts = {**found.told, **_figures(found, state)}
     except JournalError as error:
@@ -73,7 +74,7 @@ def report(state: Path, keep_days: float) -> Report:
     return Report(facts, worst, summary, _perfdata(facts))
 
 
-def _figures(found: ledger.Facts, state: Path) -> dict[str, Any]:
+def _figures(found: Facts, state: Path) -> dict[str, Any]:
     """Put the counters and the journal together."""
     forward = _part(found, "forward")
     seen = _part(found, "seen")
@@ -117,7 +118,7 @@ def _figures(found: ledger.Facts, state: Path) -> dict[str, Any]:
     return {"told_at": found.told_at, "forward": facts, "back": back, "tap": tap}
 
 
-def _part(found: ledger.Facts, name: str) -> dict[str, int]:
+def _part(found: Facts, name: str) -> dict[str, int]:
     begins = f"{name}."
     return {key.removeprefix(begins): value for key, value in found.counters.items() if key.startswith(begins)}
 
@@ -130,7 +131,7 @@ def is_silent(told_at: float) -> bool:
     return time.time() - told_at > SILENT_SECONDS
 
 
-def _of_process(found: ledger.Facts) -> list[Problem]:
+def _of_process(found: Facts) -> list[Problem]:
     silent = time.time() - found.told_at
     if is_silent(found.told_at):
         since = f"for {silent:.0f} s" if found.told_at else "since it was started"
@@ -162,7 +163,7 @@ def _of_back(facts: dict[str, Any]) -> list[Problem]:
     return _of_condition("back", facts["back"]) if facts["back"] else []
 
 
-def _of_tap(facts: dict[str, Any], found: ledger.Facts) -> list[Problem]:
+def _of_tap(facts: dict[str, Any], found: Facts) -> list[Problem]:
     tap = facts["tap"]
     if not tap:
         return []
