@@ -71,6 +71,7 @@ class Progress:
         self._unsent: list[tuple[int, int]] = []
         self._lags: deque[float] = deque(maxlen=_SAMPLES)
         self._written: dict[str, int] = {}
+        self._unwritten = False  # then nothing more is sent: a crash would send it all again
         self.has_more = True
         self.careful_until = 0
         self._retry_at = self._forget_at = 0.0
@@ -87,7 +88,7 @@ class Progress:
         Args:
             room: number of messages that the window may have.
         """
-        if time.monotonic() < self._retry_at:
+        if self._unwritten or time.monotonic() < self._retry_at:
             return
         try:
             if self._reader.changed():
@@ -131,8 +132,10 @@ class Progress:
                     self._forget_at = time.monotonic() + FORGET_SECONDS
                     db.execute("DELETE FROM noted WHERE upto <= ?", (self.counters["cursor"],))
         except LedgerError as error:
+            self._unwritten = True
             self._fail(str(error))
             return
+        self._unwritten = False
         self._asides, self._unsent = [], []
         self._retrying.written()
         self._written = dict(self.counters)

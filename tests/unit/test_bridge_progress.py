@@ -1,4 +1,4 @@
-"""A journal that was removed and begun anew: nothing that the bridge remembers by numbers of the one before is left."""
+"""The bridge's memory: of a journal that was removed and begun anew nothing is left; and where it cannot be written."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fedmsg_relay.bridge import comparison
+from fedmsg_relay.bridge import comparison, progress
 from fedmsg_relay.bridge.comparison import Arrival, Comparison
 from fedmsg_relay.bridge.ledger import Ledger
 from fedmsg_relay.bridge.mapping import Outgoing, outgoing
@@ -47,7 +47,8 @@ class Site:
 
     def start(self) -> None:
         """Start the bridge, or start it again."""
-        self.progress = Progress(self._reader(), Ledger(self.directory), RELAY, "oldest", tapped=True)
+        self.written = Ledger(self.directory)
+        self.progress = Progress(self._reader(), self.written, RELAY, "oldest", tapped=True)
 
     def _reader(self) -> Reader:
         return Reader(self.directory / "journal.db")
@@ -60,9 +61,9 @@ class Site:
         with closing(Journal(self.directory / "journal.db")) as journal:
             journal.append([Entry(b"org.example.a", each, None) for each in body], size=100 * count)
 
-    def send(self) -> None:
-        """Send all that there is; the broker takes it."""
-        self.progress.refill(500)
+    def send(self, room: int = 500) -> None:
+        """Send a window of messages; the broker takes them."""
+        self.progress.refill(room)
         sent = list[Item]()
         while item := self.progress.window.next_to_send(1000):
             sent.append(item)
@@ -192,3 +193,18 @@ def test_what_is_sent_one_by_one_ends_with_the_one_before(site: Site) -> None:
     site.begin(30)
     site.send()
     assert site.progress.careful_until == 0
+
+
+def test_no_more_than_a_window_is_sent_that_cannot_be_written_down(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "RETRY_SECONDS", 0.0)
+    site.send(10)
+    with site.written.transaction() as db:
+        db.execute("PRAGMA busy_timeout = 1")
+    with site.ledger.transaction():
+        for _ in range(5):
+            site.send(10)
+        assert (site.progress.committed, site.progress.counters["cursor"]) == (10, 20)
+        assert "locked" in site.progress.fault
+    site.progress.commit()
+    site.send(10)
+    assert (site.progress.committed, site.progress.counters["cursor"], site.progress.fault) == (30, 30, "")
