@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import threading
 
 import pytest
 
@@ -77,6 +78,35 @@ def test_a_purged_queue_an_altered_message_and_a_copy_are_found(bus: Bus, bridge
     assert "1 messages arrived with other bytes than the journal has" in ran.stdout
     assert bridge.acknowledge().code == 0
     assert bridge.status()["ok"], "what was acknowledged is a number from then on"
+
+
+def test_a_loss_is_found_while_messages_come_without_a_pause(bus: Bus, bridge: Bridge, tap: str) -> None:
+    first = publish(bus, 20)
+    bridge.start()
+    bridge.wait_for("tap", front=first, arrived=first)
+    with bridge.exchange.channel() as channel:
+        channel.queue_unbind(tap, bridge.exchange.name, "#")
+    last = publish(bus, 20, 20)
+    bridge.wait_for(waiting=0)
+    with bridge.exchange.channel() as channel:
+        channel.queue_bind(tap, bridge.exchange.name, "#")
+    over = threading.Event()
+
+    def publish_on() -> None:
+        number = 1000
+        while not over.wait(0.01):
+            bus.publisher.send_all(numbered(1, number))
+            number += 1
+
+    steady = threading.Thread(target=publish_on)
+    steady.start()
+    try:
+        told = bridge.wait_for("tap", missing=last - first, different=0, unknown=0)
+    finally:
+        over.set()
+        steady.join(PATIENCE)
+    assert told["tap"]["ranges"][0]["first"] == first + 1
+    assert told["tap"]["front"] > last
 
 
 def test_a_row_that_the_journal_lost_after_it_was_sent_is_found(bus: Bus, bridge: Bridge, tap: str) -> None:

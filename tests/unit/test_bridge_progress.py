@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Collection
 from contextlib import closing
 from pathlib import Path
@@ -84,7 +85,7 @@ class Site:
     def drain(self) -> None:
         """Find the tap queue empty, for long enough."""
         for _ in range(2):
-            self.comparison.note_drained()
+            self.comparison.note_drained(time.monotonic())
 
     def rows(self, table: str) -> list[tuple[object, ...]]:
         with self.ledger.transaction() as db:

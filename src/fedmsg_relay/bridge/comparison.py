@@ -82,17 +82,19 @@ class Comparison:
         self._advance(self._unsent())
         self._write()
 
-    def note_drained(self) -> None:
-        """Note that the tap queue is empty: what was confirmed long enough before has arrived, or is missing.
+    def note_drained(self, when: float) -> None:
+        """Note that the tap queue was empty: what was confirmed long enough before has arrived, or is missing.
+
+        Args:
+            when: by the monotonic clock. All messages that the broker had sent by then were taken.
 
         Raises:
             RelayError: the journal, or the ledger, cannot be used.
         """
         self._begin()
-        now = time.monotonic()
-        self._cursors.append((now, self._cursor))
+        self._cursors.append((time.monotonic(), self._cursor))
         due = 0
-        while self._cursors and self._cursors[0][0] <= now - LATE_SECONDS:
+        while self._cursors and self._cursors[0][0] <= when - LATE_SECONDS:
             due = self._cursors.popleft()[1]
         unsent = self._unsent()
         self._advance(unsent)

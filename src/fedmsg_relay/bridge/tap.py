@@ -12,7 +12,7 @@ from fedmsg_relay.bridge.comparison import Arrival, Comparison
 from fedmsg_relay.bridge.condition import Condition, State
 from fedmsg_relay.bridge.connecting import Errors, Pause, explain, parameters, tries
 from fedmsg_relay.bridge.mapping import RELAY, SEQ, Outgoing
-from fedmsg_relay.bridge.taking import Taken, batches
+from fedmsg_relay.bridge.taking import PREFETCH, Taken, batches
 from fedmsg_relay.bridge.target import Target
 from fedmsg_relay.errors import RelayError
 
@@ -48,7 +48,8 @@ class Tap:
         self._relay = relay
         self._pause = Pause()
         self._stopping = threading.Event()
-        self._waiting: int | None = None
+        self._empty_at = 0.0  # when the broker said that nothing waits; 0 if it has not
+        self._since = 0  # messages that were taken since then
 
     def stop(self) -> None:
         """Let :meth:`run` end; from any thread."""
@@ -65,8 +66,7 @@ class Tap:
 
     def _work_with(self, url: str) -> None:
         connection = pika.BlockingConnection(parameters(self._target, url, "tap"))
-        look_at = 0.0
-        self._waiting = None
+        look_at = self._empty_at = 0.0
         try:
             channel = connection.channel()
             for batch in batches(channel, self._queue, WAIT_SECONDS, self._stopping):
@@ -75,10 +75,12 @@ class Tap:
                     self.comparison.take([arrival for taken in batch if (arrival := self._arrival(taken))])
                     channel.basic_ack(batch[-1].method.delivery_tag, multiple=True)
                     self._pause.forget()
-                elif self._waiting is not None:
-                    if not self._waiting:
-                        self.comparison.note_drained()
-                    self._waiting = None
+                    self._since += len(batch)
+                # What came before the answer has been taken by then: at most PREFETCH messages are not acknowledged.
+                if self._empty_at:
+                    if not batch or self._since >= PREFETCH:
+                        self.comparison.note_drained(self._empty_at)
+                        self._empty_at = 0.0
                 elif time.monotonic() >= look_at:
                     look_at = time.monotonic() + LOOK_SECONDS
                     self._ask(channel)
@@ -95,7 +97,8 @@ class Tap:
         """
 
         def answer(frame: Any) -> None:
-            self._waiting = frame.method.message_count
+            self._empty_at = 0.0 if frame.method.message_count else time.monotonic()
+            self._since = 0
 
         channel._impl.queue_declare(self._queue, passive=True, callback=answer)
 
