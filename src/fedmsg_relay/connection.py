@@ -235,7 +235,7 @@ def first_ready(
 ) -> Reached:
     """Connect to addresses one after the other, without giving up on the earlier ones, until a relay answers at one.
 
-    Their names are looked up all at once, and one that does not resolve holds up none of the others.
+    Their names are looked up all at once, and a name that does not resolve holds up none of the others.
 
     Args:
         context: to open sockets in.

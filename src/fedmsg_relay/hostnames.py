@@ -174,7 +174,7 @@ class Lookup:
 
     @property
     def fault(self) -> str:
-        """Why there are no addresses at this moment; empty if there are some."""
+        """The reason why there are no addresses at this moment; empty if there are some."""
         return "" if self._search is None else self._search.fault
 
 

@@ -116,7 +116,7 @@ def _messages(message: str | None, json_input: bool) -> Iterator[list[Any]]:
 
 
 def _lines_as_they_come() -> Iterator[list[bytes]]:
-    """Yield the lines of stdin, those that are there at once together: each lot is sent in one round trip."""
+    """Yield the lines of stdin, all lines that are there at once together: each lot is sent in one round trip."""
     unfinished = bytearray()
     for chunk in _stdin():
         unfinished += chunk

@@ -1,7 +1,7 @@
-"""What a well-formed message is: the one place that decides which messages a relay may publish.
+"""Decides which messages are well-formed: a relay publishes no other message.
 
-The principle is that what a stock relay would have delivered is delivered, and what would break a stock
-listener never reaches one. So a message is exactly two frames, a UTF-8 topic (it may be empty) and a body
+A message that a stock relay would have delivered is delivered. A message that would break a stock listener never
+reaches one. So a message is exactly two frames, a UTF-8 topic (it may be empty) and a body
 that is UTF-8 JSON as :func:`json.loads` takes it (NaN and duplicate keys included; it need not be an object).
 """
 

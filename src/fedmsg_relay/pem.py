@@ -81,7 +81,7 @@ def text(content: bytes, label: str) -> str:
 
 
 def _blocks(data: bytes) -> Iterator[tuple[str, list[bytes]]]:
-    """Yield the label of each block, and its lines, of which the last is the one that ends it, if any does."""
+    """Yield the label of each block, and its lines. The last line ends the block, unless the block has no end."""
     lines = [line.rstrip(_WHITE) for line in data.split(b"\n")]
     for number, line in enumerate(lines):
         if line.startswith(b"-----BEGIN ") and line.endswith(b"-----"):

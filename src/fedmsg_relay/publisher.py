@@ -122,7 +122,7 @@ class Publisher:
             timeout: seconds for all of them.
 
         Returns:
-            The receipts of those that were taken, which are the first ones; and why the others were not, as the error
+            The receipts of the messages that were taken, which are the first; and why the others were not, as the error
             that :func:`publish` raises, or None if all were taken.
 
         Raises:

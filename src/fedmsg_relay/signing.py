@@ -71,7 +71,7 @@ class Signer:
         self._certificate = _encoded(pem.text(certificate, pem.CERTIFICATE).encode())
 
     def sign(self, envelope: Mapping[str, Any]) -> Json:
-        """Sign a message. One that is signed already is signed anew.
+        """Sign a message. A message that is signed already is signed anew.
 
         Args:
             envelope: the message, with whatever stock's encoder takes in it.
@@ -206,7 +206,8 @@ def _numbers(content: bytes, label: str) -> list[int]:
     """Read modulus, exponents, primes and what belongs to them."""
     if label == "PRIVATE KEY":
         _, algorithm, key = der.sequence(content)[:3]
-        if der.sequence(algorithm.encoded)[0].content != _RSA_ENCRYPTION:
+        identifier, *_ = der.sequence(algorithm.encoded)
+        if identifier.content != _RSA_ENCRYPTION:
             raise _NotRsaError
         content = key.content
     version, *numbers = map(der.integer, der.sequence(content))

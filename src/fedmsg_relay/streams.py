@@ -189,7 +189,7 @@ class Stream:
             self.tried.set()
 
     def _is_read_elsewhere(self) -> bool:
-        """Whether another stream reads this journal. If that one cannot go on, this one does so at its place."""
+        """Whether another stream reads this journal. If the other cannot go on, this stream does so at its place."""
         for other in self._listener.others(self):
             at = other.at
             if at.reader is None or at.reader is self:

@@ -54,7 +54,7 @@ def tail(
         since: begin at this time, in Unix seconds.
         after: begin after the message with this ``seq`` or ``msg_id``; a ``msg_id`` is the same at another relay.
             Without both: begin with the next message.
-        topic: only messages whose topic begins so.
+        topic: only messages whose topic begins with this.
         filenames: config files to read instead of those in the usual places. They are read at each connect.
 
     Yields:
@@ -169,7 +169,7 @@ class _Tail:
                 del counts[digest]
 
     def _since(self) -> float:
-        """From when on another journal has to be read. What is known again is not given."""
+        """From when on another journal has to be read. Messages that are known already are not given again."""
         if not self._given:
             return self._began if self._first is None else self._first
         earliest, latest = self._given[0][0], self._given[-1][0]

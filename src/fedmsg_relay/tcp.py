@@ -1,4 +1,4 @@
-"""What the kernel tells of a connection, and what it can do with one: tcp(7), ip(7), linux/tcp.h.
+"""Asks the kernel about TCP connections, and sets their options: tcp(7), ip(7), linux/tcp.h.
 
 Connections of libzmq are known by file descriptors only; a function that gets one works on a copy of it.
 """

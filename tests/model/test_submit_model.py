@@ -1,7 +1,6 @@
-"""submit against a model: whatever is submitted in whatever order, and however the relay ends in between, the model
-says beforehand what is answered, what stands in the journal then, and what a stock listener has heard.
+"""submit against a model: whatever is submitted in whatever order, and however the relay ends in between.
 
-The model is written from docs/submit.md, not from the relay's code.
+The model says beforehand what is answered, what stands in the journal then, and what a stock listener has heard.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import json
 import re
 import sqlite3
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -28,8 +26,9 @@ from bus import join
 from harness import Host, wait_until
 from messages import Message, compare
 from relays import Relay
+from submit_model import Model, name
 from submitted import NOT_WELL_FORMED
-from wire import Listener, Publisher, Sockets, Submitter, accepted
+from wire import Listener, Publisher, Sockets, Submitter
 
 TOPIC = b"org.example.test.model"
 KINDS = [zmq.DEALER, zmq.REQ]
@@ -41,55 +40,6 @@ NO_REQUEST = {
     "no version": ([b"", TOPIC, b"{}"], "bad-version"),
     "1001 messages": ([b"FMR1", *[TOPIC, b"{}"] * 1001], "batch-too-large"),
 }
-
-
-@dataclass
-class Model:
-    """The state that the relay must have: all messages of its journal in order, and their numbers by their names."""
-
-    journal: list[Message]
-    known: dict[str, list[int]] = field(default_factory=dict)
-    counts: Counter[str] = field(default_factory=Counter)
-
-    def publish(self, message: Message) -> None:
-        """It comes at inbound, where a retry is not looked for."""
-        self._take(message)
-
-    def submit(self, messages: list[Message]) -> dict[str, Any]:
-        """Take a batch; return the answer without its detail, which is for a person."""
-        bad = {message: reason for reason, message in NOT_WELL_FORMED.items()}
-        for message in messages:
-            if message in bad:
-                self.counts["refused"] += len(messages)
-                return {"status": "refused", "reason": bad[message]}
-        before = len(self.journal)
-        seqs = [self._seen(message) or self._take(message, submitted=True) for message in messages]
-        duplicates = len(messages) - (len(self.journal) - before)
-        self.counts["duplicates"] += duplicates
-        return accepted(min(seqs), max(seqs), duplicates)
-
-    def restart(self) -> None:
-        self.counts.clear()
-
-    def _seen(self, message: Message) -> int | None:
-        """The number of the same message: the same name alone does not make it one."""
-        return next((seq for seq in self._namesakes(message) if self.journal[seq - 1] == message), None)
-
-    def _namesakes(self, message: Message) -> list[int]:
-        return self.known.get(name(message), [])[:-5:-1]
-
-    def _take(self, message: Message, submitted: bool = False) -> int:
-        self.counts["reused"] += submitted and bool(self._namesakes(message))
-        self.journal.append(message)
-        self.counts["journaled"] += 1
-        if name(message):
-            self.known.setdefault(name(message), []).append(len(self.journal))
-        return len(self.journal)
-
-
-def name(message: Message) -> str:
-    msg_id: str = json.loads(message[1]).get("msg_id", "")
-    return msg_id
 
 
 @dataclass

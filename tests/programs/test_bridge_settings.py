@@ -14,9 +14,9 @@ URL = "amqp://user:secret@broker.example.org/%2F"
 REFUSED = {
     "": "bridge.amqp_url must say where the broker is",
     "amqp_url = []": "bridge.amqp_url must say where the broker is",
-    'amqp_url = ["http://broker/"]': "amqp_url: a URL has another form than",
-    'amqp_url = ["amqp://user:secret@[bad/"]': "amqp_url: a URL has another form than",
-    'amqp_url = ["amqp://:secret@"]': "amqp_url: a URL has another form than",
+    'amqp_url = ["http://broker/"]': "amqp_url: a URL does not have the form",
+    'amqp_url = ["amqp://user:secret@[bad/"]': "amqp_url: a URL does not have the form",
+    'amqp_url = ["amqp://:secret@"]': "amqp_url: a URL does not have the form",
     f'amqp_url = ["{URL}"]\nwindow = 0': "window",
     f'amqp_url = ["{URL}"]\nunroutable = "drop"': "unroutable",
     f'amqp_url = ["{URL}"]\nqueue = "q"': "unknown key",

@@ -53,8 +53,7 @@ def hostile(number: int) -> Message:
 
 def publish(bus: Bus, *messages: Message) -> int:
     """Publish messages; get the number of the last one in the journal."""
-    bus.publisher.send_all(messages)
-    bus.listener.wait_for(messages[-1])
+    bus.pass_through(messages)
     return int(bus.relay.status()["journal"]["last"])
 
 

@@ -123,8 +123,8 @@ def told(cursor: int, last: int, waiting: int = 0) -> str:
             '{"summary": "no bridge has run"}',
             "nobody knows what it has sent (no br",
         ),
-        (told(7, 9), "", "nobody knows what it has sent (the program does not say it)"),
-        ("", "[]", "nobody knows what it has sent (the program does not say it)"),
+        (told(7, 9), "", "nobody knows what it has sent (the program does not tell)"),
+        ("", "[]", "nobody knows what it has sent (the program does not tell)"),
     ],
 )
 def test_a_bridge_may_go_when_it_has_sent_what_was_there(asked: str, now: str, reason: str) -> None:

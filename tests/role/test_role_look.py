@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 from fedmsg_relay_host.command import CommandError, Ran
-from fedmsg_relay_host.look import ASK, COMMANDS, READ, Places
+from fedmsg_relay_host.installation import READ, Places
+from fedmsg_relay_host.look import ASK, COMMANDS
 
 from looked import Host, only, places_below
 

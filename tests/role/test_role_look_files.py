@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from fedmsg_relay_host.look import Places
+from fedmsg_relay_host.installation import Places
 
 from looked import MARKER, OURS, only, places_below
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from fedmsg_relay_host.command import Ran
-from fedmsg_relay_host.look import Places
+from fedmsg_relay_host.installation import Places
 from fedmsg_relay_host.systemd import properties
 
 from looked import SHOWN, Host, only, places_below

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import yaml
-from fedmsg_relay_host.look import ASK, READ
+from fedmsg_relay_host.installation import READ
+from fedmsg_relay_host.look import ASK
 
 from role_modules import MODULES
 

@@ -135,7 +135,7 @@ MOVES = {
     ),
     "a config that cannot be executed": (
         fleet(relay("app01", "x", more={"config": {"inbound": [], "error": "SyntaxError: no"}}), group="app01"),
-        ["app01: gets a config in place of one that cannot be executed: SyntaxError: no"],
+        ["app01: gets a config, as the present one cannot be executed: SyntaxError: no"],
     ),
 }
 """What is to come, and how it is said."""

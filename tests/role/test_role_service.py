@@ -185,7 +185,7 @@ def test_the_previous_settings_are_used_again(tmp_path: Path) -> None:
     host = Changed(tmp_path)
     said = host.previous(host.before(release="releases/new")).replace_again("new", "It broke.")
     assert said == (
-        "What was changed did not prove itself on app01, so new runs again with the previous settings: It broke."
+        "The changed relay did not prove itself on app01, so new runs again with the previous settings: It broke."
     )
 
 

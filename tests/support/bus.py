@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -58,6 +58,11 @@ class Bus:
     @property
     def host(self) -> Host:
         return self.relay.host
+
+    def pass_through(self, messages: Sequence[Message]) -> None:
+        """Publish messages, and wait until they are through."""
+        self.publisher.send_all(messages)
+        self.listener.wait_for(messages[-1])
 
     def assert_relays(self) -> None:
         """Messages come out as they went in."""

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from fedmsg_relay_host.command import Ran
-from fedmsg_relay_host.look import Places, look
+from fedmsg_relay_host.installation import Places
+from fedmsg_relay_host.look import look
 
 MARKER = "# Ansible managed: role fedmsg_relay"
 OURS = f"{MARKER}. Change the inventory, not this file.\nx\n"

@@ -6,13 +6,13 @@ A run can end after each change, as it does when the controller dies. `Rehearsal
 from __future__ import annotations
 
 from collections.abc import Iterator
-from copy import deepcopy
 from dataclasses import dataclass, field
 
 from fedmsg_relay_plan.plan import Plan
 from fedmsg_relay_plan.steps import Step
 
 from fleet import RELEASE, Fleet, Machine
+from watch import Watch, comes_through
 
 
 @dataclass
@@ -22,31 +22,35 @@ class Rehearsal:
     Attributes:
         fleet: the hosts and the inventory.
         plan: the plan of the run.
-        before: the hosts before the run.
+        watch: sees what must never be.
         failed: hosts that take no more steps.
         carries: relays that have passed a message, or wait to take over.
         proved: relays that publish by themselves and have passed a message.
         chained: leaving relays that are chained.
         handed_over: leaving relays through which a message came out at the relays of the group.
         tried: relays of a move that were changed.
-        violations: what happened that must not.
     """
 
     fleet: Fleet
     plan: Plan
-    before: dict[str, Machine]
+    watch: Watch
     failed: set[str] = field(default_factory=set)
     carries: set[str] = field(default_factory=set)
     proved: set[str] = field(default_factory=set)
     chained: set[str] = field(default_factory=set)
     handed_over: set[str] = field(default_factory=set)
     tried: set[str] = field(default_factory=set)
-    violations: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, fleet: Fleet) -> Rehearsal:
         fleet.answers = {}
-        return cls(fleet, fleet.plan(), deepcopy(fleet.machines))
+        plan = fleet.plan()
+        return cls(fleet, plan, Watch.over(fleet, plan))
+
+    @property
+    def violations(self) -> list[str]:
+        """What happened that must not."""
+        return self.watch.violations
 
     def run(self) -> Iterator[str]:
         """Take the steps. Yields after each change that a host notices.
@@ -61,7 +65,7 @@ class Rehearsal:
             for name in self._takers(step):
                 if name not in self.failed:
                     for change in self._take(step, self.fleet.machines[name]):
-                        self._watch(f"{step} {name}: {change}")
+                        self.watch.note_change(f"{step} {name}: {change}")
                         yield change
             if step is Step.HAND_OVER and self.plan.leaving:
                 yield from self._put_back()
@@ -111,7 +115,7 @@ class Rehearsal:
             self.carries.add(machine.name)
             return
         yield from self._run_alone(machine)
-        if self._comes_through(machine):
+        if comes_through(machine):
             self.carries.add(machine.name)
             self.proved.add(machine.name)
             return
@@ -136,7 +140,7 @@ class Rehearsal:
         for name in self.fleet.group:
             relay = self.fleet.machines[name]
             proves_it = machine.commands or name not in left_out
-            proved = name in left_out and (not proves_it or self._comes_through(relay))
+            proved = name in left_out and (not proves_it or comes_through(relay))
             if name not in self.carries and not proved:
                 self.failed.add(machine.name)
                 return
@@ -166,7 +170,7 @@ class Rehearsal:
             return
         self.tried.add(machine.name)
         yield from self._run_alone(machine)
-        if self._comes_through(machine):
+        if comes_through(machine):
             self.proved.add(machine.name)
 
     def _hand_over(self, machine: Machine) -> Iterator[str]:
@@ -181,7 +185,7 @@ class Rehearsal:
         relays = [name for name in self.tried if name in self.fleet.group]
         for name in [*sorted(relays), *sorted(self.tried - set(relays))]:
             self._restore(self.fleet.machines[name])
-            self._watch(f"put back {name}")
+            self.watch.note_change(f"put back {name}")
             yield "put back"
         self.failed |= set(self.plan.hosts)
 
@@ -189,12 +193,7 @@ class Rehearsal:
         if machine.config == self.fleet.group:
             return
         machine.config, machine.their_config = self.fleet.group, False
-        for name in self.fleet.group:
-            relay = self.fleet.machines[name]
-            # A host without the program sees that a relay outside the run answers, and no more.
-            seen = relay.running and not machine.commands and name not in self.plan.relays
-            if not self._comes_through(relay) and not seen:
-                self.violations.append(f"the config of {machine.name} names {name}, which has not proved itself")
+        self.watch.note_config(machine)
         yield "config"
 
     def _deliver(self, machine: Machine) -> Iterator[str]:
@@ -207,8 +206,7 @@ class Rehearsal:
         stays = self.fleet.limit or away or machine.used or not machine.upstream
         if Step.HAND_OVER in self._steps(machine) and stays:
             return
-        if machine.unit != "ours" or machine.waiting or (machine.used and machine.running):
-            self.violations.append(f"{machine.name} is removed: {machine}")
+        self.watch.note_removal(machine)
         machine.running, machine.unit, machine.written, machine.upstream = False, "", None, ()
         yield "retired"
 
@@ -219,14 +217,11 @@ class Rehearsal:
         yield "removed"
 
     def _restore(self, machine: Machine) -> None:
-        """What was before the run is what a failed step goes back to."""
-        was = self.before[machine.name]
+        """Put a relay back to what it was before the run, as a failed step does."""
+        was = self.watch.before[machine.name]
         machine.written, machine.running, machine.upstream = was.written, was.running, was.upstream
         machine.release, machine.waiting, machine.enabled = was.release, was.waiting, was.enabled
         machine.unit = was.unit
-
-    def _comes_through(self, machine: Machine) -> bool:
-        return machine.alone and not machine.broken
 
     def _steps(self, machine: Machine) -> list[Step]:
         return self.plan.hosts[machine.name].steps
@@ -236,27 +231,3 @@ class Rehearsal:
 
     def _unproved(self) -> set[str]:
         return set(self.plan.relays) - self.proved
-
-    def _watch(self, what: str) -> None:
-        for name, was in self.before.items():
-            machine = self.fleet.machines[name]
-            if was.running and was.used and not machine.running:
-                self.violations.append(f"{what}: {name} is used and does not run any more")
-            if was.unit not in ("", "ours") and machine.unit != was.unit:
-                self.violations.append(f"{what}: the unit of {name} is not ours to remove")
-        in_use = self._in_use(self.fleet.machines)
-        alone = {name for name in in_use if self.fleet.machines[name].alone}
-        released = {name for name in alone if name not in self._in_use(self.before) or self._was_chained(name)}
-        # One that Ansible does not reach stays as it is, if the operator tolerates that.
-        tolerated = set(self.plan.tolerated) - set(self.plan.hosts)
-        leaving = alone - set(self.fleet.group) - tolerated
-        if released and leaving:
-            self.violations.append(f"{what}: {', '.join(sorted(alone))} are in use and publish apart from each other")
-
-    def _was_chained(self, name: str) -> bool:
-        return bool(self.before[name].upstream)
-
-    @staticmethod
-    def _in_use(machines: dict[str, Machine]) -> set[str]:
-        named = {name for machine in machines.values() for name in machine.config or ()}
-        return {name for name, machine in machines.items() if machine.used or name in named}

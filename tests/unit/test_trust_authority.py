@@ -202,8 +202,8 @@ def test_a_ca_that_cannot_be_used_is_named_with_the_reason(kind: str, site: Site
 CRLS: dict[str, tuple[Callable[[TestCa], bytes], str]] = {
     "empty": (lambda _: b"", "it holds no PEM block X509 CRL"),
     "a certificate": (lambda ca: ca.pem, "it holds no PEM block X509 CRL"),
-    "of another name": (lambda _: TestCa(subject=name("B")).crl(), "it is not of the CA"),
-    "of another key": (lambda ca: ca.crl(extensions=[KEY_IDENTIFIER]), "it is of another key of the CA"),
+    "of another name": (lambda _: TestCa(subject=name("B")).crl(), "another CA has issued it"),
+    "of another key": (lambda ca: ca.crl(extensions=[KEY_IDENTIFIER]), "another key of the CA has signed it"),
     "signed by another": (lambda ca: ca.crl(by=rsa_key(9)), "the CA has not signed it"),
     "critical": (lambda ca: ca.crl(extensions=[UNKNOWN]), "it has a critical extension"),
     "of the CA itself": (lambda ca: ca.crl(ca.certificate.serial_number), "it revokes the CA itself"),

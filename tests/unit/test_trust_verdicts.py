@@ -1,4 +1,4 @@
-"""Verdicts: each reason, and stock's own verdict on the messages that the project was given."""
+"""The verdict on a message: each reason not to trust it, and the policy."""
 
 from __future__ import annotations
 
@@ -7,48 +7,28 @@ import json
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from certificates import NOW, TOPIC, Pair, TestCa, changed, envelope, rsa_key
+from certificates import NOW, TOPIC, TestCa, changed, envelope, rsa_key
+from court import Court
 from fedmsg_relay.canonical import canonical
 from fedmsg_relay.errors import ConfigError
-from fedmsg_relay.message import fault
 from fedmsg_relay.trust import distinguished_names
-from fedmsg_relay.trust.authority import Authority
-from fedmsg_relay.trust.huge import MAX_VALUES
-from fedmsg_relay.trust.policy import Policy, policy
+from fedmsg_relay.trust.policy import policy
 from fedmsg_relay.trust.reasons import Reason
-from fedmsg_relay.trust.verdict import MAX_NESTING, Judge, Verdict
+from fedmsg_relay.trust.verdict import MAX_NESTING, Verdict
 
 CONFIG: dict[str, Any] = {"topic_prefix": "org.fedoraproject", "environment": "dev", "endpoints": {}}
-ANYTHING = Policy({})
-OTHER = TestCa(key=rsa_key(9)).issue()
-
-
-class Court(NamedTuple):
-    """A judge with a CA of its own, and a signer."""
-
-    judge: Judge
-    ca: TestCa
-    signer: Pair
-    now: list[float]
-
-    def of(self, body: bytes, topic: str = TOPIC) -> Verdict:
-        assert fault(topic.encode(), body) is None
-        return self.judge.judge(topic.encode(), body)
 
 
 @pytest.fixture
 def court(tmp_path: Path) -> Court:
-    ca = TestCa()
-    now = [NOW.timestamp()]
-    paths = ca.write(tmp_path, 77)
-    return Court(Judge(Authority(*paths, lambda: now[0]), ANYTHING, lambda: now[0]), ca, ca.issue(), now)
+    return Court.at(tmp_path)
 
 
 def test_a_signed_message_is_trusted_and_names_its_signer(court: Court) -> None:
@@ -272,46 +252,6 @@ def test_a_policy_that_cannot_be_used_is_named(more: dict[str, Any], named: str)
     with pytest.raises(ConfigError) as raised:
         policy({**CONFIG, **more})
     assert named in str(raised.value)
-
-
-def huge(values: int = MAX_VALUES) -> list[Any]:
-    return [[]] * values
-
-
-def test_a_message_of_very_many_values_is_trusted_as_its_signer_wrote_it(court: Court) -> None:
-    for fields in (
-        {},
-        {"zzz": 1},
-        {"username": '"signature":"x'},
-        {"msg": [*huge(), {"certificate": "", "signature": ""}]},
-    ):
-        assert court.of(court.signer.sign({**envelope(huge()), **fields})).reason is None
-    assert court.of(court.signer.sign(envelope(huge(10)))).reason is None
-    # What comes in another form is not trusted, though stock would trust it.
-    rewritten = json.dumps(json.loads(court.signer.sign(envelope(huge())))).encode()
-    assert court.of(rewritten).reason is Reason.UNSIGNED
-    int_keys = court.signer.sign(envelope([*huge(), {9: "a", 10: "b"}]))
-    assert court.of(int_keys).reason is Reason.SIGNATURE_INVALID
-
-
-def test_nothing_is_read_of_very_many_values_before_their_signer_is_known(
-    court: Court, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    signed = court.signer.sign(envelope(huge()))
-    rubbish = canonical({"msg": huge()})
-    bodies = {
-        rubbish: (Reason.UNSIGNED, None, False),
-        rubbish[:-1] + b',"signature":"AAAA"}': (Reason.UNSIGNED, None, True),
-        b"[" + b"[]," * MAX_VALUES + b"[]]": (Reason.UNSIGNED, None, True),
-        signed.replace(b'"i":1', b'"i":2'): (Reason.SIGNATURE_INVALID, "signer", False),
-        signed.replace(b'"signature":"', b'"signature":"AAAA'): (Reason.SIGNATURE_INVALID, "signer", False),
-        signed.replace(b'"certificate":"', b'"certificate":"AAAA'): (Reason.CERTIFICATE_MALFORMED, None, True),
-        OTHER.sign(envelope(huge())): (Reason.CERTIFICATE_UNTRUSTED, "signer", False),
-    }
-    monkeypatch.setattr(Judge, "_of_body", None)
-    for body, expected in bodies.items():
-        found = court.judge.judge(TOPIC.encode(), body)
-        assert found == expected
 
 
 @pytest.mark.parametrize("tag", [0x53, 0x93, 0xD3])

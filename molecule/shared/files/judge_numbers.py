@@ -7,16 +7,14 @@ the listener was there for, everything up to BEFORE, heard before anything was c
 (CLOCK_MONOTONIC, microseconds), when our relay was up, must be there, in order, and nothing twice.
 """
 
-import ast
 import json
-import re
 import sys
 from pathlib import Path
 
-ENTRY = re.compile(r"^\[[^]]*\]\[fedmsg\.commands    INFO\] ", flags=re.MULTILINE)
+import stock_tail
 
 sent = json.loads(Path(sys.argv[1]).read_text())
-messages = [ast.literal_eval(entry) for entry in ENTRY.split(Path(sys.argv[2]).read_text())[1:]]
+messages = stock_tail.messages(Path(sys.argv[2]))
 numbers = [message["msg"]["said"][2] for message in messages if message["topic"].endswith("verify.traffic.fence")]
 heard = [number for number in numbers if number is not None]
 before, ready = int(sys.argv[3]), int(sys.argv[4])

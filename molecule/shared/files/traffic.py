@@ -12,9 +12,7 @@ have an order for each relay that took them.
 from __future__ import annotations
 
 import argparse
-import ast
 import json
-import re
 import subprocess
 import sys
 import threading
@@ -25,22 +23,22 @@ from pathlib import Path
 
 import zmq
 
+import stock_tail
+from judgement import judge
+
 PATIENCE = 60.0  # seconds
 TOPIC = "verify.traffic.fence"  # heard.py, which may listen as well, passes over fences
 SCRIPT = """
 import json, sys, fedmsg_relay
 fedmsg_relay.publish(topic="traffic.fence", modname="verify", msg={"said": json.loads(sys.argv[1])})
 """
-TAILED = re.compile(r"^\[[^]]*\]\[fedmsg\.commands    INFO\] ", flags=re.MULTILINE)
-WARNED = re.compile(r"^\[[^]]*\]\[fedmsg\.crypto\S* WARNING\] .*\n?", flags=re.MULTILINE)
-"""What stock says of a message without a signature, or whose topic has no policy."""
 
 Publish = Callable[[int | None], object]
-"""Publish this number, or None: what only shows that somebody hears."""
+"""Publish this number; None is a message that only shows whether somebody hears."""
 
 
 class Traffic:
-    """What was said and heard so far.
+    """The numbers that were published and heard so far.
 
     Args:
         options: from the command line.
@@ -74,7 +72,7 @@ class Traffic:
         return ear
 
     def listen(self, seconds: float) -> int:
-        """Hear what comes within so many seconds; how many messages it was."""
+        """Hear messages for a time in seconds; return their number."""
         count = 0
         poller = zmq.Poller()
         for ear in self._ears:
@@ -196,48 +194,13 @@ def script(traffic: Traffic) -> None:
 
 
 def tailed(file: Path, name: str) -> dict[str, list[int]]:
-    """What a stock fedmsg-tail has printed."""
+    """The numbers of each publisher that a stock fedmsg-tail has printed."""
     heard: dict[str, list[int]] = defaultdict(list)
-    for entry in TAILED.split(WARNED.sub("", file.read_text()))[1:]:
-        what = said(ast.literal_eval(entry), name)
+    for message in stock_tail.messages(file):
+        what = said(message, name)
         if what and what[1] is not None:
             heard[what[0]].append(what[1])
     return heard
-
-
-def in_order(numbers: list[int], takers: list[str]) -> bool:
-    """Whether the numbers that each relay took are in order; without takers one relay took them all."""
-    by_relay: dict[str, list[int]] = defaultdict(list)
-    for number in numbers:
-        by_relay[takers[number] if takers else ""].append(number)
-    return all(each == sorted(each) for each in by_relay.values())
-
-
-def judge(
-    sent: dict[str, int], heard: dict[str, dict[str, list[int]]], from_start: set[str], takers: dict[str, list[str]]
-) -> tuple[bool, list[str]]:
-    """Hold what was heard against what was sent, publisher by publisher and listener by listener.
-
-    Args:
-        sent: how many each publisher sent.
-        heard: the numbers of each publisher, for each listener.
-        from_start: the listeners that hear all; another has to have heard everything after its first number.
-        takers: of a publisher that goes from relay to relay, the relay of each number.
-
-    Returns:
-        Whether nothing is lost, repeated or out of order, and a table of it.
-    """
-    lines = ["publisher      sent  listener             heard   from  lost twice in order"]
-    well = True
-    for name, count in sent.items():
-        for listener, numbers in heard.items():
-            got = numbers[name]
-            first = 0 if listener in from_start else min(got, default=count)
-            lost, twice = len(set(range(first, count)) - set(got)), len(got) - len(set(got))
-            order = "yes" if in_order(got, takers.get(name, [])) else "NO"
-            well = well and not lost and not twice and order == "yes"
-            lines.append(f"{name:12} {count:6}  {listener:18} {len(got):7} {first:6} {lost:5} {twice:5} {order}")
-    return well, lines
 
 
 def read_options() -> argparse.Namespace:

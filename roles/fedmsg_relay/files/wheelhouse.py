@@ -4,14 +4,14 @@
     wheelhouse.py release ORIGIN
         prints the release that ORIGIN makes: its version, and a digest of the program's source and of all its pins.
     wheelhouse.py collect [--extra NAME] ORIGIN INTO PYTHON MACHINE
-        makes the directory INTO: the program's wheel and those that it needs on PYTHON (3.13) and MACHINE (x86_64),
+        makes the directory INTO: the wheels of the program and its libraries on PYTHON (3.13) and MACHINE (x86_64),
         also those of an extra such as web.
     wheelhouse.py pack ORIGIN WHEELHOUSE PYTHON-MACHINE...
         makes WHEELHOUSE, for a controller without a package index: all wheels for each kind of target (3.13-x86_64),
         those of all extras too. It is a directory, or a tarball if its name ends in .tar.
 
-ORIGIN is a checkout of fedmsg-relay, the collection, or a wheelhouse. Only a wheelhouse needs no package index. What is
-collected is pinned, with hashes, by the files in requirements/, so one release is the same wherever it is made.
+ORIGIN is a checkout of fedmsg-relay, the collection, or a wheelhouse. Only a wheelhouse needs no package index.
+The files in requirements/ pin all wheels with hashes, so one release is the same wherever it is made.
 
 INTO and WHEELHOUSE appear whole or not at all. Runs that want the same INTO at the same time wait for each other.
 Nothing is written into ORIGIN.
@@ -33,7 +33,7 @@ from pathlib import Path
 
 # Every name under which a wheel for a glibc up to RHEL 9's may be published; pip takes none of them from another.
 GLIBC = ("manylinux_2_17", "manylinux2014", "manylinux_2_26", "manylinux_2_28", "manylinux_2_34")
-# The wheels of so many releases stay in the cache, and those that are younger.
+# Number of releases whose wheels stay in the cache, beside the younger ones.
 KEEP = 5
 KEEP_SECONDS = 86400
 # What a wheelhouse is made of. The pins of the program's own wheel are in program.txt.
@@ -66,7 +66,7 @@ def main() -> None:
 def target(text: str) -> tuple[str, str]:
     python, _, machine = text.partition("-")
     if not re.fullmatch(r"3\.\d+", python) or not re.fullmatch(r"\w+", machine):
-        raise argparse.ArgumentTypeError(f"{text} is not such as 3.13-x86_64")
+        raise argparse.ArgumentTypeError(f"{text} is not a Python and a machine, such as 3.13-x86_64")
     return python, machine
 
 
@@ -170,7 +170,7 @@ def extras(origin: Path) -> list[str]:
 
 
 def bring(origin: Path, wheels: Path, kind: tuple[str, str], names: list[str]) -> None:
-    """Bring the program's wheel, and those that files of requirements/ pin. Nothing is left to a resolver."""
+    """Bring the program's wheel, and the wheels that files of requirements/ pin. Nothing is left to a resolver."""
     python, machine = kind
     if not is_source(origin):
         names = [PROGRAM, *names]

@@ -39,8 +39,8 @@ EXAMPLES = """
 """
 
 RETURN = """
-names: {description: Those of the names that are this host's., type: list, returned: always}
-peers: {description: Those of the addresses where something accepts a connection., type: list, returned: always}
+names: {description: The names that are this host's., type: list, returned: always}
+peers: {description: The addresses where something accepts a connection., type: list, returned: always}
 waiting:
   description: The number of messages that a stopped relay has taken and not passed on. It is 0 if nobody asked.
   type: int

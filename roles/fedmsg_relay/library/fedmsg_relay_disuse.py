@@ -15,8 +15,8 @@ description:
   - Asks the relay how it is until it is unused, or the time is over. Changes nothing, so it also runs in check mode.
 options:
   home: {description: The directory of the program., type: path, required: true}
-  grace: {description: Seconds for which it must have been unused., type: int, required: true}
-  wait: {description: Seconds to wait at most., type: int, default: 0}
+  grace: {description: Time in seconds for which it must have been unused., type: int, required: true}
+  wait: {description: Maximum time in seconds to wait., type: int, default: 0}
   addresses:
     description: Lists of the addresses by endpoint that are to be unused. Without any it is the whole relay.
     type: dict
@@ -30,7 +30,7 @@ EXAMPLES = """
 """
 
 RETURN = """
-status: {description: What the relay answered last. Empty if it does not answer., type: dict, returned: always}
+status: {description: The last answer of the relay. Empty if it does not answer., type: dict, returned: always}
 """
 
 

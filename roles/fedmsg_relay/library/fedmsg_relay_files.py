@@ -43,7 +43,7 @@ options:
       force: {description: Let a link replace a file and point to nothing., type: bool, default: false}
       only_new: {description: Leave a directory that is there as it is., type: bool, default: false}
   copies:
-    description: What is copied before that, with all attributes. A source that is not there is left out.
+    description: Files to copy before that, with all attributes. A source that is not there is left out.
     type: list
     elements: dict
     default: []

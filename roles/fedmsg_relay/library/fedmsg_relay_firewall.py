@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Opens the ports of the relay in firewalld, and closes those that it does not need any more."""
+"""Opens the ports of the relay in firewalld, and closes ports that it does not need any more."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Brings keys, certificates, CA and CRL to a host, and removes those that it brought before and that are dropped."""
+"""Brings keys, certificates, CA and CRL to a host, and removes files that it brought before and that are dropped."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ options:
   backups: {description: Where copies of others' replaced files go., type: path, default: /var/backups}
   source: {description: Where the files come from, for the diff., type: str, default: ""}
   compare: {description: Whether to report only. Needs no content., type: bool, default: false}
-  drop: {description: Whether to remove what the manifest lists and is not wanted., type: bool, default: false}
+  drop: {description: Whether to remove unwanted files that the manifest lists., type: bool, default: false}
   files:
     description: The wanted files.
     type: list

@@ -7,7 +7,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.fedmsg_relay_host.command import CommandError, runner
-from ansible.module_utils.fedmsg_relay_host.look import ASK, READ, Places, look
+from ansible.module_utils.fedmsg_relay_host.installation import READ, Places
+from ansible.module_utils.fedmsg_relay_host.look import ASK, look
 
 DOCUMENTATION = """
 module: fedmsg_relay_look
@@ -77,7 +78,7 @@ bridge:
   description:
     - Whether systemd knows the unit of the bridge (C(loaded)), and whether it runs and starts at boot (C(ready)).
     - C(outdated) if its program, its unit or its settings are newer than the process.
-    - C(rc) and C(summary) are what C(fedmsg-relay bridge status) says. The summary is empty without a unit.
+    - C(rc) and C(summary) are the answer of C(fedmsg-relay bridge status). The summary is empty without a unit.
   type: dict
   returned: if gathered
 config:
@@ -95,7 +96,7 @@ contents:
   type: dict
   returned: if gathered
 endpoints:
-  description: What the command C(endpoints) said of the config as merged, C(stdout) and C(stderr).
+  description: The answer of the command C(endpoints) about the merged config, C(stdout) and C(stderr).
   type: dict
   returned: if gathered
 files:
@@ -121,20 +122,20 @@ pythons:
 releases:
   description:
     - The C(current) link, and the releases C(present), C(complete) and C(used), the newest first.
-    - C(web) and C(bridge) are those that have what these processes need.
+    - C(web) and C(bridge) are the releases that have the libraries of these processes.
     - C(home) tells whether the directory of the program exists.
   type: dict
   returned: if gathered
 service:
-  description: What systemd says of the relay.
+  description: The state of the relay's unit, from systemd.
   type: dict
   returned: if gathered
 spool:
-  description: Whether all units of the spool are C(present), and the names of those that are C(unready).
+  description: Whether all units of the spool are C(present), and the names of the units that are C(unready).
   type: dict
   returned: if gathered
 spooled:
-  description: What the command C(spool ls) said as JSON. It is empty if the program does not run.
+  description: The answer of the command C(spool ls) as JSON. It is empty if the program does not run.
   type: str
   returned: if gathered
 status:

@@ -20,7 +20,7 @@ description:
 options:
   home: {description: The directory of the program., type: path, required: true}
   ways:
-    description: For each relay the address where a message goes in, and then those where it has to come out.
+    description: For each relay the address where a message goes in, and then the addresses where it has to come out.
     type: list
     elements: list
     required: true
@@ -38,7 +38,7 @@ options:
     elements: list
     default: []
   complaint:
-    description: What is said if it fails. C({reason}) stands for what went wrong.
+    description: The message if it fails. C({reason}) stands for the fault.
     type: str
     default: "{reason}"
 author: [the authors of fedmsg-relay]

@@ -30,7 +30,7 @@ EXAMPLES = """
 """
 
 RETURN = """
-not_reached: {description: What is not reached and why. Empty if all is., type: str, returned: always}
+not_reached: {description: The endpoints that are not reached, and why. Empty if all are., type: str, returned: always}
 """
 
 

@@ -20,18 +20,18 @@ description:
   - In check mode it changes nothing.
 options:
   before:
-    description: What was there before.
+    description: The state before the change.
     type: dict
     required: true
     suboptions:
       host: {description: The name of the host in messages., type: str, required: true}
       home: {description: The directory of the program., type: path, required: true}
-      texts: {description: The previous files by path. One that is empty is left as it is., type: dict, required: true}
-      release: {description: What the current link led to. Empty if there was none., type: str, required: true}
+      texts: {description: The previous files by path. An empty text leaves a file alone., type: dict, required: true}
+      release: {description: The target of the current link. Empty if there was none., type: str, required: true}
       started: {description: Whether the relay ran., type: bool, required: true}
-      invocation: {description: What systemd called that run of it., type: str, default: ""}
+      invocation: {description: The name that systemd gave to that run., type: str, default: ""}
   tried: {description: The name of the release that did not prove itself., type: str, default: ""}
-  reason: {description: What went wrong., type: str, default: ""}
+  reason: {description: The fault., type: str, default: ""}
   move:
     description: Whether a move is undone, in which a relay that did not run before is stopped.
     type: bool
@@ -62,7 +62,7 @@ EXAMPLES = """
 """
 
 RETURN = """
-said: {description: What runs now and why., type: str, returned: always}
+said: {description: The relay that runs now, and why., type: str, returned: always}
 """
 
 
@@ -104,7 +104,7 @@ def main() -> None:
             module.exit_json(changed=previous.changed, said=asked["reason"])
         said = previous.replace_again(asked["tried"], asked["reason"])
     except (CommandError, OSError, RefusedError) as error:
-        module.fail_json(msg=f"{asked['reason']} What ran before could not be started again: {error}".strip())
+        module.fail_json(msg=f"{asked['reason']} The previous relay could not be started again: {error}".strip())
     module.exit_json(changed=previous.changed, said=said)
 
 

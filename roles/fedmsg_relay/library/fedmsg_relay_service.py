@@ -17,7 +17,7 @@ short_description: Run the relay as its files say, and prove it
 description:
   - Starts, restarts or reloads the relay where it does not run as its files say, and enables its unit.
   - A reload that does not bring the new settings is followed by a restart.
-  - Fails with the end of the relay's journal if it is not up. One that did not run before is stopped again then.
+  - Fails with the end of the relay's journal if it is not up. A relay that did not run before is then stopped again.
   - In check mode it changes nothing and sends no message.
 options:
   host: {description: The name of the host in messages., type: str, required: true}
@@ -31,7 +31,7 @@ options:
     type: bool
     default: false
   checked:
-    description: What C(check-config) says of the settings, as JSON. Empty if nobody could check them.
+    description: The answer of C(check-config) about the settings, as JSON. Empty if nobody could check them.
     type: str
     default: ""
   replaced: {description: Whether its program or its unit was replaced., type: bool, default: false}
@@ -59,7 +59,7 @@ EXAMPLES = """
 """
 
 RETURN = """
-said: {description: What was done or would be done. Empty if nothing was to be done., type: str, returned: always}
+said: {description: The actions taken, or to be taken. Empty if there are none., type: str, returned: always}
 """
 
 

@@ -13,16 +13,16 @@ DOCUMENTATION = """
 module: fedmsg_relay_units
 short_description: Keep units of systemd running by what they read
 description:
-  - Enables and starts units, and restarts those that were started before a file was written.
+  - Enables and starts units, and restarts units that were started before a file was written.
   - Or lets units that run read a changed config anew.
   - Supports check mode.
 options:
   units: {description: Names of units., type: list, elements: str, required: true}
-  files: {description: What they read when they start., type: list, elements: path, default: []}
+  files: {description: The files that they read when they start., type: list, elements: path, default: []}
   config:
     description:
-      - A config. Those units that run and have read another state of it are reloaded.
-      - One that cannot reload is restarted. Nothing else is done then.
+      - A config. Units that run and have read another state of it are reloaded.
+      - A unit that cannot reload is restarted. Nothing else is done then.
     type: str
     default: ""
   written: {description: Whether the config was written just now or would be., type: bool, default: false}
@@ -30,7 +30,7 @@ options:
     description: Whether files of units were written that systemd has to read first.
     type: bool
     default: false
-  complaint: {description: What stands before the journal of a unit that does not start., type: str, default: ""}
+  complaint: {description: The text before the journal of a unit that does not start., type: str, default: ""}
 author: [the authors of fedmsg-relay]
 """
 

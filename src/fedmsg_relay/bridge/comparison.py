@@ -1,6 +1,6 @@
 """The comparison of what arrived at the tap with the journal, by number: missing, twice, different, late, unknown.
 
-Memory is a few ranges of numbers. What is not in them has arrived, or was never sent.
+Memory is a few ranges of numbers. A message that is not in them has arrived, or was never sent.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Comparison:
         known = ledger.counters("tap.")
         forward = ledger.counters("forward.")
         self._begun = "begin" in known
-        # A tap that is new beside a bridge that is not begins where that one is.
+        # A new tap beside an old bridge begins where the bridge is.
         self._start = forward.get("cursor")
         self.counters = {name: known.get(name, 0) for name in _COUNTERS}
         self._renewed = known.get("renewed", forward.get("renewed", 0))

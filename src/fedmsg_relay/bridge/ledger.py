@@ -1,4 +1,4 @@
-"""What the bridge remembers: ``bridge.db`` beside the journal.
+"""The memory of the bridge: ``bridge.db`` beside the journal.
 
 It is a file of its own, as a second writer in the journal would hold up the relay. Its tables:
 

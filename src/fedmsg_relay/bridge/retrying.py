@@ -57,7 +57,7 @@ class Retrying:
         return bool(self._done)
 
     def take(self) -> Item | None:
-        """Get the next message; None if there is none, or the one before it is not done with.
+        """Get the next message; None if there is none, or the previous one is not done with.
 
         Raises:
             JournalError: the journal cannot be read.

@@ -78,7 +78,7 @@ def find(settings: Bridge, origin: str) -> Target:
     }
     for name, value in found.items():
         if value is not None and not isinstance(value, str):
-            raise ConfigError(f"{origin}: bridge.{name} must be a text, and is {value!r}")
+            raise ConfigError(f"{origin}: bridge.{name} must be text; it is {value!r}")
     if (found["cert"] is None) != (found["key"] is None):
         raise ConfigError(f"{origin}: bridge.cert and bridge.key belong together: only one of them is set")
     if settings.back_queue is not None and settings.back_queue == settings.tap_queue:
@@ -175,6 +175,6 @@ def _check_url(url: str, origin: str) -> None:
         usable = False
     if not usable:
         raise ConfigError(
-            f"{origin}: bridge.amqp_url: a URL has another form than 'amqps://USER:PASSWORD@HOST:PORT/VHOST', "
+            f"{origin}: bridge.amqp_url: a URL does not have the form 'amqps://USER:PASSWORD@HOST:PORT/VHOST', "
             "in which the vhost / is %2F"
         )

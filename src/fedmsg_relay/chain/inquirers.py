@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 REMEMBERED_SECONDS = 3.0
-"""A chained relay asks every second, so one that has not asked for longer has left."""
+"""A chained relay asks every second, so a relay that has not asked for longer has left."""
 
 MOST = 1000
 """Inquirers that are remembered. Beyond that the answer is that not all of them hear this relay."""

@@ -4,8 +4,8 @@ Until a link is *joined* (:mod:`.joining`), nothing is submitted to the relay at
 publishes is published here. So each message comes out exactly once at every outbound along the chain.
 
 If the relay upstream is chained to this one, nothing comes out at either. Then one of the two publishes by itself: the
-one that was joined to the other before, as the other one was chained later. If neither was, as after both hosts were
-restarted, it is the one with the lower identity, after some time (:attr:`Link.leads_back`).
+relay that was joined to the other before, as the other was chained later. If neither was, as after a restart of both
+hosts, it is the relay with the lower identity, after some time (:attr:`Link.leads_back`).
 
 Any fault of a link, or of the bytes that come over it, ends both its connections. It is logged in one line, and the
 link connects anew after a pause.

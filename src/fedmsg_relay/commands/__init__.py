@@ -1,1 +1,1 @@
-"""What operators run: ``fedmsg-relay`` and its subcommands."""
+"""The commands that operators run: ``fedmsg-relay`` and its subcommands."""

@@ -23,7 +23,7 @@ def add_command(commands: Any) -> None:
     Args:
         commands: the subparsers of ``fedmsg-relay``.
     """
-    text = "carry every message of this host's journal to RabbitMQ, and where set those of a queue to the relay"
+    text = "send every message of this host's journal to RabbitMQ, and submit the messages of bridge.back_queue"
     bridge = commands.add_parser("bridge", help=text, description=text)
     bridge.set_defaults(command=_bridge)
     add_config(bridge)

@@ -44,7 +44,7 @@ def add_command(commands: Any) -> None:
             f"--{name}",
             action="append",
             metavar="ADDRESS",
-            help=f"with --check: use this as relay_{name}, and nothing that the config names",
+            help=f"with --check: use this as relay_{name}, and no address of the config",
         )
     endpoints.add_argument(
         "--timeout",

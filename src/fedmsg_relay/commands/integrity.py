@@ -48,7 +48,7 @@ def _check_notes(db: sqlite3.Connection, faults: list[str]) -> int:
     faults += found.faults
     listeners = [str(address) for (address,) in db.execute("SELECT address FROM listener")]
     if found.listeners not in {None, position.seal_listeners(listeners)}:
-        faults.append("the note of who listened is damaged")
+        faults.append("the note of the listeners is damaged")
     return found.last
 
 

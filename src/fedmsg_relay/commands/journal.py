@@ -215,7 +215,8 @@ def _export(db: sqlite3.Connection, options: argparse.Namespace) -> int:
 def _warn_of_damage(record: Record) -> int:
     if record.intact:
         return OK
-    say(f"fedmsg-relay: message seq {record.seq} is damaged, or one that was journaled with it: the checksum is wrong")
+    damaged = f"message seq {record.seq}, or a message that was journaled with it, is damaged"
+    say(f"fedmsg-relay: {damaged}: the checksum is wrong")
     return CRITICAL
 
 

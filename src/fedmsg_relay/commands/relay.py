@@ -26,8 +26,8 @@ examples:
   fedmsg-relay trace MSG_ID        where is this message?
   eval "$(fedmsg-relay endpoints --shell)"; echo "$RELAY_INBOUND"
 
-Where the relay is stands in the global fedmsg config (/etc/fedmsg.d/*.py and the other usual places); how this daemon
-runs in relay.toml. "fedmsg-relay COMMAND --help" tells more about each command.
+The global fedmsg config (/etc/fedmsg.d/*.py and the other usual places) names the relay's addresses; relay.toml has the
+settings of this daemon. "fedmsg-relay COMMAND --help" tells more about each command.
 
 signals: TERM and INT drain and stop, USR1 reopens the log, HUP re-reads [limits], [journal] and [trust] of relay.toml
 and the routing policy, CA and CRL of the global config.

@@ -72,7 +72,7 @@ def _ask(request: dict[str, Any]) -> Iterator[Progress]:
         except NoRelayError:
             raise
         except ValueError as error:
-            raise NoRelayError(f"the relay of this host does not answer at {path} as one of this version") from error
+            raise NoRelayError(f"the relay of this host gives no answer of this version at {path}") from error
         except TimeoutError as error:
             raise NoRelayError(
                 f"the relay of this host is silent at {path} for {SILENT_SECONDS:g} s; another release may run"

@@ -82,7 +82,7 @@ def probe(config: Mapping[str, Any], inbound: Sequence[str], outbound: Sequence[
 
     Several inbounds may be several relays or several names of one, so each must come out somewhere, and each outbound
     must hear something. The probe is never signed, also where scripts must sign: it says nothing that a listener would
-    act on, and one that checks signatures passes over it.
+    act on, and a listener that checks signatures passes over it.
 
     Args:
         config: the merged global config, for topic prefix and environment.

@@ -1,4 +1,4 @@
-"""Who signed a message, for the commands that show messages.
+"""The signers of messages, for the commands that show messages.
 
 A certificate is in the message, so anybody may put one in: its name is a claim, until the signature has been verified.
 """
@@ -17,7 +17,7 @@ from fedmsg_relay.trust.reasons import Reason
 
 
 class Opinion(NamedTuple):
-    """What is thought of a message now; it may have been another thing when it came.
+    """The verdict on a message now; it may have been another one when the message came.
 
     Attributes:
         signer: the name in its certificate, fit to be shown; None where there is no certificate that can be read.

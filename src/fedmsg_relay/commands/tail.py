@@ -28,7 +28,7 @@ def add_command(commands: Any) -> None:
     begin = command.add_mutually_exclusive_group()
     begin.add_argument("--since", type=moment, metavar="TIME", help="begin at this time: ISO 8601, or Unix seconds")
     begin.add_argument("--after", metavar="SEQ|MSG_ID", help="begin after this message")
-    command.add_argument("--topic", default="", metavar="PREFIX", help="only messages whose topic begins so")
+    command.add_argument("--topic", default="", metavar="PREFIX", help="only messages whose topic begins with this")
     add_config(command)
     add_json(command)
 

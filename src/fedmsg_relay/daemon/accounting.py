@@ -5,8 +5,8 @@
 
 ``unjournaled`` counts messages from inbound that were published although the journal could not be written. ``carried``
 counts messages that an earlier run had journaled and not published. ``damaged`` counts messages that are damaged or
-missing in the journal, ``refused_upstream`` those that the upstream of a chained relay does not take. A message that is
-released from the quarantine is received once more.
+missing in the journal, ``refused_upstream`` messages that the upstream of a chained relay does not take. A message that
+is released from the quarantine is received once more.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class NoAddressError(ConfigError):
 
 @dataclass(frozen=True)
 class Plan:
-    """The addresses of one endpoint: those to bind, and those that are left out.
+    """The addresses of one endpoint: some to bind, and others that are left out.
 
     Attributes:
         local: addresses of this host, to bind.
@@ -132,7 +132,7 @@ def upstream(
 
 
 def _to_connect(address: str, origin: str) -> tuple[str, int]:
-    """Split an address; refuse one that can only be bound, or that no host can have. No relay need answer there."""
+    """Split an address; refuse it if it can only be bound, or if no host can have it. No relay need answer there."""
     if address.startswith("ipc://"):
         return "", 0
     host, port = split(address, origin)
@@ -225,11 +225,11 @@ def _names(addresses: Iterable[str]) -> list[str]:
 
 def _is_local(family: int, address: Any) -> bool:
     """Tell whether this host holds an address: no other can be bound."""
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.bind((address[0], 0, *address[2:]))
-        except OSError:
-            return False
+    except OSError:  # of another host, or of a family that this kernel does not have
+        return False
     return True
 
 

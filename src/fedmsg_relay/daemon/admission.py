@@ -16,20 +16,19 @@ from fedmsg_relay import message, submit, tcp
 from fedmsg_relay.body import find_msg_id
 from fedmsg_relay.daemon.backlog import Batch
 from fedmsg_relay.daemon.duplicates import Duplicates
+from fedmsg_relay.daemon.refusals import Refusals
 from fedmsg_relay.daemon.rejections import Rejection, Rejections
 from fedmsg_relay.daemon.requests import Requests
 from fedmsg_relay.daemon.screening import Ruling, Screening
 from fedmsg_relay.daemon.settings import Settings
 from fedmsg_relay.daemon.sources import Sources
 from fedmsg_relay.daemon.stage import Stage
-from fedmsg_relay.daemon.turn import DueReceipt, ReturnPath, Turn
+from fedmsg_relay.daemon.turn import DueReceipt, Turn
 from fedmsg_relay.journal.guard import JournalGuard
-from fedmsg_relay.journal.quarantine import AT_SUBMIT
 from fedmsg_relay.journal.records import Entry
 from fedmsg_relay.message import Reason
 from fedmsg_relay.network.peer import Peer
 from fedmsg_relay.network.receiver import Receiver
-from fedmsg_relay.network.request import Malformed
 from fedmsg_relay.network.zmtp import Message, Oversize
 from fedmsg_relay.runtime import limits
 from fedmsg_relay.runtime.log import log
@@ -78,6 +77,7 @@ class Admission:
         self.sources = Sources()
         self._requests = Requests(submits, stage, self.sources)
         self._rejections = Rejections(screening)
+        self._refusals = Refusals(self._rejections, self.sources)
         self._duplicates = Duplicates(guard)
 
     @property
@@ -215,7 +215,7 @@ class Admission:
 
     def _take_submitted(self, turn: Turn, max_size: int) -> None:
         for malformed, reply_to in self._requests.receive(turn, max_size):
-            self._refuse_request(malformed, reply_to, turn)
+            self._refusals.refuse_request(malformed, reply_to, turn)
         backlog = self._requests.backlog
         # Submit has a share of its own: it is answered however much comes at inbound.
         left, heavy = limits.TURN_MESSAGES, turn.size + limits.TURN_BYTES
@@ -230,13 +230,6 @@ class Admission:
                 log.error("not enough memory to check a batch of %d bytes: submit answers busy", batch.size)
                 turn.answers.append((batch.reply_to, submit.Busy(FAULT_RETRY_AFTER).encode()))
 
-    def _refuse_request(self, request: Malformed, reply_to: ReturnPath, turn: Turn) -> None:
-        """Refuse a request that is not a batch; it counts as one message."""
-        turn.counts.received += 1
-        turn.counts.refused += 1
-        self._rejections.note(turn, Rejection(request.code, tcp.host_of(reply_to.peer.address), b"", b""))
-        turn.answers.append((reply_to, submit.Refused(request.code, request.detail).encode()))
-
     def _admit(self, batch: Batch, turn: Turn, max_size: int) -> None:
         """Admit a submitted batch as a whole or not at all."""
         peer, source = batch.reply_to.peer, tcp.host_of(batch.reply_to.peer.address)
@@ -250,7 +243,8 @@ class Admission:
                 turn.answers.append((batch.reply_to, submit.Busy(FAULT_RETRY_AFTER).encode()))
                 return
             if reason is not None:
-                self._refuse(batch, turn, Rejection(reason, source, topic, body, ruling), len(passed))
+                rejection = Rejection(reason, source, topic, body, ruling)
+                self._refusals.refuse_batch(batch, turn, rejection, len(passed) + 1)
                 return
             passed.append((Entry(topic, body, msg_id), ruling))
         previous = len(turn.entries)
@@ -264,19 +258,3 @@ class Admission:
         for _, ruling in passed:
             if ruling is not None:
                 self._screening.note(ruling, source)
-
-    def _refuse(self, batch: Batch, turn: Turn, rejection: Rejection, number: int) -> None:
-        """Refuse a batch for one of its messages."""
-        if isinstance(rejection.reason, trust.Reason):
-            rejection = rejection._replace(source=f"{rejection.source}{AT_SUBMIT}")
-        turn.counts.received += len(batch.messages)
-        turn.counts.refused += len(batch.messages)
-        self._rejections.note(turn, rejection)
-        turn.dropped[rejection.reason] += len(batch.messages) - 1
-        detail = f"message {number + 1} of {len(batch.messages)}; none of them was taken"
-        if rejection.reason == trust.Reason.SOURCE_NOT_ALLOWED:
-            self.sources.submit_refused.add(batch.reply_to.peer.ip, len(batch.messages))
-            detail = f"from {batch.reply_to.peer.ip}; {detail}"
-        if rejection.ruling is not None and rejection.ruling.signer is not None:
-            detail = f"{'signed by' if rejection.ruling.is_proven else 'claims'} {rejection.ruling.signer}; {detail}"
-        turn.answers.append((batch.reply_to, submit.Refused(rejection.reason, detail).encode()))

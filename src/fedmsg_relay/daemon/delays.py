@@ -1,7 +1,7 @@
 """How long messages are in the relay: from the turn that takes them until they are sent on.
 
 It counts messages in fixed steps, as a histogram of Prometheus does. A chained relay has sent a message on when its
-upstream has it. Messages of an earlier run are not counted, and neither are those that could not be journaled.
+upstream has it. Messages of an earlier run are not counted, nor are messages that could not be journaled.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a stock relay tells its site's monitoring: JSON every 5 s, for ``fedmsg-check`` and Nagios checks.
+"""Tells the site's monitoring the same as a stock relay: JSON every 5 s, for ``fedmsg-check`` and Nagios checks.
 
 It is published where the global config has ``moksha.monitoring.socket``, under the names of the parts that a stock
 relay has. A thread of its own does it, and a fault of it does not touch the relay.

@@ -1,4 +1,4 @@
-"""Releases messages of the quarantine: they go through admission again, and those that pass into the journal.
+"""Releases messages of the quarantine: they go through admission again, and if they pass, into the journal.
 
 An operator asks for it (``fedmsg-relay journal release``) when a policy was wrong, or CA and CRL can be used again.
 The pipeline takes a step in each turn, beside what comes meanwhile. A message leaves the quarantine in the transaction

@@ -13,7 +13,7 @@ HEARD_MESSAGES = 1000
 ECHO_SECONDS = 5.0
 """Time after which a message that the upstream has taken, and that is not heard there, is published here.
 
-It counts for each relay of the chain: one that was restarted may wait half as long for its previous listeners.
+It counts for each relay of the chain: a restarted relay may wait half as long for its previous listeners.
 """
 
 

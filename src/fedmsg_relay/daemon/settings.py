@@ -49,7 +49,7 @@ class Limits(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Signatures(StrEnum):
-    """What the relay does about signatures: nothing, warn of those it does not trust, or refuse them."""
+    """The relay's treatment of signatures: ignore them, warn of messages that it does not trust, or refuse these."""
 
     OFF = "off"
     WARN = "warn"
@@ -94,10 +94,10 @@ class Http(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Upstream(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """``[upstream]``: this relay is chained to another one. If the table is empty, the global config names that one.
+    """``[upstream]``: this relay is chained to another one. If the table is empty, the global config names the other.
 
     Attributes:
-        submit: instead of ``relay_submit``; of several relays the first one that answers gets everything.
+        submit: instead of ``relay_submit``; of several relays the first that answers gets everything.
         outbound: instead of ``endpoints["relay_outbound"]``; one for each submit, in the same order.
     """
 
@@ -106,7 +106,7 @@ class Upstream(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Unroutable(StrEnum):
-    """What the bridge does about a message that no queue of the broker takes: count it, or wait for a queue."""
+    """The bridge's treatment of a message that no queue of the broker takes: count it, or wait for a queue."""
 
     COUNT = "count"
     WAIT = "wait"

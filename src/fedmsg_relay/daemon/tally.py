@@ -10,7 +10,7 @@ from fedmsg_relay.errors import printable
 from fedmsg_relay.trust.reasons import Reason
 
 SIGNERS = 1000
-"""Signers that are counted; of more the one that was silent longest is forgotten."""
+"""Number of signers that are counted. Beyond it the signer that was silent longest is forgotten."""
 
 TOP = 10
 """Signers that the status names: those of the most messages."""

@@ -1,4 +1,4 @@
-"""What wakes the relay's loop: sockets that stay, and those of the stage, which come and go."""
+"""Wakes the relay's loop: by sockets that stay, and by sockets of the stage, which come and go."""
 
 from __future__ import annotations
 

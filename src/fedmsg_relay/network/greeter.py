@@ -115,7 +115,7 @@ class Greeter:
                 time.sleep(ACCEPT_PAUSE_SECONDS)
                 return
             connection.setblocking(False)
-            if self._keeps_out:  # one that was half accepted when the door was closed has inherited what closed it
+            if self._keeps_out:  # half accepted before the door was closed, it has that option too
                 tcp.require_hops(connection, 0)
             peer = Peer(connection, tcp.format_address(name), self._zmtp_role)
             if is_own(peer.address):

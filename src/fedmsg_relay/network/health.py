@@ -219,7 +219,7 @@ def _from_here(address: str) -> socket.socket:
         raise _NoLookError(_explain(error)) from error
     looking.settimeout(ANSWER_SECONDS)
     try:
-        # From the same address, which is thus this host's: one that was moved to another host is not looked at there.
+        # From the same address, which is thus this host's: an address that has moved is not looked at on another host.
         looking.bind("" if isinstance(target, str) else (target[0], 0, *target[2:]))
     except OSError as error:
         looking.close()

@@ -2,7 +2,7 @@
 
 libzmq reads all of them at once and keeps them in memory. It could limit how many wait, but at that limit a PING ends
 the process (:mod:`fedmsg_relay.network.zmtp`). So a thread looks at each connection that bytes come over, which is
-seldom, and cuts one that has sent more than a listener may.
+seldom, and cuts a listener that has sent more than it may.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class Laggards:
         """Find whose connection has stood still with bytes to send: theirs is the full queue.
 
         From here on libzmq passes over that listener without a word, until its queue has room: it must be found now.
-        So where all move it is the one that is furthest behind.
+        So where all move it is the listener that is furthest behind.
 
         Args:
             before: :meth:`flows` of some time ago.

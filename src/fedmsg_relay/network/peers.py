@@ -106,11 +106,11 @@ class Peers:
     def half_close(self, only_quiet: bool) -> None:
         """Ask peers to close without losing what they have sent: they read end of file, close, and their queue waits.
 
-        What a peer had written is still read, up to its own end of file. But a libzmq that is disconnected in the
-        middle of a burst forgets the message of which it has written the topic and not yet the body.
+        The relay still reads all that a peer had written, up to its end of file. But a libzmq that is disconnected in
+        the middle of a burst forgets the message of which it has written the topic and not yet the body.
 
         Args:
-            only_quiet: leave alone those that are sending at this moment.
+            only_quiet: leave peers alone that are sending at this moment.
         """
         with self._lock:
             for peer in self._by_descriptor.values():

@@ -3,7 +3,7 @@
 A peer that connects is let in by a thread (:mod:`.greeter`) that answers handshakes however busy the relay is. From
 then on the relay's loop reads: only as much as it can take in a turn, so TCP holds back a peer that sends more, and
 nothing of a peer is in memory but its one unfinished message (:mod:`.unfinished`). It also writes the replies
-(:mod:`.replies`). What a peer may cost stands in :mod:`fedmsg_relay.runtime.limits`; a peer that costs more is cut, and
+(:mod:`.replies`). The limits of a peer stand in :mod:`fedmsg_relay.runtime.limits`; a peer that costs more is cut, and
 named in the log.
 """
 
@@ -214,7 +214,7 @@ class Receiver:
         return data
 
     def _end(self, peer: Peer, fault: str = "") -> None:
-        """End the connection of a peer; one that costs too much is cut, and named in the log.
+        """End the connection of a peer; a peer that costs too much is cut, and named in the log.
 
         Args:
             peer: the peer.

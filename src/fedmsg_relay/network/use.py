@@ -75,7 +75,7 @@ class Use:
         """Tell which peers use which address.
 
         Args:
-            addresses: all that the endpoint has. Where they overlap a connection counts for the one that says most.
+            addresses: all that the endpoint has. Where they overlap, a connection counts for the most exact one.
 
         Returns:
             The use of each.

@@ -1,1 +1,1 @@
-"""What every part of the daemon uses: log, threads, paths, systemd, limits."""
+"""Parts that all of the daemon uses: log, threads, paths, systemd, limits."""

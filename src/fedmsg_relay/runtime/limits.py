@@ -53,7 +53,7 @@ UNREAD_BYTES = 256 * 1024
 WAITING_REQUESTS = 100
 """Requests of one submitter that may wait for their turn; it is told that the relay is busy for those beyond.
 
-By the protocol a submitter sends one request at a time, so this holds up only one that does not.
+By the protocol a submitter sends one request at a time, so this holds up only a submitter that does not.
 """
 
 LISTENER_BYTES, LISTENER_BYTES_A_SECOND = 1024 * 1024, 16 * 1024

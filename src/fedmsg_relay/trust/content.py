@@ -1,4 +1,4 @@
-"""What the signature of a message covers: all that it says, but not the bytes that say it."""
+"""The content that a signature covers: all that a message says, but not the bytes that say it."""
 
 from __future__ import annotations
 

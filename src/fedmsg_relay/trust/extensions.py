@@ -121,9 +121,9 @@ def points_to(extensions: Extensions, own: Extensions, serial: int, issuer: Name
 
     Args:
         extensions: of what was issued.
-        own: the extensions of who may have issued it.
-        serial: that one's serial number.
-        issuer: that one's own issuer.
+        own: the extensions of the possible issuer.
+        serial: the serial number of the issuer.
+        issuer: the issuer of the issuer.
 
     Raises:
         ValueError: the identifier is damaged.

@@ -54,7 +54,7 @@ def take_apart(body: bytes) -> Signed | None:
 
 
 def may_break_listeners(body: bytes) -> bool:
-    """Tell whether stock could take a body that is not signed for one that is, and end; it is not read for that."""
+    """Tell whether stock could take an unsigned body for a signed one, and end; the body is not read for that."""
     return not body.startswith(b"{") or any(word in body for word in (b"crypto", b"signature", b"\\u00"))
 
 

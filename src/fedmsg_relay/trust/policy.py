@@ -1,4 +1,4 @@
-"""Who may send what: the routing policy of the global config, and topics that need no signature."""
+"""The routing policy of the global config: which signer may send which topic, and which topics need no signature."""
 
 from __future__ import annotations
 

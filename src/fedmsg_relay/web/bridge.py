@@ -34,7 +34,7 @@ async def look(site: Site) -> Report | None:
         site: the journal beside which it works.
 
     Returns:
-        The report; None where no bridge works. One that was taken away has no cursor any more.
+        The report; None where no bridge works. A bridge that was taken away has no cursor any more.
     """
     state = site.source.path.parent
 
@@ -61,11 +61,11 @@ def metrics(found: Report, keep_days: float) -> Iterator[Metric]:
     yield _gauge("status_code", "As a Nagios plugin: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.", found.code)
     if "told_at" not in facts:
         return
-    yield _gauge("up", "Whether the bridge says how it is.", not report.is_silent(facts["told_at"]))
+    yield _gauge("up", "Whether the bridge tells its state.", not report.is_silent(facts["told_at"]))
     working = {part: facts[part].get("state") == State.WORKING for part in _PARTS if facts[part]}
     yield _gauges("working", "Whether a part works with the broker.", "part", working)
     losses = sum(max(0, facts[part].get(name, 0)) for part, name in _LOSSES if facts[part])
-    text = "Messages that were lost, or not as the journal has them, and that nobody has acknowledged."
+    text = "Messages that were lost or differ from the journal, and that nobody has acknowledged."
     yield _gauge("unacknowledged_losses", text, losses + facts["forward"]["new_jump"])
     yield from _forward(facts["forward"], keep_days)
     if facts["back"]:

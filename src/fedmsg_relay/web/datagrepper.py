@@ -49,7 +49,7 @@ async def _body(reader: Reader, seq: int) -> AsyncIterator[bytes]:
 
 
 async def _page(reader: Reader, wanted: query.Query, found: Found) -> AsyncIterator[bytes]:
-    """Write the answer to a search. What is no envelope would break a stock consumer, and is left out."""
+    """Write the answer to a search. A message without an envelope would break a stock consumer, and is left out."""
     yield b'{"raw_messages": ['
     count = 0
     async for record in reader.records(found.numbers):

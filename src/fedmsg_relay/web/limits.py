@@ -28,7 +28,7 @@ STOP_SECONDS = 5
 # Reading the journal.
 
 READERS, SEARCHERS = 4, 2
-"""Threads that read the journal at the same time; and those that look at messages one by one, beside them."""
+"""Threads that read the journal at the same time; and, beside them, threads that look at messages one by one."""
 
 READ_SECONDS = 5.0
 """Time for one look into the journal; then the request is refused (503)."""

@@ -24,7 +24,7 @@ class _Envelope(msgspec.Struct):
 
 
 class _Sender(msgspec.Struct):
-    """Who says that a message is from them."""
+    """The user that a message names as its sender."""
 
     username: str = ""
 

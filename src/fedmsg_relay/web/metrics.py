@@ -93,7 +93,7 @@ def _process(status: Status) -> Iterator[Metric]:
     relay = status["relay"]
     yield InfoMetricFamily(f"{PREFIX}build", "The version that runs.", {"version": relay["version"]})
     yield _gauge("start_time_seconds", "When the relay was started.", relay["started"])
-    yield _gauge("since_last_turn_seconds", "Time since the loop came round.", relay["since_last_turn"])
+    yield _gauge("since_last_turn_seconds", "Time since the last turn of the loop.", relay["since_last_turn"])
     yield _gauge("dead_threads", "Threads that have died.", len(status["dead_threads"]))
     yield _gauge("log_writable", "Whether the log can be written.", not status["log"]["fault"])
 
@@ -153,7 +153,7 @@ def _peers(status: Status) -> Iterator[Metric]:
     slow = sorted(status["laggards"], key=lambda laggard: -laggard["lost"])[: limits.LAGGARDS]
     lag = {laggard["address"]: max(0.0, time.time() - laggard["since"]) for laggard in slow}
     lost = {laggard["address"]: laggard["lost"] for laggard in slow}
-    yield _gauges("listener_lag_seconds", "Time since a listener does not keep up.", "listener", lag)
+    yield _gauges("listener_lag_seconds", "Time for which a listener has not kept up.", "listener", lag)
     yield _gauges("listener_lost_messages", "Messages lost by a listener that does not keep up.", "listener", lost)
 
 

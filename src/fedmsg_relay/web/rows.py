@@ -1,4 +1,4 @@
-"""Messages of the journal without their bodies, as they are listed. Those of a damaged block are left out."""
+"""Messages of the journal without their bodies, as they are listed. Messages of a damaged block are left out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all parts of the web process share."""
+"""The state that all parts of the web process share."""
 
 from __future__ import annotations
 

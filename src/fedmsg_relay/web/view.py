@@ -1,4 +1,4 @@
-"""What the page shows of messages: text that a person can read, and that cannot pass for anything else."""
+"""Shows messages on the page: as text that a person can read, and that cannot pass for anything else."""
 
 from __future__ import annotations
 

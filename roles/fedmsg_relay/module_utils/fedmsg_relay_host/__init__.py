@@ -1,1 +1,1 @@
-"""What the role's modules do on a host. It runs with the host's Python, 3.9 or newer."""
+"""The work of the role's modules on a host. It runs with the host's Python, 3.9 or newer."""

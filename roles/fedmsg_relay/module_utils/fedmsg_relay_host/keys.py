@@ -1,4 +1,4 @@
-"""Keys, certificates, CA and CRL of a host, and the list of those that the role has written."""
+"""Keys, certificates, CA and CRL of a host, and the list of files that the role has written."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Places:
 
 
 class Keys:
-    """The files of a host, and the manifest of those that this module has written."""
+    """The files of a host, and the manifest of the files that this module has written."""
 
     def __init__(self, places: Places, items: list[Item], *, check: bool = False) -> None:
         """Read the manifest.

@@ -32,7 +32,7 @@ class Before:
     """What was there before the run.
 
     Attributes:
-        texts: files by path; one that is empty was not there.
+        texts: files by path; an empty text stands for a file that was not there.
         release: what the current link led to, such as ``releases/0.1``; empty if there was none.
         started: whether the relay ran.
         invocation: systemd's id of that.
@@ -48,7 +48,7 @@ class Before:
 
 @dataclass(frozen=True)
 class Undone:
-    """What was changed back.
+    """The changes that were taken back.
 
     Attributes:
         files: whether a file was.
@@ -116,7 +116,7 @@ class Previous:
         if not undone or not self._before.started:
             return reason
         self._unit.restart()
-        what = release if undone.link else "What was changed"
+        what = release if undone.link else "The changed relay"
         how = "" if undone.link else " with the previous settings"
         return f"{what} did not prove itself on {self._host}, so {old} runs again{how}: {reason}"
 
@@ -143,7 +143,7 @@ class Previous:
         """Write unit and settings back, and link the previous release if it accepts config and journal.
 
         Returns:
-            What was changed.
+            The changes that were taken back.
 
         Raises:
             OSError: a file cannot be written.

@@ -236,7 +236,7 @@ def demands(looked: Mapping[str, Any], wanted: Mapping[str, Any], *, replaced: b
             or pairs != wanted.get("upstream")
         ):
             return ["restart"]
-        # One that publishes by itself already learns by a reload that it shall.
+        # A relay that publishes by itself already learns by a reload that it shall.
         if status.get("settings", {}) != wanted.get("settings") or status.get("unchained_from"):
             found.append("reload")
     if not service["started"] or service["properties"].get("UnitFileState") != "enabled":

@@ -46,7 +46,7 @@ def passed_on(relay: Relay) -> int:
     """Wait for some seconds until a relay has passed on all its messages.
 
     Args:
-        relay: it. One that is stopped does not answer: its journal is kept.
+        relay: it. A stopped relay does not answer: its journal is kept.
 
     Returns:
         The number of messages that still wait.

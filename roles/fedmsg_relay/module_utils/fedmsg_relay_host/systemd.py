@@ -49,7 +49,7 @@ def seconds(timestamp: str) -> int:
         timestamp: such as ``@1700000000``.
 
     Returns:
-        Whole Unix seconds; 0 if it is none.
+        Whole Unix seconds; 0 if it is not a time.
     """
     digits = timestamp.lstrip("@")
     return int(digits) if digits.isdigit() else 0
@@ -118,7 +118,7 @@ class Unit:
         """Enable it, and start or restart it.
 
         Args:
-            restart: whether one that runs is restarted.
+            restart: whether a running unit is restarted.
 
         Raises:
             CommandError: it is not up.

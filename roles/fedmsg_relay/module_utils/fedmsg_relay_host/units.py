@@ -17,11 +17,11 @@ class DownError(Exception):
 
 
 def keep_running(names: Sequence[str], files: Sequence[str], run: Run, *, check: bool) -> list[str]:
-    """Enable units, and start those that do not run.
+    """Enable units, and start units that do not run.
 
     Args:
         names: of the units.
-        files: what they read when they start: one that was started before the newest of these is restarted.
+        files: they read these when they start: a unit that was started before the newest of them is restarted.
         run: runs a command.
         check: whether to change nothing.
 
@@ -52,7 +52,7 @@ def keep_running(names: Sequence[str], files: Sequence[str], run: Run, *, check:
 
 
 def outdated(names: Sequence[str], file: str, run: Run, *, written: bool) -> list[str]:
-    """Find units that have read another state of a file. One that does not run reads it when it starts.
+    """Find units that have read another state of a file. A unit that does not run reads it when it starts.
 
     Times are compared, because a notification is lost when a run fails between the change and the handler. Whole
     seconds: a file is written before the start that follows it.
@@ -79,7 +79,7 @@ def outdated(names: Sequence[str], file: str, run: Run, *, written: bool) -> lis
 
 
 def reload(names: Sequence[str], run: Run) -> None:
-    """Let units read their files anew; one that cannot reload is restarted.
+    """Let units read their files anew; a unit that cannot reload is restarted.
 
     Args:
         names: of the units.

@@ -82,7 +82,7 @@ def without(addresses: Addresses, others: Addresses) -> dict[str, list[str]]:
 
 
 def merged(wanted: Any, old: Addresses) -> Any:
-    """Put old addresses behind those that are wanted.
+    """Put old addresses behind the wanted ones.
 
     Args:
         wanted: of the inventory, as it spells them.

@@ -10,7 +10,7 @@ from fedmsg_relay_plan.world import Host, World
 
 
 def bridges(world: World, host: Host) -> bool:
-    """Whether a host is to have a bridge. What a leaving relay passes on, the new bridge sends."""
+    """Whether a host is to have a bridge. The new bridge sends what a leaving relay passes on."""
     return part(world, host) is Part.RELAY and host.inventory.bridge
 
 
@@ -28,7 +28,7 @@ def is_bridged(host: Host) -> bool:
     """Whether the bridge runs from the program, the unit and the settings that it is to have.
 
     Args:
-        host: one that is to have it.
+        host: it is to have the bridge.
 
     Returns:
         Whether it needs no change.
@@ -51,7 +51,7 @@ def unsent(asked: str, told: str) -> str:
     first, last = _read(asked), _read(told)
     ends, forward = first.get("forward") or {}, last.get("forward") or {}
     if "journal_last" not in ends or "cursor" not in forward:
-        return f"nobody knows what it has sent ({last.get('summary') or 'the program does not say it'})"
+        return f"nobody knows what it has sent ({last.get('summary') or 'the program does not tell'})"
     if forward["cursor"] >= ends["journal_last"]:
         return ""
     return f"it has not sent {forward.get('waiting')} messages of the journal ({last.get('summary')})"

@@ -1,4 +1,4 @@
-"""What a run changes on a host, said to people before it does."""
+"""Tells people before a run what it changes on a host."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _config(world: World, host: Host) -> str:
     if not host.is_behind:
         return ""
     if host.looked["config"]["error"]:
-        return f"gets a config in place of one that cannot be executed: {host.looked['config']['error']}"
+        return f"gets a config, as the present one cannot be executed: {host.looked['config']['error']}"
     names = [world.name_of(relay, host.inventory.network) for relay in world.relays]
     if list(host.named) == names:
         return "gets another config, with the same relay"

@@ -77,7 +77,7 @@ def named_twice(world: World, _name: str, inventory: Inventory) -> str:
 
 
 def unknown_tolerance(world: World, _name: str, _inventory: Inventory) -> str:
-    """What hosts a run can do without is said in a form that the plan knows."""
+    """The inventory says in a form that the plan knows which hosts a run can do without."""
     if is_tolerance(world.tolerance):
         return ""
     return (

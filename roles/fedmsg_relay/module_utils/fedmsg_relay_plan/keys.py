@@ -1,4 +1,4 @@
-"""What a run does about keys and signatures: which keys come and go, when a relay reads the policy, what is refused."""
+"""Decides about keys and signatures: which keys come and go, when a relay reads the policy, what is refused."""
 
 from __future__ import annotations
 

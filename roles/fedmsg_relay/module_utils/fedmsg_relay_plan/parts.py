@@ -61,7 +61,7 @@ def hands_over(world: World, host: Host) -> bool:
 
 
 def takes_over(world: World, host: Host) -> bool:
-    """Whether a relay of the group is chained to one that leaves, which has to be chained to this one first."""
+    """Whether a relay of the group is chained to a leaving relay, which has to be chained to this one first."""
     return (
         part(world, host) is Part.RELAY
         and host.chained
@@ -125,7 +125,7 @@ def old_addresses(world: World, host: Host) -> dict[str, list[str]]:
         host: of it.
 
     Returns:
-        The addresses by endpoint. Those that another process has by now are left out.
+        The addresses by endpoint. Addresses that another process has by now are left out.
     """
     if part(world, host) is not Part.RELAY:
         return {}

@@ -1,4 +1,4 @@
-"""What has to be asked before a run can be planned, because only some worlds make it matter."""
+"""Decides what has to be asked before a run can be planned. Only some worlds make it matter."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class Step(StrEnum):
     """Chains the relay to those of the group."""
 
     CHAIN_LAST = "chain_last"
-    """Likewise for one that is chained already: until now messages of its upstream are heard here."""
+    """Likewise for a relay that is chained already: until now messages of its upstream are heard here."""
 
     TAKE_OVER = "take_over"
     """Runs the relay by itself, now that the one it was chained to is chained to it."""

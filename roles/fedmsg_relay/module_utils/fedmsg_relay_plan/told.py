@@ -1,4 +1,4 @@
-"""What Ansible tells of a host: what the inventory says of it, what it is to have, and what it has answered."""
+"""Everything that Ansible tells of a host: its inventory, what it is to have, and what it has answered."""
 
 from __future__ import annotations
 

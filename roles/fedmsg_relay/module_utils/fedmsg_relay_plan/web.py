@@ -26,7 +26,7 @@ def is_served(host: Host) -> bool:
     """Whether the web process runs from the program, the unit and the settings that are on the host.
 
     Args:
-        host: one that is to have it.
+        host: it is to have the web process.
 
     Returns:
         Whether it needs no change.

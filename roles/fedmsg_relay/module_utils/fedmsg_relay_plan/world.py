@@ -203,7 +203,7 @@ class World:
 
     @property
     def tolerated(self) -> frozenset[str]:
-        """Hosts that this run can do without. One that a config names as a relay may have to be named for that."""
+        """Hosts that this run can do without. A host that a config names as a relay may have to be named for that."""
         named = {name for host in self.hosts.values() for name in host.named}
         return tolerance.tolerated(self.tolerance, self.silent, {*self.relays, *named}, len(self.asked))
 
