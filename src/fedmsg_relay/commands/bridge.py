@@ -139,7 +139,7 @@ def _status(options: argparse.Namespace) -> int:
     from fedmsg_relay.daemon import settings  # noqa: PLC0415
 
     try:
-        found = report(paths.state(), settings.load(options.settings).journal.keep_days)
+        found = report(paths.state_of_host(), settings.load(options.settings).journal.keep_days)
     except RelayError as error:
         print(json.dumps({"ok": False, "summary": str(error)}) if options.json else f"UNKNOWN - {error}")
         return UNKNOWN
@@ -168,12 +168,12 @@ def _details(found: Report) -> list[str]:
 def _acknowledge(_: argparse.Namespace) -> int:
     from fedmsg_relay.bridge import ledger  # noqa: PLC0415 -- the other commands need less
 
-    found = ledger.read(paths.state())
+    found = ledger.read(paths.state_of_host())
     if found is None:
         raise _no_bridge()
     names = {"forward.gap", "forward.jumped", "tap.missing", "tap.different", "tap.unknown"}
     seen = {name.partition(".")[2]: value for name, value in found.counters.items() if name in names}
-    opened = ledger.Ledger(paths.state())
+    opened = ledger.Ledger(paths.state_of_host())
     with opened.transaction() as db:
         opened.write_counters(db, "seen.", seen)
     opened.close()
@@ -184,9 +184,9 @@ def _acknowledge(_: argparse.Namespace) -> int:
 def _retry(_: argparse.Namespace) -> int:
     from fedmsg_relay.bridge import ledger, retrying  # noqa: PLC0415 -- the other commands need less
 
-    if not (paths.state() / ledger.NAME).exists():
+    if not (paths.state_of_host() / ledger.NAME).exists():
         raise _no_bridge()
-    opened = ledger.Ledger(paths.state())
+    opened = ledger.Ledger(paths.state_of_host())
     count = retrying.ask(opened)
     opened.close()
     print(f"the bridge will send {count} again" if count else "nothing to send again")
@@ -194,4 +194,4 @@ def _retry(_: argparse.Namespace) -> int:
 
 
 def _no_bridge() -> RelayError:
-    return RelayError(f"no bridge has run on this host: there is no {paths.state() / 'bridge.db'}")
+    return RelayError(f"no bridge has run on this host: there is no {paths.state_of_host() / 'bridge.db'}")

@@ -136,7 +136,7 @@ def _start(options: argparse.Namespace, config: global_config.Config) -> dict[st
         "trust": describe.describe_condition(screening.condition(checked)),
         "bridge": _bridge(options, config, chosen),
     }
-    schema.refuse_newer(paths.state() / "journal.db")
+    schema.refuse_newer(paths.state_of_host() / "journal.db")
     return found
 
 

@@ -32,7 +32,7 @@ def add_command(actions: Any) -> None:
 
 
 def _convert(options: argparse.Namespace) -> int:
-    path = options.journal or paths.state() / "journal.db"
+    path = options.journal or paths.state_of_host() / "journal.db"
     if not path.exists():
         raise UsageError(f"journal {path}: there is none")
     if not schema.needs_conversion(path):

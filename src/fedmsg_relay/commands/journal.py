@@ -104,7 +104,7 @@ def sequence(text: str) -> int:
 
 
 def _with_journal(run: Callable[[sqlite3.Connection, argparse.Namespace], int], options: argparse.Namespace) -> int:
-    path = options.journal = options.journal or paths.state() / "journal.db"
+    path = options.journal = options.journal or paths.state_of_host() / "journal.db"
     try:
         db = schema.open_for_reading(path)
     except sqlite3.Error as error:
