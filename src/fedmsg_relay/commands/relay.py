@@ -55,10 +55,10 @@ def _serve(options: argparse.Namespace) -> int:
     from fedmsg_relay.daemon import addresses, control, describe, settings  # noqa: PLC0415 -- the other commands need less
     from fedmsg_relay.daemon.checks import checks  # noqa: PLC0415
     from fedmsg_relay.daemon.monitoring import Monitoring  # noqa: PLC0415
-    from fedmsg_relay.daemon.relay import Relay, name_process  # noqa: PLC0415
-    from fedmsg_relay.runtime import log  # noqa: PLC0415 -- the other commands need less
+    from fedmsg_relay.daemon.relay import Relay  # noqa: PLC0415
+    from fedmsg_relay.runtime import log, process  # noqa: PLC0415 -- the other commands need less
 
-    name_process()
+    process.rename("fedmsg-relay")
     chosen = settings.load(options.settings)
     global_config = read_config(options)
     try:

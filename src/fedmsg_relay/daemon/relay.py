@@ -7,7 +7,6 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from msgspec.structs import replace
 
@@ -265,8 +264,3 @@ class Relay:
 
     def _report(self) -> None:
         log.info("stop %s (%s)", self.pipeline.accounting.totals().describe(), self._stop)
-
-
-def name_process() -> None:
-    """Be ``fedmsg-relay`` in the process list, however it was started: Nagios looks for that name."""
-    Path("/proc/self/comm").write_text("fedmsg-relay", encoding="ascii")
