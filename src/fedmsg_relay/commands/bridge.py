@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedmsg_relay.commands.arguments import OK, UNKNOWN, add_config, add_json, add_settings, read_config
+from fedmsg_relay.commands.arguments import OK, UNKNOWN, accepts, add_config, add_json, add_settings, read_config
 from fedmsg_relay.errors import ConfigError, RelayError
 from fedmsg_relay.runtime import paths
 
@@ -47,6 +47,7 @@ def add_command(commands: Any) -> None:
     again.set_defaults(command=_retry)
 
 
+@accepts("oldest, now, or the seq of a message")
 def _start(text: str) -> str:
     """Read where to begin from the command line."""
     if text not in {"oldest", "now"} and not 0 < int(text) < 2**62:
