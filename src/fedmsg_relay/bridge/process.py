@@ -11,7 +11,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fedmsg_relay import __version__, errors
+from fedmsg_relay import errors
 from fedmsg_relay.bridge.back import Back, Home
 from fedmsg_relay.bridge.comparison import Comparison
 from fedmsg_relay.bridge.forward import Forward
@@ -120,7 +120,7 @@ def _run(plan: Plan, stopping: threading.Event) -> int:
 def _describe(plan: Plan, relay: str, forward: Forward, back: Back | None, tap: Tap | None) -> dict[str, Any]:
     """Say how all parts are."""
     described: dict[str, Any] = {
-        "version": __version__,
+        "version": process.version(),
         "pid": os.getpid(),
         "relay": relay,
         "nodes": plan.target.nodes,
