@@ -8,6 +8,7 @@ it imports only what that needs.
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -36,7 +37,19 @@ LOOK_SECONDS = 0.02
 PAUSE_SECONDS, SETTLE_MILLISECONDS = 0.01, 20
 """After a pause of the first between two messages, it is looked for the second whether the relay is still there."""
 
-_SUBSCRIBED = b"\x01"
+CHANGES = 10
+"""Maximum number of changes of the relay's subscriptions that are taken in at once; a relay makes one."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.0001, 0.01
+"""Pause before a message is given to a full connection again, doubled each time."""
+
+SPARE_DESCRIPTORS = 12
+"""File descriptors that must be free for a connection: libzmq ends the whole process where it gets none."""
+
+MAX_ANSWER = 64 * 1024
+"""Bytes of what a relay may send: subscriptions and replies."""
+
+_SUBSCRIBED, _UNSUBSCRIBED = b"\x01", b"\x00"
 
 Message = tuple[bytes, bytes]
 """Topic and body."""
@@ -78,6 +91,7 @@ class InboundConnection:
         self._forked = is_forked()
         self._monitored = 0
         self._written: Written | None = None
+        self._lost = False
         self._last_sent = 0.0
         self.address = ""
 
@@ -100,13 +114,15 @@ class InboundConnection:
                 self._connect(deadline, timeout)
             assert self._socket is not None  # noqa: S101 -- for the type checker: _connect raises otherwise
             for number, message in enumerate(messages):  # noqa: B007 -- how many were sent before a fault
-                self._socket.sndtimeo = max(1, int((deadline - time.monotonic()) * 1000))
-                self._socket.send_multipart(message)
+                self._give(self._socket, message, deadline)
             number = 0  # a fault is now one of all messages
             if self._forked:
-                self._wait_until_written(messages, deadline, timeout)
+                self._wait_until_written(deadline, timeout)
         except zmq.Again:
             fault = NoRelayError(f"the relay at {self.address} took nothing for {tenths(timeout)} s; not sent")
+            return Sent(number, self.address, fault=fault)
+        except zmq.ZMQError as error:  # as when another thread has closed it
+            fault = NoRelayError(f"the connection to a relay cannot be used: {error.strerror}; not sent")
             return Sent(number, self.address, fault=fault)
         except RelayError as error:
             return Sent(number, self.address, fault=error)
@@ -123,12 +139,15 @@ class InboundConnection:
             NoRelayError: the relay left, or did not take everything in time: the last messages may not have arrived.
         """
         connection, self._socket = self._socket, None
-        lost = connection is not None and not self._still_subscribed(connection)
-        started = time.monotonic()
+        deadline = time.monotonic() + timeout
         if connection is not None:
-            self._close(connection, linger=max(1, int(timeout * 1000)))
+            self._lost |= not self._still_subscribed(connection)
+            if self._written is not None:  # libzmq gives up in silence what a relay that leaves has not taken
+                self._lost |= not self._written.wait(deadline)
+            self._close(connection, linger=max(1, int((deadline - time.monotonic()) * 1000)))
         self._context.term()
-        if lost or time.monotonic() - started >= timeout:
+        lost, self._lost = self._lost, False
+        if lost or time.monotonic() >= deadline:
             raise NoRelayError(
                 f"the relay at {self.address} left before it had everything; the last messages may be lost"
             )
@@ -136,11 +155,11 @@ class InboundConnection:
     def _connect(self, deadline: float, timeout: float) -> None:
         old, self._socket = self._socket, None
         if old is not None:
+            self._lost |= self._written is not None and not self._written.done
             self._close(old)
-        if self._forked:
-            with setting_up:
-                from fedmsg_relay import kernel  # noqa: PLC0415 -- only where it is used
-            self._monitored = kernel.EVENTS
+        with setting_up:
+            from fedmsg_relay import kernel  # noqa: PLC0415 -- only where it is used
+        self._monitored = kernel.EVENTS
         options: dict[int, int] = {zmq.XPUB_NODROP: 1, zmq.SNDHWM: self._high_water_mark or 1000}
         kind = Kind(zmq.XPUB, options, self._monitored)
         self.address, self._socket, unresolved = first_ready(
@@ -150,11 +169,25 @@ class InboundConnection:
             found = ", ".join(self._addresses)
             why = f"no relay answered within {tenths(timeout)} s at {found} ({self._where})"
             raise NoRelayError(f"{why}{unresolved}; not sent")
-        if self._forked:
-            with contextlib.suppress(OSError):
-                self._written = kernel.Written(self._socket.get_monitor_socket(self._monitored))
+        with contextlib.suppress(OSError):
+            self._written = kernel.Written(self._socket.get_monitor_socket(self._monitored))
 
-    def _wait_until_written(self, messages: Sequence[Message], deadline: float, timeout: float) -> None:
+    def _give(self, connection: zmq.Socket[bytes], message: Message, deadline: float) -> None:
+        """Give a message to libzmq. A wait of libzmq's own would begin anew with each signal."""
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                connection.send_multipart(message, zmq.DONTWAIT)
+                break
+            except zmq.Again:
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+        if self._written is not None:
+            self._written.add(message)
+
+    def _wait_until_written(self, deadline: float, timeout: float) -> None:
         """Wait until the kernel has the messages: a forked child may end at any moment without Python's knowing."""
         assert self._socket is not None  # noqa: S101 -- for the type checker: they have just been sent over it
         if self._written is None:  # only closing the connection tells whether they were sent
@@ -162,7 +195,7 @@ class InboundConnection:
                 self.close(max(0.001, deadline - time.monotonic()))
             finally:
                 self._context = zmq.Context(self._io_threads)
-        elif not self._written.wait([frame for message in messages for frame in message], deadline):
+        elif not self._written.wait(deadline):
             self._close(self._socket)
             self._socket = None
             why = f"the relay at {self.address} did not take everything within {tenths(timeout)} s"
@@ -182,8 +215,12 @@ class InboundConnection:
         subscribed = True
         # After a pause libzmq may have something to catch up with, in several steps of its two threads.
         patience = SETTLE_MILLISECONDS if time.monotonic() - self._last_sent > PAUSE_SECONDS else 0
-        while connection.poll(patience):
-            subscribed = connection.recv()[:1] == _SUBSCRIBED
+        for _ in range(CHANGES):
+            if not connection.poll(patience):
+                break
+            change = connection.recv()
+            if change in {_SUBSCRIBED, _UNSUBSCRIBED}:
+                subscribed = change == _SUBSCRIBED
         return subscribed
 
 
@@ -265,7 +302,7 @@ def first_ready(
                 next_try = now + HEAD_START
             patience = min(deadline - now, max(LOOK_SECONDS, next_try - now)) if candidates.left else deadline - now
             for answered, _ in poller.poll(max(1, int(patience * 1000))):
-                if kind.type != zmq.XPUB or answered.recv()[:1] == _SUBSCRIBED:
+                if kind.type != zmq.XPUB or answered.recv() == _SUBSCRIBED:
                     return Reached(tried.pop(answered), answered)
     finally:
         for other in tried:
@@ -274,9 +311,15 @@ def first_ready(
 
 
 def _open(context: zmq.Context[zmq.Socket[bytes]], kind: Kind, address: str, where: str) -> zmq.Socket[bytes]:
-    opened = context.socket(kind.type)
-    # IMMEDIATE: queue for a live connection only, so that it shows when a relay leaves.
-    for option, value in {zmq.IPV6: 1, zmq.LINGER: 0, zmq.IMMEDIATE: 1, **kind.options}.items():
+    _require_descriptors()
+    options = {zmq.IPV6: 1, zmq.LINGER: 0, zmq.MAXMSGSIZE: MAX_ANSWER, **kind.options}
+    options[zmq.IMMEDIATE] = 1  # queue for a live connection only, so that it shows when a relay leaves
+    options[zmq.RCVHWM] = 0  # at a limit of libzmq's a PING of the relay could end this process
+    try:
+        opened = context.socket(kind.type)
+    except zmq.ZMQError as error:
+        raise NoRelayError(f"no connection to a relay can be opened: {error.strerror}; not sent") from None
+    for option, value in options.items():
         opened.setsockopt(option, value)
     if kind.monitored:
         opened.get_monitor_socket(kind.monitored)
@@ -286,3 +329,15 @@ def _open(context: zmq.Context[zmq.Socket[bytes]], kind: Kind, address: str, whe
         close(opened, kind.monitored)
         raise ConfigError(f"{where}: cannot connect to {address!r}: {error.strerror}") from None
     return opened
+
+
+def _require_descriptors() -> None:
+    spare: list[int] = []
+    try:
+        while len(spare) < SPARE_DESCRIPTORS:
+            spare.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as error:
+        raise NoRelayError(f"no connection to a relay can be opened: {error.strerror}; not sent") from None
+    finally:
+        for descriptor in spare:
+            os.close(descriptor)
