@@ -1,4 +1,4 @@
-"""Which signatures the relay checks, and against what: relay.toml and the global config together."""
+"""The signatures that the relay checks, and the files and policy for that: relay.toml and global config together."""
 
 from __future__ import annotations
 

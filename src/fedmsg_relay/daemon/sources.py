@@ -1,4 +1,4 @@
-"""Sources: which IP addresses may publish and submit, how much each may submit, and who sends most.
+"""Sources: which IP addresses may publish and submit, how much each may submit, and which send most.
 
 A peer of ipc has no IP address. It is a process of this host that the permissions of the socket's file let in, so
 neither the lists nor the rate concern it.
