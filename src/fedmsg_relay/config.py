@@ -265,7 +265,7 @@ def _here() -> str:
 
 
 def _is_text(value: object) -> bool:
-    return isinstance(value, str) and not any("\ud800" <= each <= "\udfff" for each in value)  # lone surrogates
+    return isinstance(value, str) and value.encode(errors="ignore").decode() == value  # without lone surrogates
 
 
 def _listing(folder: str, stand_in: Mapping[str, str]) -> list[str]:
