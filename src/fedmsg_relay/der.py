@@ -61,6 +61,18 @@ def _length(data: bytes, at: int) -> tuple[int, int]:
     return length, at + 1 + len(digits)
 
 
+def only(data: bytes) -> Element:
+    """Read the one element that is all of the data.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    found = elements(data)
+    if len(found) != 1:
+        raise ValueError("it is not one element")
+    return found[0]
+
+
 def sequence(data: bytes, tag: int = SEQUENCE) -> list[Element]:
     """Read what a sequence holds, where it is all of the data.
 
@@ -74,10 +86,10 @@ def sequence(data: bytes, tag: int = SEQUENCE) -> list[Element]:
     Raises:
         ValueError: it is something else.
     """
-    found = elements(data)
-    if len(found) != 1 or found[0].tag != tag:
+    found = only(data)
+    if found.tag != tag:
         raise ValueError("it is not the element that was expected")
-    return elements(found[0].content)
+    return elements(found.content)
 
 
 def integer(element: Element) -> int:
@@ -89,6 +101,17 @@ def integer(element: Element) -> int:
     if element.tag != INTEGER or not element.content:
         raise ValueError("it is not an integer")
     return int.from_bytes(element.content, "big", signed=True)
+
+
+def octets(element: Element) -> bytes:
+    """Read a bit string of whole bytes, as a signature is one.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if element.tag != BIT_STRING or element.content[:1] != b"\0":
+        raise ValueError("it is not a bit string of whole bytes")
+    return element.content[1:]
 
 
 def object_identifier(dotted: str) -> bytes:

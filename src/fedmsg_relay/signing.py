@@ -206,7 +206,8 @@ def _numbers(content: bytes, label: str) -> list[int]:
     """Read modulus, exponents, primes and what belongs to them."""
     if label == "PRIVATE KEY":
         _, algorithm, key = der.sequence(content)[:3]
-        if der.sequence(algorithm.encoded)[0].content != _RSA_ENCRYPTION:
+        identifier, *_ = der.sequence(algorithm.encoded)
+        if identifier.content != _RSA_ENCRYPTION:
             raise _NotRsaError
         content = key.content
     version, *numbers = map(der.integer, der.sequence(content))

@@ -225,11 +225,11 @@ def _names(addresses: Iterable[str]) -> list[str]:
 
 def _is_local(family: int, address: Any) -> bool:
     """Tell whether this host holds an address: no other can be bound."""
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.bind((address[0], 0, *address[2:]))
-        except OSError:
-            return False
+    except OSError:  # of another host, or of a family that this kernel does not have
+        return False
     return True
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from fedmsg_relay.journal import window
 from fedmsg_relay.journal.database import Database
@@ -49,11 +50,15 @@ class Messages:
             seq: of the message in the dedup window.
             entry: the other message.
 
+        Returns:
+            Whether it is the same; False where the block of the message is damaged.
+
         Raises:
             JournalError: it cannot be read.
         """
-        with self._database.named_errors(reading=True):
+        with self._database.named_errors(reading=True), suppress(ValueError):
             return window.is_same(self._db, seq, entry)
+        return False
 
     def read(self, seq: int) -> Record | None:
         """Read a message.
@@ -67,9 +72,10 @@ class Messages:
         Raises:
             JournalError: it cannot be read.
         """
-        with self._database.named_errors(reading=True):
+        with self._database.named_errors(reading=True), suppress(ValueError):
             record = read_message(self._db, seq)
             return record if record and record.intact else None
+        return None
 
     def recent(self, messages: int) -> Iterator[tuple[str, Sighting]]:
         """Get the newest messages by their ``msg_id``, oldest first, to rebuild the dedup window.

@@ -85,11 +85,11 @@ class Opener:
             if corrupt:
                 raise
             log.error("%s", error)
-            self._left_alone_until = self._next_aside
             return self.open(previous, corrupt=True)
 
     def _set_aside(self) -> None:
         if time.monotonic() < self._next_aside:
+            self._left_alone_until = self._next_aside
             raise self._refusal()
         try:
             self._aside = set_aside(self._path)

@@ -195,7 +195,7 @@ def load(files: dict[str, bytes]) -> Anchor | Unusable:
         anchor = _ca(path, ca)
         for path, crl in crls:
             anchor = _crl(anchor, path, crl)
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion) as error:
         return Unusable(path, str(error))
     return anchor
 
@@ -220,9 +220,13 @@ def _crl(anchor: Anchor, path: str, data: bytes) -> Anchor:
     _require(data.isascii(), "it is not PEM: it holds more than ASCII")
     encoded = pem.first(data, pem.CRL)
     parsed = x509.load_der_x509_crl(encoded)
-    fields = der.sequence(der.sequence(encoded)[0].encoded)
-    issuer = next(one for one in fields[1:] if one.tag == der.SEQUENCE and one is not fields[1])
-    extensions = x.read([der.elements(one.content)[0] for one in fields if one.tag == 0xA0])
+    signed, _, signature = der.sequence(encoded)
+    der.octets(signature)  # OpenSSL refuses others
+    fields = der.sequence(signed.encoded)
+    if fields[0].tag == der.INTEGER:  # the version, which a CRL without extensions leaves out
+        del fields[0]
+    _, issuer, *_ = fields
+    extensions = x.read([der.only(one.content) for one in fields if one.tag == 0xA0])
     _require(name(issuer.encoded) == anchor.ca.subject, "another CA has issued it")
     _require(anchor.ca.is_meant_by(extensions), "another key of the CA has signed it")
     _require(not any(one.critical for one in extensions.values()), "it has a critical extension")

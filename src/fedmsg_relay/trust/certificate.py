@@ -57,12 +57,13 @@ def read(encoded: bytes) -> Certificate:
     Raises:
         ValueError: it is not a certificate, or a damaged one, or one of too many parts.
     """
-    signed, algorithm, _ = der.sequence(encoded)
+    signed, algorithm, signature = der.sequence(encoded)
+    der.octets(signature)  # OpenSSL refuses others
     fields = der.sequence(signed.encoded)
-    if fields[0].tag == 0xA0:  # the version
+    if fields and fields[0].tag == 0xA0:  # the version
         del fields[0]
     serial, inner, issuer, _, subject, _, *optional = fields
-    extensions = [der.elements(one.content)[0] for one in optional if one.tag == 0xA3]
+    extensions = [der.only(one.content) for one in optional if one.tag == 0xA3]
     if any(len(der.elements(one.content)) > MAX_PARTS for one in (issuer, subject, *extensions)):
         raise ValueError(f"it has a name or extensions of more than {MAX_PARTS} parts")
     try:
