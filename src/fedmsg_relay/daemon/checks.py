@@ -19,7 +19,7 @@ class Checks(NamedTuple):
         signatures: nothing, warn, or enforce.
         ca: file of the CA's certificate; empty where nothing is checked.
         crl: file of the CRL; empty for none.
-        policy: who may send what.
+        policy: which signer may send which topic.
     """
 
     signatures: Signatures = Signatures.OFF

@@ -133,7 +133,7 @@ class Sources:
         self._published.add(peer.ip or LOCAL, messages)
 
     def report(self, everything: bool = False) -> None:
-        """Log who was told to try again.
+        """Log the addresses that were told to try again.
 
         Args:
             everything: also log what is not due yet, for the end.
