@@ -68,6 +68,10 @@ class Message(NamedTuple):
         return made.digest()
 
 
+class NotYetError(Exception):
+    """It cannot be told yet from when on to read another journal."""
+
+
 @dataclass(eq=False)
 class Position:
     """How far a journal has been read. Streams of one journal share it.
@@ -116,7 +120,11 @@ class Listener(Protocol):
         """Let a stream read its journal, unless another one does."""
 
     def resume(self, stream: Stream, oldest: object) -> float | None:
-        """Tell from when on to read, if the relay does not have the last message; None where that is an error."""
+        """Tell from when on to read, if the relay does not have the last message; None where that is an error.
+
+        Raises:
+            NotYetError: it is to be asked again later.
+        """
 
 
 class Stream:
@@ -251,7 +259,10 @@ class Stream:
         if strange:
             raise NoRelayError(f"{self.url}: not a web process of fedmsg-relay (HTTP {strange})")
         if told is not None:
-            self._begin_anew(told)
+            try:
+                self._begin_anew(told)
+            except NotYetError as error:
+                self.say(str(error))
 
     def _events(self, answer: http.client.HTTPResponse) -> Iterator[Message]:
         kind = b""

@@ -21,7 +21,7 @@ from urllib.parse import quote, urlsplit
 from fedmsg_relay import config as global_config
 from fedmsg_relay.errors import ConfigError, NoRelayError, UsageError
 from fedmsg_relay.network.address import split
-from fedmsg_relay.streams import CONNECT_SECONDS, Heard, Message, Position, Stream
+from fedmsg_relay.streams import CONNECT_SECONDS, Heard, Message, NotYetError, Position, Stream
 
 __all__ = ["PORT", "Message", "tail", "urls"]
 
@@ -234,16 +234,24 @@ class _Tail:
                 self._streams[url].start()
 
     def _time_of(self, stream: Stream) -> float | None:
-        """Ask the other relays when they had the message after which to begin."""
+        """Ask the other relays when they had the message after which to begin: the oldest one with its name."""
+        busy = ""
         for url in self._urls:
             if url != stream.url and isinstance(self._after, str):
                 parts = urlsplit(url)
                 connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=_ASK_SECONDS)
                 try:
                     connection.request("GET", f"{parts.path}/trace?id={quote(self._after, safe='')}")
-                    return float(json.loads(connection.getresponse().read())["journal"]["time"])
+                    answer = connection.getresponse()
+                    told = json.loads(answer.read())
+                    if answer.status == 503 or (told["journal"] and told["journal"]["first_time"] is None):
+                        busy = url
+                    else:
+                        return float(told["journal"]["first_time"])
                 except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):
                     continue  # it does not have it, or does not answer
                 finally:
                     connection.close()
+        if busy:
+            raise NotYetError(f"{busy} cannot tell yet when it had {self._after}")
         return None

@@ -10,24 +10,18 @@ import socket
 import sqlite3
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bus import Bus
-from fedmsg_relay.journal import block, position
-from fedmsg_relay.journal.store import Journal
 from fedmsg_relay.message import MAX_NESTING, fault
 from fedmsg_relay.web import limits
 from harness import PATIENCE, Host, wait_until
 from messages import envelope, numbered
-from served import Web
+from served import START, Web, fill, peak_bytes
 
 HOUR = 3600
-START = 1_790_000_000
-"""Unix seconds of the first message of the journal of these tests; the others follow each a minute later."""
-
 TOPICS = ("org.example.test.git.receive", "org.example.test.git.branch", "org.example.test.wiki.edit")
 
 
@@ -35,18 +29,6 @@ def message(number: int) -> tuple[bytes, bytes]:
     topic = TOPICS[number % 3]
     body = {"topic": topic, "msg": {"n": number}, "msg_id": f"2026-{number}", "timestamp": START + 60 * number, "i": 1}
     return topic.encode(), json.dumps(body).encode()
-
-
-def fill(host: Host, bodies: list[tuple[bytes, bytes]]) -> None:
-    """A journal with messages of known times, as a relay would have left it."""
-    names = [json.loads(body) for _, body in bodies]
-    msg_ids = [name.get("msg_id") if isinstance(name, dict) else None for name in names]
-    Journal(host.journal_file).close()
-    with contextlib.closing(sqlite3.connect(host.journal_file)) as db, db:
-        for seq, ((topic, body), name) in enumerate(zip(bodies, msg_ids, strict=True), 1):
-            moment = (START + 60 * (seq - 1)) * 10**6
-            block.insert(db, [block.seal(seq, moment, [topic], [body], [name])])
-        position.begin(db, 0, len(bodies), position.seal_listeners([]))
 
 
 @pytest.fixture(scope="module")
@@ -263,8 +245,7 @@ def test_clients_that_do_not_read_cost_little_memory(host: Host) -> None:
             client.sendall(b"GET /raw?rows_per_page=100 HTTP/1.1\r\nHost: x\r\n\r\n")
             assert client.recv(12) == b"HTTP/1.1 200"
         assert len(web.get("/id", {"id": "2026-7"}).body) > 1_000_000
-        status = Path(f"/proc/{web.running.pid}/status").read_text()
-        assert int(status.partition("VmHWM:")[2].split()[0]) < 400 * 1024
+        assert peak_bytes(web) < 400 * 1024 * 1024
 
 
 def test_a_body_nested_as_deep_as_the_relay_takes_is_handed_out(host: Host) -> None:
@@ -290,3 +271,35 @@ def test_an_answer_amid_which_the_journal_breaks_is_cut_and_not_ended(host: Host
                 answer.read()
         assert "Traceback" not in web.running.stderr()
         assert "an answer is cut: journal" in web.running.stderr()
+
+
+def test_a_large_message_is_handed_out_byte_for_byte(host: Host) -> None:
+    """It is sent in parts, the ends of which are amid its characters."""
+    odd = '"\u20ac\\"\U0001f600\x7f'.encode()
+    topic = b"t\xff" + odd * (limits.CHUNK_BYTES // 10)
+    bodies = [
+        json.dumps({"topic": "t", "msg_id": f"2026-{n}", "timestamp": 1, "msg": "\u20ac" * size}, ensure_ascii=False)
+        for n, size in enumerate([1, limits.CHUNK_BYTES // 3, limits.CHUNK_BYTES, 10])
+    ]
+    sent = [(topic if n == 3 else b"t", body.encode()) for n, body in enumerate(bodies)]
+    fill(host, sent)
+    with contextlib.closing(Web(host)) as web:
+        lines = [json.loads(line) for line in web.start().get("/messages").body.splitlines()]
+        texts = [tuple(frame.decode(errors="backslashreplace") for frame in message) for message in sent]
+        assert [(line["topic"], line["body"]) for line in lines] == texts
+        assert [line["seq"] for line in lines] == [1, 2, 3, 4]
+        assert web.get("/raw?order=asc").body.startswith(b'{"raw_messages": [' + b", ".join(body for _, body in sent))
+        assert web.get("/id", {"id": "2026-2"}).body == sent[2][1]
+
+
+def test_a_large_message_that_goes_while_it_is_sent_is_cut_and_not_another_one(host: Host) -> None:
+    large = b'{"topic":"t","msg_id":"2026-1","timestamp":1,"msg":"%s"}' % (b"x" * 20_000_000)
+    fill(host, [(b"t", large)])
+    with contextlib.closing(Web(host)) as web, contextlib.closing(Host()) as elsewhere:
+        fill(elsewhere, [(b"t", large + b" ")])
+        with web.start().asked("/messages") as answer:
+            answer.read(100)
+            elsewhere.journal_file.replace(host.journal_file)
+            with pytest.raises(http.client.IncompleteRead):
+                answer.read()
+        assert "the journal does not have message 1 any more" in web.running.stderr()

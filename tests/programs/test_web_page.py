@@ -250,3 +250,15 @@ def test_a_message_shows_from_whom_it_is(shared_bus: Bus, web: Web) -> None:
     named = publish(shared_bus, (topic, json.dumps({**json.loads(body), "username": "<b>\u202e"}).encode()))
     assert "does not say" in web.get(f"/message/{plain}").body.decode()
     assert "names the user &lt;b&gt;\\u202e" in web.get(f"/message/{named}").body.decode()
+
+
+def test_a_long_topic_is_cut_and_says_so(shared_bus: Bus, web: Web, browser: Browser) -> None:
+    browser.open(f"{web.url}/")
+    wait_until(lambda: text(browser, "#connection") == "connected", "the live stream is connected")
+    seq = publish(shared_bus, (b"org.example.long." + b"x" * 100_000, b"{}"))
+    wait_until(lambda: "x... (cut)" in text(browser, "tbody"), "it is shown live")
+    assert len(text(browser, "tbody td.topic")) < 2000
+    for path in ("/", "/search", f"/message/{seq}"):
+        page = web.get(path).body.decode()
+        assert "x... (cut)" in page, path
+        assert "x" * 2000 not in page, path

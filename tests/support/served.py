@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from fedmsg_relay.journal import block, position
+from fedmsg_relay.journal.store import Journal
 from harness import PATIENCE, Host, Process, wait_until
+from messages import Message
 from relays import ServiceManager
+
+START = 1_790_000_000
+"""Unix seconds of the first message of a journal that was filled; the others follow each a minute later."""
 
 
 @dataclass(frozen=True)
@@ -82,3 +91,21 @@ class Web:
         if self.process is not None:
             self.process.kill()
         self._systemd.close()
+
+
+def peak_bytes(web: Web) -> int:
+    """The most memory that its process has had."""
+    status = Path(f"/proc/{web.running.pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+def fill(host: Host, bodies: list[Message]) -> None:
+    """A journal with messages of known times, as a relay would have left it."""
+    names = [json.loads(body) for _, body in bodies]
+    msg_ids = [name.get("msg_id") if isinstance(name, dict) else None for name in names]
+    Journal(host.journal_file).close()
+    with contextlib.closing(sqlite3.connect(host.journal_file)) as db, db:
+        for seq, ((topic, body), name) in enumerate(zip(bodies, msg_ids, strict=True), 1):
+            moment = (START + 60 * (seq - 1)) * 10**6
+            block.insert(db, [block.seal(seq, moment, [topic], [body], [name])])
+        position.begin(db, 0, len(bodies), position.seal_listeners([]))

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from fedmsg_relay.errors import ConfigError, JournalCorruptError, JournalError
-from fedmsg_relay.journal import block
+from fedmsg_relay.journal import block, reading
 from fedmsg_relay.journal.records import Entry
 from fedmsg_relay.journal.salvage import set_aside
 from fedmsg_relay.journal.store import Journal
@@ -244,3 +244,13 @@ def test_blocks_are_bounded_in_messages_and_bytes() -> None:
     assert max(one.messages for one in blocks) == block.MESSAGES
     assert all(one.size <= block.BYTES or one.messages == 1 for one in blocks)
     assert len(blocks) < 15
+
+
+def test_pages_of_large_messages_are_bounded(journal: Journal, path: Path) -> None:
+    """Also from the middle of a block on, and over a gap."""
+    large = [Entry(b"large", b"x" * (reading.PAGE_BYTES * 2 // 3), str(n)) for n in range(5)]
+    journal.append([*entries(3), *large, *entries(3, start=3)])
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("DELETE FROM block WHERE first = 6")
+        pages = [[record.seq for record in page] for page in reading.pages(db, 1)]
+    assert pages == [[2, 3, 4, 5], [7, 8], [9, 10, 11]]

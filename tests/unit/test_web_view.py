@@ -32,3 +32,11 @@ def test_a_large_body_shows_its_beginning() -> None:
     found = shown(body)
     assert found.cut
     assert found.body == body[: limits.SHOWN_BYTES].decode()
+
+
+def test_a_long_topic_is_cut_and_says_so() -> None:
+    topic = b"org.example." + b"x" * limits.SHOWN_TOPIC_BYTES
+    found = view.line(Record(1, 1, None, topic, b"{}"))
+    assert found.topic == topic[: limits.SHOWN_TOPIC_BYTES].decode() + "... (cut)"
+    whole = topic[: limits.SHOWN_TOPIC_BYTES]
+    assert view.line(Record(1, 1, None, whole, b"{}")).topic == whole.decode()

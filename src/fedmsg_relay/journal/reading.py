@@ -11,7 +11,8 @@ from fedmsg_relay.journal.position import UntrustedError
 from fedmsg_relay.journal.records import Record
 
 PAGE_BLOCKS = 20
-"""Number of blocks that are read at once."""
+PAGE_BYTES = 2 * 1024 * 1024
+"""Number of blocks that are read at once, and bytes of their messages; a larger message comes alone."""
 
 
 class Portion(NamedTuple):
@@ -95,14 +96,27 @@ def pages(db: sqlite3.Connection, after: int, since: int = 0) -> Iterator[list[R
     Yields:
         Some of them; no query is open meanwhile.
     """
-    query = f"WHERE first >= {block.AT} AND time >= ? ORDER BY first LIMIT ?"
-    while found := list(block.read(db, query, after + 1, after + 1, since, PAGE_BLOCKS)):
+    first = db.execute(f"SELECT {block.AT}", (after + 1, after + 1)).fetchone()[0]
+    query = "WHERE first >= ? AND time >= ? ORDER BY first LIMIT ?"
+    while found := _page(block.read(db, query, first, since, PAGE_BLOCKS)):
         page = [record for one in found for record in _told_apart(one) if record.seq > after]
+        first = found[-1].first + 1
+        after = max(after, found[-1].first, *(record.seq for record in page[-1:]))
+        del found  # large messages would be in memory twice
         if page:
             yield page
-        after = max(after, found[-1].first, *(record.seq for record in page[-1:]))
-        if len(found) < PAGE_BLOCKS:
-            return
+
+
+def _page(blocks: Iterator[block.Block]) -> list[block.Block]:
+    """Take blocks up to the limit of bytes."""
+    page: list[block.Block] = []
+    size = 0
+    for one in blocks:
+        page.append(one)
+        size += one.size
+        if size >= PAGE_BYTES:
+            break
+    return page
 
 
 def read_newest(db: sqlite3.Connection, count: int) -> list[Record]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -58,7 +58,7 @@ def stream(parts: AsyncIterator[bytes], media_type: str, headers: Mapping[str, s
         media_type: of the text.
         headers: besides the usual ones.
     """
-    return StreamingResponse(_pieces(parts), 200, {**_HEADERS, **(headers or {})}, media_type)
+    return StreamingResponse(pieces(parts), 200, {**_HEADERS, **(headers or {})}, media_type)
 
 
 def events(parts: AsyncIterator[bytes]) -> Response:
@@ -79,14 +79,15 @@ async def refuse(_request: Request, error: Exception) -> Response:
     raise error
 
 
-def cut(text: bytes) -> Iterator[bytes]:
-    """Cut a text that may be large into pieces, so that a client that does not read costs one piece."""
-    for start in range(0, len(text), _PIECE):
-        yield text[start : start + _PIECE]
+async def pieces(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Join small parts of a text and cut large ones, so that a client that does not read costs one piece.
 
+    Args:
+        parts: of the text.
 
-async def _pieces(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Join small parts and cut large ones, so that a client that does not read costs one piece."""
+    Yields:
+        Pieces that are to be sent at once.
+    """
     waiting = bytearray()
     async for part in parts:
         waiting += part

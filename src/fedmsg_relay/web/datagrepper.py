@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from fedmsg_relay.journal.records import Record
 from fedmsg_relay.web import answers, limits, query
-from fedmsg_relay.web.messages import is_envelope
+from fedmsg_relay.web.messages import body, is_envelope
 from fedmsg_relay.web.reader import Reader
 from fedmsg_relay.web.search import Found, search
 from fedmsg_relay.web.site import Site
@@ -34,8 +34,8 @@ async def by_id(request: Request) -> Response:
     found = await site.reader.run(lambda: _small(site.names.find(msg_id)))
     if found is None:
         return answers.answer({"error": "not_found"}, 404)
-    seq, body = found
-    return answers.exact(body) if body is not None else answers.stream(_body(site.reader, seq), "application/json")
+    seq, small = found
+    return answers.exact(small) if small is not None else answers.stream(_body(site.reader, seq), "application/json")
 
 
 def _small(record: Record | None) -> tuple[int, bytes | None] | None:
@@ -44,19 +44,20 @@ def _small(record: Record | None) -> tuple[int, bytes | None] | None:
 
 
 async def _body(reader: Reader, seq: int) -> AsyncIterator[bytes]:
-    async for record in reader.records([seq]):
-        yield record.body
+    async for message in reader.messages([seq]):
+        async for part in body(message):
+            yield part
 
 
 async def _page(reader: Reader, wanted: query.Query, found: Found) -> AsyncIterator[bytes]:
     """Write the answer to a search. A message without an envelope would break a stock consumer, and is left out."""
     yield b'{"raw_messages": ['
     count = 0
-    async for record in reader.records(found.numbers):
-        if is_envelope(record.body):
-            yield b", " if count else b""
-            yield record.body
-            count += 1
+    async for message in reader.messages(found.numbers, lambda record: is_envelope(record.body)):
+        yield b", " if count else b""
+        async for part in body(message):
+            yield part
+        count += 1
     rest = {
         "count": count,
         "total": found.total,

@@ -7,16 +7,20 @@ bounded.
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing
 from itertools import islice
 from typing import NamedTuple
 
+from fedmsg_relay.errors import JournalError
 from fedmsg_relay.journal import block, publish_times, schema
 from fedmsg_relay.journal.records import Record
 from fedmsg_relay.web import limits
 from fedmsg_relay.web.extent import Extent
 from fedmsg_relay.web.gate import Gate
-from fedmsg_relay.web.rows import Listed, Row, names_of
+from fedmsg_relay.web.large import Extract
+from fedmsg_relay.web.rows import Listed, Row, names_of, sizes_of
 
 _BLOCKS = 100
 """Blocks that one statement looks at: an open one would keep the relay's WAL growing."""
@@ -29,12 +33,28 @@ _LISTED = ", ".join(Listed._fields)
 
 
 class Dropped(NamedTuple):
-    """A message of the quarantine, without its body."""
+    """A message of the quarantine, without its body.
+
+    Attributes:
+        topic: its beginning, of more than ``SHOWN_TOPIC_BYTES`` where it goes on.
+    """
 
     time: int
     reason: str
     source: str
     topic: bytes
+    size: int
+
+
+class Portion(NamedTuple):
+    """Messages that are read together.
+
+    Attributes:
+        numbers: the ``seq`` of each.
+        size: bytes of all of them.
+    """
+
+    numbers: list[int]
     size: int
 
 
@@ -76,7 +96,7 @@ class History(Extent):
         order = "DESC" if descending else "ASC"
         query = f"SELECT {_LISTED} FROM block WHERE first BETWEEN ? AND ? ORDER BY first {order} LIMIT ?"  # noqa: S608
         high = last
-        while page := [Listed(*found) for found in self._all(query, low, high, _BLOCKS)]:
+        while page := self._listed(query, low, high, _BLOCKS):
             for found in page:
                 rows = [row for row in found.rows() if first <= row.seq <= last]
                 yield from reversed(rows) if descending else rows
@@ -131,7 +151,7 @@ class History(Extent):
             found |= {seq: self._recent[seq] for seq in numbers if seq in self._recent}
         return [found[seq] for seq in numbers if seq in found]
 
-    def portions(self, numbers: Sequence[int], size: int) -> list[list[int]]:
+    def portions(self, numbers: Sequence[int], size: int) -> list[Portion]:
         """Divide messages into portions, none of which has more bytes than a limit, but for single messages.
 
         Args:
@@ -139,12 +159,12 @@ class History(Extent):
             size: the limit.
 
         Returns:
-            The ``seq`` of each message of each portion; without those that are not there.
+            The portions; without messages that are not there.
         """
         sizes: dict[int, int] = {}
         for first in self._holding(set(numbers)):
-            for found in self._all(f"SELECT {_LISTED} FROM block WHERE first = ?", first):  # noqa: S608
-                sizes |= {row.seq: len(row.topic) + row.size for row in Listed(*found).rows()}
+            for ends in self._all("SELECT topic_ends, body_ends FROM block WHERE first = ?", first):
+                sizes |= enumerate(sizes_of(*ends), first)
         portions: list[list[int]] = []
         room = 0
         for seq in filter(sizes.__contains__, numbers):
@@ -153,7 +173,23 @@ class History(Extent):
                 room = size
             portions[-1].append(seq)
             room -= sizes[seq]
-        return portions
+        return [Portion(portion, sum(sizes[seq] for seq in portion)) for portion in portions]
+
+    def extract(self, wanted: Extract) -> bytes:
+        """Read a part of a message that has a block to itself.
+
+        Args:
+            wanted: which part.
+
+        Raises:
+            JournalError: the message is not there any more.
+        """
+        query = "SELECT 1 FROM block WHERE first = ? AND time = ? AND length(topics) = ? AND length(bodies) = ?"
+        if not self._all(query, wanted.seq, wanted.time, *wanted.sizes):
+            raise JournalError(f"the journal does not have message {wanted.seq} any more")
+        with self._gate.reading(), self._db.blobopen("block", wanted.column, wanted.seq, readonly=True) as frame:
+            frame.seek(wanted.start)
+            return frame.read(limits.CHUNK_BYTES)
 
     def published(self, seq: int) -> Published | None:
         """Tell whether a message was published, and by when; None while it waits.
@@ -174,8 +210,21 @@ class History(Extent):
             count: maximum number.
         """
         either = " OR ".join("instr(body, ?)" for _ in texts)
-        query = f"SELECT time, reason, source, topic, size FROM quarantine WHERE {either} ORDER BY id DESC LIMIT ?"  # noqa: S608
-        return [Dropped(*found) for found in self._all(query, *texts, count)]
+        columns = "time, reason, source, substr(topic, 1, ?), size"
+        query = f"SELECT {columns} FROM quarantine WHERE {either} ORDER BY id DESC LIMIT ?"  # noqa: S608
+        return [Dropped(*found) for found in self._all(query, limits.SHOWN_TOPIC_BYTES + 1, *texts, count)]
+
+    def _listed(self, query: str, *values: object) -> list[Listed]:
+        """Read blocks without their bodies, within a bound: a topic may be as long as a message."""
+        page: list[Listed] = []
+        size = 0
+        with self._gate.reading(), closing(self._db.execute(query, values)) as blocks:
+            for found in map(Listed._make, blocks):
+                page.append(found)
+                size += sum(map(sys.getsizeof, found))
+                if size >= limits.LISTED_BYTES:
+                    break
+        return page
 
     def _first_of(self, seq: int) -> int:
         """Find where the block begins that holds a message, or the number itself where there is none."""

@@ -39,6 +39,9 @@ TURN_SECONDS = 10.0
 SCANNED_ROWS = 200_000
 """Messages that one request looks at to find those that were asked for."""
 
+LISTED_BYTES = 1024 * 1024
+"""Bytes of topics that are read at once to list messages; a longer topic comes alone."""
+
 SCANNED_BYTES = 64 * 1024 * 1024
 """Bytes of bodies that one request searches."""
 
@@ -51,11 +54,8 @@ PAGE_ROWS = 100
 LINES = 10_000
 """Maximum number of messages of one answer of ``/messages``."""
 
-CHUNK_BYTES = 1024 * 1024
-"""Bytes of messages that one answer holds in memory, or one message if that has more."""
-
-LARGE_ANSWERS = 4
-"""Messages of more than ``CHUNK_BYTES`` in memory at the same time."""
+CHUNK_BYTES = 256 * 1024
+"""Bytes of messages that one answer holds in memory; a larger message is read in parts of that size."""
 
 WAL_BYTES = 24 * 1024 * 1024
 """Size of the journal's WAL beyond which all readers pause, so that the relay can begin it anew."""
@@ -89,6 +89,9 @@ KEEP_ALIVE_SECONDS = 15.0
 
 SHOWN_BYTES = 256 * 1024
 """Bytes of a body that is shown in full and whose signature is checked."""
+
+SHOWN_TOPIC_BYTES = 1024
+"""Bytes of a topic that is shown in full."""
 
 INDENTED_CHARACTERS = 1024 * 1024
 """Characters of a body that is indented; one that would have more is shown as it is."""

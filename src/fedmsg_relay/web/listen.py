@@ -10,6 +10,7 @@ The numbers are those of one journal. A client that names the digest of the last
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,9 +19,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fedmsg_relay.errors import JournalError
-from fedmsg_relay.journal.records import digest
+from fedmsg_relay.journal.records import Record, digest
 from fedmsg_relay.web import answers, limits, query
 from fedmsg_relay.web.history import History
+from fedmsg_relay.web.large import Large
 from fedmsg_relay.web.messages import line
 from fedmsg_relay.web.site import Site
 
@@ -82,8 +84,10 @@ async def history(request: Request) -> Response:
     part = await site.reader.look(find, bool(place.topic))
 
     async def lines() -> AsyncIterator[bytes]:
-        async for record in site.reader.records(part.numbers):
-            yield line(record) + b"\n"
+        async for message in site.reader.messages(part.numbers):
+            async for text in line(message):
+                yield text
+            yield b"\n"
 
     return answers.stream(lines(), "application/jsonl", {NEXT: str(part.last)})
 
@@ -120,8 +124,8 @@ async def _events(site: Site, start: int, place: Place) -> AsyncIterator[bytes]:
             part = await site.reader.look(partial(_part, after=at, place=place, count=_EVENTS), bool(place.topic))
             if part.last < at:
                 return  # another journal has taken its place: the client comes back and is told
-            async for record in site.reader.records(part.numbers):
-                for piece in answers.cut(b"id: %d\ndata: %s\n\n" % (record.seq, line(record))):
+            async for message in site.reader.messages(part.numbers):
+                async for piece in answers.pieces(_event(message)):
                     yield piece
             if part.last > at:
                 at = part.last
@@ -133,6 +137,13 @@ async def _events(site: Site, start: int, place: Place) -> AsyncIterator[bytes]:
         site.streams -= 1
 
 
+async def _event(message: Record | Large) -> AsyncIterator[bytes]:
+    yield b"id: %d\ndata: " % message.seq
+    async for text in line(message):
+        yield text
+    yield b"\n\n"
+
+
 def _place_event(journal: History, seq: int) -> bytes:
     """Tell a client that there is nothing for it up to a message."""
     known = journal.read([seq])
@@ -141,11 +152,11 @@ def _place_event(journal: History, seq: int) -> bytes:
 
 
 async def _find(site: Site, place: Place) -> Place:
-    """Find the number of the message that a client names by its ``msg_id``."""
+    """Find the number of the message that a client has had and names by its ``msg_id``."""
     name = place.after
     if not isinstance(name, str):
         return place
-    seq = await site.reader.run(lambda: site.names.number(name))
+    seq = await site.reader.run(lambda: site.names.place(name, place.digest), bool(place.digest))
     if seq is None:
         raise OtherNumbersError(await site.reader.look(lambda journal: journal.times()))
     return replace(place, after=seq)
@@ -159,12 +170,13 @@ def _read(request: Request) -> Place:
         after = query.whole(found, "after", 0)
     if after is not None and since is not None:
         raise query.BadRequestError("after and since exclude each other")
+    known = query.single(found, "digest") or ""
     seen = request.headers.get("Last-Event-ID", "")
     if seen.isascii() and seen.isdecimal() and len(seen) < 19:  # a client that comes back, by itself
-        after, since = int(seen), None
+        after, since, known = int(seen), None, ""  # the digest is that of the message with which it began
     return Place(
         after,
-        query.single(found, "digest") or "",
+        known,
         None if since is None else int(query.moment(since, "since") * 1e6),
         (query.single(found, "topic") or "").encode(),
         query.whole(found, "limit", limits.LINES, lowest=1, highest=limits.LINES),
@@ -191,10 +203,11 @@ def _part(journal: History, after: int, place: Place, count: int) -> Part:
     """Find messages after a number, within the bounds of a search."""
     ends = journal.ends()
     part = Part(after if ends and ends[1] >= after else -1)
+    until = time.monotonic() + limits.SCAN_SECONDS
     for scanned, row in enumerate(journal.rows(after + 1, 2**63 - 1), 1):
         part.last = row.seq
         if row.topic.startswith(place.topic):
             part.numbers.append(row.seq)
-        if len(part.numbers) >= count or scanned >= limits.SCANNED_ROWS:
+        if len(part.numbers) >= count or scanned >= limits.SCANNED_ROWS or time.monotonic() > until:
             break
     return part

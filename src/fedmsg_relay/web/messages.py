@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+from collections.abc import AsyncIterator
 
 import msgspec
 
 from fedmsg_relay.journal.records import Record
+from fedmsg_relay.web.large import Large
 
 _PLAIN_BYTES = 1024 * 1024
 """Bytes of a body for which json.loads decides, where msgspec cannot: it makes up to 60 times as many of it."""
@@ -74,20 +77,46 @@ def username(body: bytes) -> str:
         return ""
 
 
-def line(record: Record) -> bytes:
+async def line(message: Record | Large) -> AsyncIterator[bytes]:
     """Write a message as ``fedmsg-relay journal export`` does, in one line: its body is a string with the exact text.
 
     Args:
-        record: the message.
+        message: the message.
 
-    Returns:
-        JSON, without a newline at the end.
+    Yields:
+        JSON, without a newline at the end; that of a large message in parts.
     """
-    facts = {
-        "seq": record.seq,
-        "time": record.time / 1e6,
-        "msg_id": record.msg_id,
-        "topic": record.topic.decode(errors="backslashreplace"),
-        "body": record.body.decode(errors="backslashreplace"),
-    }
-    return json.dumps(facts).encode()
+    facts = {"seq": message.seq, "time": message.time / 1e6, "msg_id": message.msg_id}
+    if isinstance(message, Record):
+        facts["topic"] = message.topic.decode(errors="backslashreplace")
+        facts["body"] = message.body.decode(errors="backslashreplace")
+        yield json.dumps(facts).encode()
+        return
+    yield json.dumps(facts).encode()[:-1]
+    for name, frame in ((b"topic", message.topic()), (b"body", message.body())):
+        yield b', "%s": "' % name
+        decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+        async for part in frame:
+            yield _escaped(decoder.decode(part))
+        yield _escaped(decoder.decode(b"", final=True)) + b'"'
+    yield b"}"
+
+
+async def body(message: Record | Large) -> AsyncIterator[bytes]:
+    """Write the body of a message, byte for byte.
+
+    Args:
+        message: the message.
+
+    Yields:
+        The body; that of a large message in parts.
+    """
+    if isinstance(message, Record):
+        yield message.body
+        return
+    async for part in message.body():
+        yield part
+
+
+def _escaped(text: str) -> bytes:
+    return json.dumps(text)[1:-1].encode()

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from fedmsg_relay.errors import JournalError
-from fedmsg_relay.journal.records import Record
+from fedmsg_relay.journal.records import Record, digest
 from fedmsg_relay.web import limits
 from fedmsg_relay.web.history import History
 from fedmsg_relay.web.source import Source
@@ -39,7 +39,14 @@ class _Block:
         return self.first + len(self.prints) // _BYTES - 1
 
     def places(self, wanted: bytes) -> Iterator[int]:
-        """Yield the ``seq`` of each message with a fingerprint, the newest first."""
+        """Yield the ``seq`` of each message with a fingerprint, the oldest first."""
+        at = -1
+        while (at := self.prints.find(wanted, at + 1)) >= 0:
+            if at % _BYTES == 0:
+                yield self.first + at // _BYTES
+
+    def newest_places(self, wanted: bytes) -> Iterator[int]:
+        """Do the same, the newest first."""
         end = len(self.prints)
         while (at := self.prints.rfind(wanted, 0, end)) >= 0:
             if at % _BYTES == 0:
@@ -72,26 +79,54 @@ class Names:
         """
         wanted = _fingerprint(msg_id)
         with self._source.opened() as journal:
-            with self._lock:
-                self._extend(journal, limits.SCANNED_ROWS)
-                blocks = [_Block(block.first, block.prints) for block in self._blocks]
+            blocks, complete = self._latest(journal)
             places: Iterable[int]
-            if self.complete:
-                places = (seq for block in reversed(blocks) for seq in block.places(wanted))
+            if complete:
+                places = (seq for block in reversed(blocks) for seq in block.newest_places(wanted))
             else:
                 places = journal.newest_named(msg_id, limits.SCANNED_ROWS)
             for seq in islice(places, limits.NAMESAKES):
                 for record in journal.read([seq]):  # one at a time: they may be large
                     if record.msg_id == msg_id:
                         return record
-        if not self.complete:
-            raise JournalError("the index of msg_id is not complete yet: try again in a minute")
+        if not complete:
+            raise _incomplete()
         return None
 
     def number(self, msg_id: str) -> int | None:
         """Find the ``seq`` of the newest message with a ``msg_id``; see :meth:`find`."""
         found = self.find(msg_id)
         return found and found.seq
+
+    def place(self, msg_id: str, known: str = "") -> int | None:
+        """Find the ``seq`` of the message that a listener has had, to go on after it.
+
+        It is the oldest one with that ``msg_id``. Anybody can publish another one later, and a listener that went on
+        after that one would not get what lies between.
+
+        Args:
+            msg_id: of the message.
+            known: digest of the message, in hexadecimal digits, if the listener knows it; then no other one is found.
+
+        Raises:
+            JournalError: the journal cannot be read, or the index is not complete yet.
+        """
+        wanted = _fingerprint(msg_id)
+        with self._source.opened() as journal:
+            blocks, complete = self._latest(journal)
+            if not complete:
+                raise _incomplete()
+            for seq in islice((seq for block in blocks for seq in block.places(wanted)), limits.NAMESAKES):
+                # By the names alone, as the message itself may be damaged.
+                if journal.names(seq - 1, 1) == [(seq, msg_id)] and (not known or _digest(journal, seq) == known):
+                    return seq
+        return None
+
+    def _latest(self, journal: History) -> tuple[list[_Block], bool]:
+        """Add the newest messages; get the index as it is now, and whether it is complete."""
+        with self._lock:
+            self._extend(journal, limits.SCANNED_ROWS)
+            return [_Block(block.first, block.prints) for block in self._blocks], self.complete
 
     def keep(self, ended: threading.Event) -> None:
         """Make the index, and keep it up to date, until the end.
@@ -132,3 +167,13 @@ class Names:
 
 def _fingerprint(msg_id: str | None) -> bytes:
     return (hash(msg_id) & 0xFFFFFFFF).to_bytes(_BYTES, "little")
+
+
+def _digest(journal: History, seq: int) -> str:
+    for record in journal.read([seq]):
+        return digest(record.topic, record.body).hex()
+    return ""
+
+
+def _incomplete() -> JournalError:
+    return JournalError("the index of msg_id is not complete yet: try again in a minute")

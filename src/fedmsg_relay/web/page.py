@@ -162,8 +162,7 @@ def _overview(journal: History) -> tuple[list[Rates], list[view.Line], tuple[flo
 
 def _search(journal: History, wanted: query.Query) -> tuple[Any, list[view.Line]]:
     found = search(journal, wanted)
-    rows = [row for seq in found.numbers for row in journal.rows(seq, seq)]
-    return found, [view.line(row) for row in rows]
+    return found, [view.line(row) for seq in found.numbers for row in journal.rows(seq, seq)]
 
 
 def _disk(journal: Path) -> tuple[int, int] | None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 from fedmsg_relay.errors import JournalError
 from fedmsg_relay.journal.records import Record
 from fedmsg_relay.web import limits
-from fedmsg_relay.web.history import History
+from fedmsg_relay.web.history import History, Portion
+from fedmsg_relay.web.large import Extract, Large
 from fedmsg_relay.web.source import Source
 
 T = TypeVar("T")
@@ -27,7 +29,6 @@ class Reader:
         self._source = source
         self._threads = ThreadPoolExecutor(limits.READERS, "reader")
         self._searching = ThreadPoolExecutor(limits.SEARCHERS, "searcher")
-        self._large = asyncio.Semaphore(limits.LARGE_ANSWERS)
 
     async def look(self, question: Callable[[History], T], search: bool = False) -> T:
         """Look into the journal.
@@ -55,25 +56,26 @@ class Reader:
         except TimeoutError:
             raise JournalError("too many requests at the moment: try again") from None
 
-    async def records(self, numbers: Sequence[int]) -> AsyncIterator[Record]:
+    async def messages(
+        self, numbers: Sequence[int], takes: Callable[[Record], bool] = lambda _: True
+    ) -> AsyncIterator[Record | Large]:
         """Read messages, a portion at a time.
 
         Args:
             numbers: the ``seq`` of each.
+            takes: whether a message is wanted; called in a thread.
 
         Yields:
-            Those that are there and intact.
+            Those that are there, intact and wanted.
         """
+
+        def read(portion: Portion, journal: History) -> list[Record | Large]:
+            records = filter(takes, journal.read(portion.numbers))
+            return [Large(one, self._extract) if portion.size > limits.CHUNK_BYTES else one for one in records]
+
         for portion in await self.look(lambda journal: journal.portions(numbers, limits.CHUNK_BYTES)):
-            read = _reading(portion)
-            if len(portion) > 1:
-                for record in await self.look(read):
-                    yield record
-            else:
-                async with self._large:
-                    for record in await self.look(read):
-                        yield record
+            for message in await self.look(partial(read, portion)):
+                yield message
 
-
-def _reading(portion: Sequence[int]) -> Callable[[History], list[Record]]:
-    return lambda journal: journal.read(portion)
+    async def _extract(self, wanted: Extract) -> bytes:
+        return await self.look(lambda journal: journal.extract(wanted))

@@ -48,3 +48,16 @@ def names_of(first: int, msg_ids: str) -> list[tuple[int, str | None]]:
     with contextlib.suppress(ValueError, TypeError):
         return [*enumerate(block.decode_msg_ids(msg_ids), first)]
     return []
+
+
+def sizes_of(topic_ends: str, body_ends: str) -> list[int]:
+    """Get the bytes of topic and body of each of a block's messages; none where it is damaged.
+
+    Args:
+        topic_ends: the column ``topic_ends``.
+        body_ends: the column ``body_ends``.
+    """
+    with contextlib.suppress(ValueError, TypeError):
+        lengths = zip(block.decode_lengths(topic_ends), block.decode_lengths(body_ends), strict=True)
+        return [topic + body for topic, body in lengths]
+    return []

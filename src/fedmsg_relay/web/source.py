@@ -47,6 +47,8 @@ class Source:
             db = schema.open_to_look(self.path)
         except sqlite3.Error as error:
             raise JournalError(f"journal {self.path}: {error}") from error
+        except OSError as error:  # its directory cannot be looked into
+            raise JournalError(f"journal {self.path}: {error.strerror or error}") from error
         try:
             db.set_progress_handler(lambda: time.monotonic() > ends, _STEPS)
             yield History(db, self.gate)

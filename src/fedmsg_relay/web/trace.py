@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from fedmsg_relay import submit
-from fedmsg_relay.errors import printable
+from fedmsg_relay.errors import JournalError, printable
 from fedmsg_relay.journal.quarantine import AT_SUBMIT
 from fedmsg_relay.trust import reasons as trust
 from fedmsg_relay.web import answers, limits, messages, query, view
@@ -53,12 +54,23 @@ def _about(site: Site, msg_id: str) -> dict[str, Any] | None:
     return {
         "seq": record.seq,
         "time": record.time / 1e6,
-        "topic": record.topic.decode(errors="backslashreplace"),
+        "first_time": _first_time(site, msg_id),
+        "topic": view.beginning(record.topic).decode(errors="backslashreplace"),
         "bytes": len(record.body),
         "signature": signature.text,
         "signer": signature.signer,
         "username": messages.username(record.body),
     }
+
+
+def _first_time(site: Site, msg_id: str) -> float | None:
+    """Tell when the oldest message with a name was journaled; None while that cannot be told."""
+    with contextlib.suppress(JournalError):
+        seq = site.names.place(msg_id)
+        if seq is not None:
+            with site.source.opened() as journal:
+                return next((row.time / 1e6 for row in journal.rows(seq, seq)), None)
+    return None
 
 
 def _way(one: Dropped) -> str:
@@ -84,7 +96,7 @@ def quarantined(journal: History, msg_id: str) -> list[dict[str, Any]]:
             "reason": printable(one.reason),
             "source": printable(one.source.removesuffix(AT_SUBMIT)),
             "via": _way(one),
-            "topic": view.clean(one.topic),
+            "topic": view.clean(view.beginning(one.topic)),
         }
         for one in journal.dropped(query.forms(msg_id), limits.SHOWN_DROPPED)
     ]

@@ -22,7 +22,7 @@ class Line:
     Attributes:
         seq: its number.
         when: when it was journaled.
-        topic: its topic, with characters escaped that are not printed as they are.
+        topic: its topic, or the beginning of a long one, with characters escaped that are not printed as they are.
         msg_id: its name; empty if it has none.
         size: bytes of its body.
     """
@@ -51,7 +51,7 @@ class Shown(Line):
 
 def line(row: Row | Record) -> Line:
     """Show a message in a list."""
-    return Line(row.seq, when(row.time), clean(row.topic), printable(row.msg_id or ""), row.size)
+    return Line(row.seq, when(row.time), clean(beginning(row.topic)), printable(row.msg_id or ""), row.size)
 
 
 def shown(record: Record) -> Shown:
@@ -79,6 +79,11 @@ def published(found: Published | None) -> str:
         return "not yet: it waits in the journal"
     # A whole second, and not before the time that is noted.
     return f"yes, by {when(-(-found.by // 1_000_000) * 1_000_000)} UTC" if found.by else "yes; the time is not recorded"
+
+
+def beginning(topic: bytes) -> bytes:
+    """Cut a topic, which may be as long as a message, and say so."""
+    return topic if len(topic) <= limits.SHOWN_TOPIC_BYTES else topic[: limits.SHOWN_TOPIC_BYTES] + b"... (cut)"
 
 
 def clean(text: bytes) -> str:

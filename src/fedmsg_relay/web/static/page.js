@@ -3,6 +3,7 @@
 
 const SHOWN = 50;
 const AGAIN = 5000;
+const TOPIC = 1024;
 
 function row(message) {
   const line = document.createElement("tr");
@@ -23,6 +24,11 @@ function row(message) {
 // Characters that steer how a text is shown, such as its direction, are written out.
 function visible(text) {
   return text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (one) => "\\u" + one.codePointAt(0).toString(16).padStart(4, "0"));
+}
+
+// As on the server: a topic may be as long as a message.
+function beginning(topic) {
+  return topic.length > TOPIC ? topic.slice(0, TOPIC) + "... (cut)" : topic;
 }
 
 function follow() {
@@ -59,7 +65,7 @@ function follow() {
     };
     source.onmessage = (event) => {
       const message = JSON.parse(event.data);
-      waiting.push({ seq: message.seq, time: message.time, topic: message.topic, size: new Blob([message.body]).size });
+      waiting.push({ seq: message.seq, time: message.time, topic: beginning(message.topic), size: new Blob([message.body]).size });
       if (waiting.length > SHOWN) waiting.shift();
       if (!due) {
         due = true;
