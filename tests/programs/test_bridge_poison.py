@@ -23,7 +23,7 @@ BAD: list[tuple[str, bytes, dict[str, Any]]] = [
 ]
 
 
-def test_what_is_no_message_is_dropped_and_counted(submit_bus: Bus, bridge: Bridge) -> None:
+def test_a_body_that_is_not_a_message_is_dropped_and_counted(submit_bus: Bus, bridge: Bridge) -> None:
     queued = Queued(bridge)
     bridge.start()
     for key, body, properties in BAD:

@@ -259,7 +259,7 @@ def _alone(path: str) -> Iterator[None]:
             os.mkdir(folder, mode=0o700)
         found = os.lstat(folder)
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-            raise RelayError(f"spool {path}: {FOLDER} is not a folder of user {os.geteuid()}, who delivers the spool")
+            raise RelayError(f"spool {path}: {FOLDER} is not a folder of user {os.geteuid()}, which delivers the spool")
         descriptor = os.open(
             os.path.join(folder, ".lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
         )
