@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from fedmsg_relay.connection import SPARE_DESCRIPTORS, InboundConnection
+from fedmsg_relay.connection import SPARE_DESCRIPTORS
 from fedmsg_relay.errors import NoRelayError
+from fedmsg_relay.inbound import InboundConnection
 from fedmsg_relay.network.handshake import SUB, Handshake
 from harness import BUSY, PATIENCE
 from raw import PING, frame
@@ -152,7 +153,7 @@ def test_signals_do_not_make_the_timeout_begin_anew() -> None:
 
 WITH_FREE_DESCRIPTORS = """
 import contextlib, os, resource, sys
-from fedmsg_relay.connection import InboundConnection
+from fedmsg_relay.inbound import InboundConnection
 
 free, address, taken = int(sys.argv[1]), sys.argv[2], []
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))

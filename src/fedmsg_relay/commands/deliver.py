@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 from fedmsg_relay import publisher, spool
 from fedmsg_relay.commands import spool_file
 from fedmsg_relay.commands.undeliverable import FOLDER, Undeliverable
-from fedmsg_relay.connection import InboundConnection, Message, Sent
+from fedmsg_relay.connection import Message, Sent
 from fedmsg_relay.envelope import Json
 from fedmsg_relay.errors import ConfigError, NoRelayError, RelayError, say
+from fedmsg_relay.inbound import InboundConnection
 from fedmsg_relay.message import DEFAULT_MAX_MESSAGE_SIZE
 from fedmsg_relay.submit import BATCH_BYTES
 
