@@ -78,6 +78,14 @@ def test_the_example_of_relay_toml_is_accepted(tmp_path: Path) -> None:
     assert settings.load(tmp_path / "relay.toml") != settings.Settings()
 
 
+def test_the_refusal_of_a_key_of_relay_toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("relay.toml").write_text("[limits]\nspeed = 1\n", encoding="utf-8")
+    with pytest.raises(errors.ConfigError) as refused:
+        settings.load(Path("relay.toml"))
+    assert f"    fedmsg-relay: {refused.value}\n" in page("docs/settings.md")
+
+
 def test_the_limits() -> None:
     protocol, keys, readme = prose("docs/protocol.md"), prose("docs/settings.md"), prose("README.md")
     assert f"more than {message.MAX_NESTING} levels" in protocol
@@ -95,7 +103,7 @@ def test_what_one_peer_may_cost() -> None:
         f"| bytes of one message | {limits.MIN_CUT_BYTES >> 20} MiB, or {limits.CUT_FACTOR} times the size limit |",
         f"| frames of one message | {limits.MAX_FRAMES:,} |",
         f"| bytes of a submitted batch | {limits.MIN_REQUEST_BYTES >> 20} MiB, or the size limit |",
-        f"| unfinished messages at an endpoint | {limits.HELD_BYTES >> 20} MiB together | only the one that began ",
+        f"| unfinished messages at an endpoint | {limits.HELD_BYTES >> 20} MiB together | only the message that began ",
         f"first is read on, and up to {limits.UNHELD_BYTES >> 10} KiB of each other; a peer that others wait for ",
         f"is cut when it is silent for {limits.STALLED_SECONDS:g} s or takes {limits.UNFINISHED_SECONDS:g} s |",
         f"| a handshake | {limits.GREETING_BYTES >> 10} KiB and {limits.GREETING_SECONDS:g} s |",

@@ -1,4 +1,4 @@
-"""What playbooks/status.yml says of a host, and what it finds to differ from the inventory."""
+"""playbooks/status.yml says how a host is, and how it differs from the inventory."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def test_a_relay_is_left_alone_or_reloaded_or_restarted(
     assert demands(looked, WANTED, replaced=replaced) == wanted
 
 
-def test_a_relay_that_publishes_by_itself_already_is_not_restarted_for_that() -> None:
+def test_a_relay_that_already_publishes_by_itself_is_not_restarted() -> None:
     released = found({**RUNS, "upstream": None, "unchained_from": ["tcp://b:1"]})
     assert demands(released, {**WANTED, "upstream": []}, replaced=False) == ["reload"]
     assert demands(found({**RUNS, "upstream": None}), {**WANTED, "upstream": []}, replaced=False) == []

@@ -127,7 +127,7 @@ def test_a_relay_waits_for_the_listeners_of_a_stock_relay(tmp_path: Path) -> Non
         (Commands(starts=False, active=False, enabled=False, loaded=False), True),
     ],
 )
-def test_one_that_is_not_up_fails_in_its_own_words_and_only_a_new_one_is_switched_off(
+def test_a_relay_that_is_not_up_fails_with_its_journal_and_only_a_new_relay_is_switched_off(
     tmp_path: Path, commands: Commands, switched_off: bool
 ) -> None:
     with pytest.raises(
