@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from fedmsg_relay import config as global_config
@@ -185,20 +186,21 @@ def _decode(data: bytes, where: str) -> str:
 
 
 def seconds(text: str) -> float:
-    value = float(text)
-    if not value > 0 or value == float("inf"):
-        raise ValueError
-    return value
+    with suppress(ValueError):
+        if 0 < (value := float(text)) < float("inf"):
+            return value
+    raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
 
 
 def number(key: str) -> Callable[[str], int]:
     """Take a number from the command line that the config may hold under the key."""
 
     def number(text: str) -> int:
-        value = int(text)
-        if value not in global_config.NUMBERS[key]:
-            raise ValueError
-        return value
+        accepted = global_config.NUMBERS[key]
+        with suppress(ValueError):
+            if (value := int(text)) in accepted:
+                return value
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from {accepted[0]} to {accepted[-1]}")
 
     return number
 

@@ -7,7 +7,11 @@ import sys
 
 import pytest
 
-from harness import Host
+from documented import page
+from harness import Host, wait_until
+from messages import numbered
+from relays import Relay
+from wire import Sockets, accepted
 
 BRIDGE = ("fedmsg-relay", "bridge")
 URL = "amqp://user:secret@broker.example.org/%2F"
@@ -102,3 +106,18 @@ def test_only_the_bridge_loads_pika(host: Host) -> None:
     modules = "fedmsg_relay.commands.relay, fedmsg_relay.bridge.report, fedmsg_relay.daemon.relay"
     code = f"import sys, {modules}; print('pika' in sys.modules)"
     assert host.run(sys.executable, "-c", code).stdout == "False\n"
+
+
+def test_the_first_start_as_the_docs_have_it_needs_no_broker(host: Host, relay: Relay, sockets: Sockets) -> None:
+    host.configure_submit()
+    relay.start()
+    assert sockets.submitter(host.submit).ask(*numbered(3)) == accepted(1, 3)
+    line = next(line for line in page("docs/bridge.md").splitlines() if "first.toml" in line and "printf" in line)
+    assert host.run("/bin/sh", "-c", line.replace("/etc/fedmsg-relay/", "")).code == 0
+    for options in (["--from", "now"], []):
+        bridge = host.start(*BRIDGE, *options, "--settings", "first.toml", env={"LOGS_DIRECTORY": ""})
+        wait_until(lambda: "forward: connecting" in bridge.stderr(), "it tries to reach the broker")  # noqa: B023
+        assert bridge.stop() == 0
+        assert ("forward: begins after seq 3" in bridge.stderr()) == bool(options)
+    told = json.loads(host.run(*BRIDGE, "status", "--json").stdout)["forward"]
+    assert (told["begin"], told["cursor"], told["waiting"]) == (3, 3, 0)

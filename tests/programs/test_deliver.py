@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+from pathlib import Path
 
 from bus import Bus, StartBus
 from fedmsg_relay.errors import EX_UNAVAILABLE
@@ -139,3 +140,11 @@ def test_of_two_deliveries_at_once_the_second_says_so(lonely: Host) -> None:
     assert first.alive()
     first.stop(signal.SIGKILL)
     assert "1 stay" in deliver(lonely, patience=1).one_error_line(), "the lock went with its holder"
+
+
+def test_the_delivery_is_not_taken_for_a_relay(lonely: Host) -> None:
+    assert log(lonely, "waits").code == 0
+    delivery = lonely.start("fedmsg-relay", "spool", "deliver")
+    name = Path(f"/proc/{delivery.pid}/comm")
+    wait_until(lambda: name.read_text() == "fedmsg-deliver\n", "its name in the process list")
+    delivery.stop()

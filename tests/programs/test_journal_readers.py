@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import Host, Process, locate, wait_until
+from harness import Host, Process, Ran, locate, wait_until
 from messages import numbered
 from relays import Relay
 from wire import Sockets, Submitter, accepted
@@ -93,3 +93,33 @@ def test_a_reader_goes_on_with_the_new_journal_when_one_is_set_aside(
     assert seqs(tail) == [1, 2, 3, first, last]
     assert tail.stop(signal.SIGINT) == 130
     assert tail.stderr() == ""
+
+
+SYSTEM = "mount -t tmpfs tmpfs /var/lib && mkdir /var/lib/fedmsg-relay && mount --bind $0 /var/lib/fedmsg-relay"
+
+
+@as_root
+def test_a_group_member_finds_relay_and_bridge_in_the_directory_of_the_system(
+    host: Host, relay: Relay, sockets: Sockets
+) -> None:
+    assert submitter(sockets, host, relay).ask(*numbered(3)) == accepted(1, 3)
+    relay.settled()
+    host.write("bridge.toml", '[bridge]\nfedora_messaging = ""\namqp_url = ["amqp://127.0.0.1:1"]\n')
+    bridge = host.start("fedmsg-relay", "bridge", "--settings", "bridge.toml")
+    wait_until((host.journal_file.parent / "bridge.db").exists, "the bridge is there")
+    state = not_ours(host)
+
+    def read(*command: str) -> Ran:
+        member: list[str | Path] = ["/usr/bin/unshare", "--mount", "sh", "-c", f'{SYSTEM} && exec "$@"', state, *MEMBER]
+        return host.run(*member, locate("fedmsg-relay"), *command, env={"STATE_DIRECTORY": ""})
+
+    listed = read("journal", "ls", "--json")
+    assert [json.loads(line)["seq"] for line in listed.stdout.splitlines()] == [1, 2, 3], listed
+    told = read("bridge", "status")
+    assert told.code in {1, 2}, told
+    assert " - forward is " in told.stdout
+    assert "/var/lib/fedmsg-relay/bridge.db" in read("bridge", "retry").one_error_line(), "that it must not write"
+    bridge.stop()
+    Path(state, "bridge.db").chmod(0o600)
+    refused = read("bridge", "status")
+    assert (refused.code, refused.stdout) == (3, "UNKNOWN - /var/lib/fedmsg-relay/bridge.db: Permission denied\n")

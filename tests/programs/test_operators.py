@@ -89,6 +89,32 @@ def test_version(host: Host) -> None:
     assert re.search(r"\d+\.\d+", ran.stdout)
 
 
+INTERNAL = ("_start", "moment", "sequence", "seconds value", "stand_in", "_address")
+
+
+@pytest.mark.parametrize(
+    ("command", "accepted"),
+    {
+        "fedmsg-relay bridge --from soon": "--from: 'soon' is not oldest, now, or the seq of a message",
+        "fedmsg-relay bridge --from 0": "--from: '0' is not oldest",
+        "fedmsg-relay journal ls --since soon": "--since: 'soon' is not a time: ISO 8601 such as 2026-11-30T08:00",
+        "fedmsg-relay journal ls --after x": "--after: 'x' is not a number from 0 on",
+        "fedmsg-relay journal ls --limit -1": "--limit: '-1' is not a number from 0 on",
+        "fedmsg-relay tail --since 1e300": "--since: '1e300' is not a time",
+        "fedmsg-relay spool deliver --patience 0": "--patience: '0' is not a positive number of seconds",
+        "fedmsg-relay check-config --stand-in x": "--stand-in: 'x' is not of the form NEW=INSTALLED",
+        "fedmsg-relay expect app01": "IP[:PORT]: 'app01' is not an IP address, with or without a port",
+        "fedmsg-logger --timeout nan": "--timeout: 'nan' is not a positive number of seconds",
+        "fedmsg-logger --io-threads 0": "--io-threads: '0' is not a number from 1 to 100",
+    }.items(),
+)
+def test_wrong_values_are_told_with_what_is_accepted(host: Host, command: str, accepted: str) -> None:
+    ran = host.run(*command.split())
+    assert ran.code == 64
+    assert accepted in ran.one_error_line()
+    assert not any(name in ran.stderr for name in INTERNAL)
+
+
 TALK = [
     *("fedmsg-relay --help", "fedmsg-relay --version", "fedmsg-relay status", "fedmsg-relay endpoints"),
     *("fedmsg-relay check-config --scripts", "fedmsg-relay spool ls --spool .", "fedmsg-relay probe"),

@@ -78,6 +78,14 @@ def test_the_example_of_relay_toml_is_accepted(tmp_path: Path) -> None:
     assert settings.load(tmp_path / "relay.toml") != settings.Settings()
 
 
+def test_the_refusal_of_a_key_of_relay_toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("relay.toml").write_text("[limits]\nspeed = 1\n", encoding="utf-8")
+    with pytest.raises(errors.ConfigError) as refused:
+        settings.load(Path("relay.toml"))
+    assert f"    fedmsg-relay: {refused.value}\n" in page("docs/settings.md")
+
+
 def test_the_limits() -> None:
     protocol, keys, readme = prose("docs/protocol.md"), prose("docs/settings.md"), prose("README.md")
     assert f"more than {message.MAX_NESTING} levels" in protocol

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from pathlib import Path
 
@@ -114,27 +113,3 @@ def test_the_english_of_the_role() -> None:
         if words in file.read_text(encoding="utf-8")
     ]
     assert found == []
-
-
-def said() -> str:
-    """Every text in the package, with a gap for each value that is filled in."""
-    texts = []
-    for file in (ROOT / "src/fedmsg_relay").rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.JoinedStr):
-                parts = [part.value if isinstance(part, ast.Constant) else "..." for part in node.values]
-                texts.append("".join(map(str, parts)))
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                texts.append(re.sub(r"%[\w.]*[a-z]", "...", node.value))
-    return "\n".join(texts)
-
-
-def test_the_log_lines_in_the_sop_are_those_of_the_program() -> None:
-    lines = first_column(section(page("docs/sop.md"), "## Watch it"))
-    values = r"\b(?:N|REASON|ADDRESS|ENDPOINT|NAME|WARNING|ERROR|CRITICAL|OK)\b|\.\.\.|[():;,]"
-    parts = {part.strip() for line in lines for part in re.split(values, line)}
-    long = {part for part in parts if len(part.split()) > 3 and not part.startswith("fedmsg-relay")}
-    assert len(long) > 10
-    program = said()
-    gone = sorted(part for part in long if part not in program)
-    assert gone == [], f"docs/sop.md, Watch it: the program says none of these any more: {gone}"

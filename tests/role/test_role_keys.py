@@ -172,6 +172,8 @@ def test_a_file_of_others_is_kept_as_a_copy_when_it_is_replaced(host: Host) -> N
     assert (copy.read_text(), stat.S_IMODE(copy.stat().st_mode)) == ("theirs", 0o640)
     assert host.path("a.key").read_text() == "ours"
     assert host.listed() == [str(host.path("a.key"))], "the role did not write b.key, and will not remove it"
+    made = [path for path in copy.parents if path.is_relative_to(host.backups)]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in made} == {0o755}, "only the copy may be private"
 
 
 def test_a_link_is_replaced_and_its_target_stays(host: Host, tmp_path: Path) -> None:

@@ -151,8 +151,8 @@ def test_the_spool_is_counted_and_delivered(host: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("time.sleep", lambda _: None)
     commands = Commands(status={"relay": {}, "messages": {"waiting": 3}})
     relay, spool = Relay(str(host / "opt"), commands), str(host / "spool")
-    assert (messages(spool), deliver(relay, spool, "fedmsg", commands), passed_on(relay)) == (1, 1, 3)
-    assert commands.asked == [f"runuser --user=fedmsg -- {relay.program} spool deliver --patience=10"]
+    assert (messages(spool), deliver(spool, commands), passed_on(relay)) == (1, 1, 3)
+    assert commands.asked == ["start fedmsg-relay-spool.service"]
     assert holds_messages(spool)
     assert not holds_messages(str(host / "nowhere"))
     commands.active = False

@@ -43,3 +43,24 @@ def test_the_tasks_stay_few() -> None:
 def test_neither_sql_nor_an_import_of_the_program_stands_in_the_role(pattern: str) -> None:
     places = [*FILES, *ROLE.glob("vars/*.yml"), *ROLE.glob("library/*.py")]
     assert [str(path.name) for path in places if re.search(pattern, path.read_text())] == []
+
+
+def test_an_uninstall_refuses_before_it_changes_anything() -> None:
+    file = ROLE / "tasks/uninstall.yml"
+    order = [(task["name"], _does(task)) for task in yaml.safe_load(file.read_text())]
+    refusing = [place for place, (_, does) in enumerate(order) if does & {"ansible.builtin.assert"}]
+    modules = {"fedmsg_relay_firewall", "fedmsg_relay_removal"}
+    changing = [place for place, (_, does) in enumerate(order) if does & modules]
+    assert len(refusing) >= 4
+    assert len(changing) == 2
+    assert max(refusing) < min(changing), order
+
+
+def _does(task: dict[str, Any]) -> set[str]:
+    """The modules of a task, and those of the tasks that it includes."""
+    found = set(task)
+    for included in ("ansible.builtin.include_tasks", "ansible.builtin.import_tasks"):
+        if included in task:
+            for inner in tasks(yaml.safe_load((ROLE / "tasks" / task[included]).read_text())):
+                found |= _does(inner)
+    return found

@@ -19,14 +19,13 @@ description:
 options:
   home: {description: The directory of the program., type: path, required: true}
   spool: {description: The directory of the spool., type: path, required: true}
-  user: {description: The user that delivers., type: str, required: true}
   relay: {description: Whether a relay of the role is here., type: bool, required: true}
 author: [the authors of fedmsg-relay]
 """
 
 EXAMPLES = """
 - name: Deliver what waits
-  fedmsg_relay_spool: {home: /opt/fedmsg-relay, spool: /var/spool/fedmsg-relay, user: fedmsg, relay: false}
+  fedmsg_relay_spool: {home: /opt/fedmsg-relay, spool: /var/spool/fedmsg-relay, relay: false}
 """
 
 RETURN = """
@@ -42,7 +41,6 @@ def main() -> None:
         {
             "home": path,
             "spool": path,
-            "user": {"type": "str", "required": True},
             "relay": {"type": "bool", "required": True},
         },
         supports_check_mode=True,
@@ -50,7 +48,7 @@ def main() -> None:
     asked, run = module.params, runner(module)
     relay = Relay(asked["home"], run)
     before = messages(asked["spool"])
-    left = before if module.check_mode else deliver(relay, asked["spool"], asked["user"], run)
+    left = before if module.check_mode else deliver(asked["spool"], run)
     unsent = passed_on(relay) if asked["relay"] else 0
     module.exit_json(changed=left != before, spooled=left, unsent=unsent)
 

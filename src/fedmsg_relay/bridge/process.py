@@ -11,7 +11,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fedmsg_relay import __version__, errors
+from fedmsg_relay import errors
 from fedmsg_relay.bridge.back import Back, Home
 from fedmsg_relay.bridge.comparison import Comparison
 from fedmsg_relay.bridge.forward import Forward
@@ -23,7 +23,7 @@ from fedmsg_relay.bridge.target import Target
 from fedmsg_relay.daemon.settings import Bridge
 from fedmsg_relay.errors import ConfigError
 from fedmsg_relay.journal import spared
-from fedmsg_relay.runtime import log, paths, threads
+from fedmsg_relay.runtime import log, paths, process, threads
 from fedmsg_relay.runtime.systemd import Notifier
 from fedmsg_relay.signing import Signer
 
@@ -67,8 +67,7 @@ def run(plan: Plan) -> int:
         ConfigError: another bridge works in this state directory.
         LedgerError: ``bridge.db`` cannot be used.
     """
-    # Otherwise a check that counts processes called fedmsg-relay would take this one for the relay.
-    Path("/proc/self/comm").write_text("fedmsg-bridge", encoding="ascii")
+    process.rename("fedmsg-bridge")
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -121,7 +120,7 @@ def _run(plan: Plan, stopping: threading.Event) -> int:
 def _describe(plan: Plan, relay: str, forward: Forward, back: Back | None, tap: Tap | None) -> dict[str, Any]:
     """Say how all parts are."""
     described: dict[str, Any] = {
-        "version": __version__,
+        "version": process.version(),
         "pid": os.getpid(),
         "relay": relay,
         "nodes": plan.target.nodes,

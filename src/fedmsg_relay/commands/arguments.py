@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from fedmsg_relay import config as global_config
 from fedmsg_relay.errors import ConfigError, UsageError
+
+Value = TypeVar("Value")
 
 OK, WARNING, CRITICAL, UNKNOWN = 0, 1, 2, 3
 """Exit codes of Nagios plugins, which ``status``, ``probe`` and ``endpoints --check`` follow."""
@@ -54,6 +58,30 @@ def add_json(parser: Any) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
 
 
+def accepts(what: str) -> Callable[[Callable[[str], Value]], Callable[[str], Value]]:
+    """Let the error of an argument say what is accepted; argparse alone gives the name of the function that reads it.
+
+    Args:
+        what: is accepted.
+
+    Returns:
+        A decorator for a function that reads an argument and raises ValueError if it does not accept it.
+    """
+
+    def decorate(read: Callable[[str], Value]) -> Callable[[str], Value]:
+        @wraps(read)
+        def checked(text: str) -> Value:
+            try:
+                return read(text)
+            except (ValueError, OverflowError):
+                raise argparse.ArgumentTypeError(f"{text!r} is not {what}") from None
+
+        return checked
+
+    return decorate
+
+
+@accepts("a positive number of seconds")
 def seconds(text: str) -> float:
     """Read a positive number of seconds from the command line."""
     value = float(text)

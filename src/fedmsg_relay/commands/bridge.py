@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedmsg_relay.commands.arguments import OK, UNKNOWN, add_config, add_json, add_settings, read_config
+from fedmsg_relay.commands.arguments import OK, UNKNOWN, accepts, add_config, add_json, add_settings, read_config
 from fedmsg_relay.errors import ConfigError, RelayError
 from fedmsg_relay.runtime import paths
 
@@ -47,6 +47,7 @@ def add_command(commands: Any) -> None:
     again.set_defaults(command=_retry)
 
 
+@accepts("oldest, now, or the seq of a message")
 def _start(text: str) -> str:
     """Read where to begin from the command line."""
     if text not in {"oldest", "now"} and not 0 < int(text) < 2**62:
@@ -139,7 +140,7 @@ def _status(options: argparse.Namespace) -> int:
     from fedmsg_relay.daemon import settings  # noqa: PLC0415
 
     try:
-        found = report(paths.state(), settings.load(options.settings).journal.keep_days)
+        found = report(paths.state_of_host(), settings.load(options.settings).journal.keep_days)
     except RelayError as error:
         print(json.dumps({"ok": False, "summary": str(error)}) if options.json else f"UNKNOWN - {error}")
         return UNKNOWN
@@ -168,12 +169,12 @@ def _details(found: Report) -> list[str]:
 def _acknowledge(_: argparse.Namespace) -> int:
     from fedmsg_relay.bridge import ledger  # noqa: PLC0415 -- the other commands need less
 
-    found = ledger.read(paths.state())
+    found = ledger.read(paths.state_of_host())
     if found is None:
         raise _no_bridge()
     names = {"forward.gap", "forward.jumped", "tap.missing", "tap.different", "tap.unknown"}
     seen = {name.partition(".")[2]: value for name, value in found.counters.items() if name in names}
-    opened = ledger.Ledger(paths.state())
+    opened = ledger.Ledger(paths.state_of_host())
     with opened.transaction() as db:
         opened.write_counters(db, "seen.", seen)
     opened.close()
@@ -184,9 +185,9 @@ def _acknowledge(_: argparse.Namespace) -> int:
 def _retry(_: argparse.Namespace) -> int:
     from fedmsg_relay.bridge import ledger, retrying  # noqa: PLC0415 -- the other commands need less
 
-    if not (paths.state() / ledger.NAME).exists():
+    if not (paths.state_of_host() / ledger.NAME).exists():
         raise _no_bridge()
-    opened = ledger.Ledger(paths.state())
+    opened = ledger.Ledger(paths.state_of_host())
     count = retrying.ask(opened)
     opened.close()
     print(f"the bridge will send {count} again" if count else "nothing to send again")
@@ -194,4 +195,4 @@ def _retry(_: argparse.Namespace) -> int:
 
 
 def _no_bridge() -> RelayError:
-    return RelayError(f"no bridge has run on this host: there is no {paths.state() / 'bridge.db'}")
+    return RelayError(f"no bridge has run on this host: there is no {paths.state_of_host() / 'bridge.db'}")

@@ -10,6 +10,7 @@ from fedmsg_relay import config as global_config
 from fedmsg_relay import errors
 from fedmsg_relay.commands.arguments import (
     OK,
+    accepts,
     add_config,
     add_json,
     add_settings,
@@ -50,6 +51,7 @@ def add_command(commands: Any) -> None:
     add_json(check)
 
 
+@accepts("of the form NEW=INSTALLED")
 def stand_in(text: str) -> tuple[str, str]:
     """Read ``NEW=INSTALLED`` from the command line; return it turned round, to look it up by what is installed."""
     new, equals, installed = text.partition("=")
@@ -136,7 +138,7 @@ def _start(options: argparse.Namespace, config: global_config.Config) -> dict[st
         "trust": describe.describe_condition(screening.condition(checked)),
         "bridge": _bridge(options, config, chosen),
     }
-    schema.refuse_newer(paths.state() / "journal.db")
+    schema.refuse_newer(paths.state_of_host() / "journal.db")
     return found
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fedmsg_relay.commands.arguments import OK
-from fedmsg_relay.errors import UsageError
+from fedmsg_relay.errors import JournalError
 from fedmsg_relay.journal import position, schema
 from fedmsg_relay.journal.store import Journal
 from fedmsg_relay.runtime import paths
@@ -32,16 +32,16 @@ def add_command(actions: Any) -> None:
 
 
 def _convert(options: argparse.Namespace) -> int:
-    path = options.journal or paths.state() / "journal.db"
+    path = options.journal or paths.state_of_host() / "journal.db"
     if not path.exists():
-        raise UsageError(f"journal {path}: there is none")
+        raise JournalError(f"journal {path}: there is none")
     if not schema.needs_conversion(path):
         schema.open_to_look(path).close()
         print(f"journal {path}: it has format {position.FORMAT}: nothing to do")
         return OK
     log.addHandler(logging.StreamHandler(sys.stderr))
     log.setLevel(logging.INFO)
-    lock = paths.lock(path.parent)
+    lock = paths.lock(path.parent) if path.name == "journal.db" else None  # a relay works with no other
     try:
         with closing(Journal(path)) as journal:
             print(f"journal {path}: it has format {position.FORMAT} now; last seq {journal.last}")

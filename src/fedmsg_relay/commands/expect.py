@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from fedmsg_relay.commands.arguments import OK
+from fedmsg_relay.commands.arguments import OK, accepts
 from fedmsg_relay.errors import JournalError
 from fedmsg_relay.journal.store import Journal
 from fedmsg_relay.runtime import paths
@@ -39,6 +39,7 @@ def _expect(options: argparse.Namespace) -> int:
     return OK
 
 
+@accepts("an IP address, with or without a port")
 def _address(text: str) -> str:
     """Take the IP address of a listener; the port, which ``ss`` prints as well, does not matter."""
     for host in (text, text.rpartition(":")[0]):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fedmsg_relay.commands import conversion, integrity, release, waiting
-from fedmsg_relay.commands.arguments import CRITICAL, OK, Parser, add_json
+from fedmsg_relay.commands.arguments import CRITICAL, OK, Parser, accepts, add_json
 from fedmsg_relay.commands.signed import Opinion, claimed_signer, opinion
 from fedmsg_relay.errors import JournalError, RelayError, UsageError, printable, say
 from fedmsg_relay.journal import position, reading, schema
@@ -81,9 +81,10 @@ def add_command(commands: Any) -> None:
 def _add_range(command: argparse.ArgumentParser) -> None:
     command.add_argument("--after", type=sequence, default=0, metavar="SEQ", help="begin after this message")
     command.add_argument("--since", type=moment, metavar="TIME", help="begin at this time: ISO 8601, or Unix seconds")
-    command.add_argument("--limit", type=int, default=-1, metavar="N", help="print at most N messages")
+    command.add_argument("--limit", type=sequence, default=-1, metavar="N", help="print at most N messages")
 
 
+@accepts("a time: ISO 8601 such as 2026-11-30T08:00, or Unix seconds")
 def moment(text: str) -> int:
     """Take a time from the command line; Unix microseconds."""
     try:
@@ -95,6 +96,7 @@ def moment(text: str) -> int:
     return int(seconds * 1e6)
 
 
+@accepts("a number from 0 on")
 def sequence(text: str) -> int:
     """Take a ``seq``, or a number of them, from the command line."""
     value = int(text)
@@ -104,7 +106,7 @@ def sequence(text: str) -> int:
 
 
 def _with_journal(run: Callable[[sqlite3.Connection, argparse.Namespace], int], options: argparse.Namespace) -> int:
-    path = options.journal = options.journal or paths.state() / "journal.db"
+    path = options.journal = options.journal or paths.state_of_host() / "journal.db"
     try:
         db = schema.open_for_reading(path)
     except sqlite3.Error as error:

@@ -8,9 +8,10 @@ import sys
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from fedmsg_relay import __version__, errors
+from fedmsg_relay import errors
 from fedmsg_relay.commands import bridge, config, endpoints, expect, journal, probe, spool, status, tail, trace, web
 from fedmsg_relay.commands.arguments import Parser, add_config, add_settings, read_config
+from fedmsg_relay.runtime import process
 
 if TYPE_CHECKING:
     from fedmsg_relay.daemon.checks import Checks
@@ -55,10 +56,10 @@ def _serve(options: argparse.Namespace) -> int:
     from fedmsg_relay.daemon import addresses, control, describe, settings  # noqa: PLC0415 -- the other commands need less
     from fedmsg_relay.daemon.checks import checks  # noqa: PLC0415
     from fedmsg_relay.daemon.monitoring import Monitoring  # noqa: PLC0415
-    from fedmsg_relay.daemon.relay import Relay, name_process  # noqa: PLC0415
+    from fedmsg_relay.daemon.relay import Relay  # noqa: PLC0415
     from fedmsg_relay.runtime import log  # noqa: PLC0415 -- the other commands need less
 
-    name_process()
+    process.rename("fedmsg-relay")
     chosen = settings.load(options.settings)
     global_config = read_config(options)
     try:
@@ -108,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"fedmsg-relay {__version__}")
+    parser.add_argument("--version", action="version", version=f"fedmsg-relay {process.version()}")
     parser.set_defaults(command=_serve)
     add_config(parser, default=None)
     add_settings(parser, default=None)

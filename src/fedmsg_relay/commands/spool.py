@@ -58,7 +58,9 @@ def _list(options: argparse.Namespace) -> int:
 
 def _deliver(options: argparse.Namespace) -> int:
     from fedmsg_relay.commands import deliver  # noqa: PLC0415 -- the other commands need less
+    from fedmsg_relay.runtime import process  # noqa: PLC0415
 
+    process.rename("fedmsg-deliver")
     config = read_config(options)
     path = _path(options, config)
     try:

@@ -40,7 +40,7 @@ def _web(options: argparse.Namespace) -> int:
         listen = chosen.http.listen or beside(addresses.plan(config, chosen, options.settings).inbound)
     except addresses.NoAddressError as error:
         raise RelayError(str(error)) from error  # as for the relay: it is started again
-    serve(listen, paths.state() / "journal.db", Signatures(config, chosen.trust), chosen.journal.keep_days)
+    serve(listen, paths.state_of_host() / "journal.db", Signatures(config, chosen.trust), chosen.journal.keep_days)
     return OK
 
 

@@ -13,14 +13,14 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
-from fedmsg_relay import __version__, submit
+from fedmsg_relay import submit
 from fedmsg_relay.daemon import settings
 from fedmsg_relay.daemon.screening import Condition, FileState
 from fedmsg_relay.daemon.status import ConditionStatus, Status, TrustFileStatus, UpstreamStatus
 from fedmsg_relay.daemon.unix_socket import UnixServer
 from fedmsg_relay.message import Reason
 from fedmsg_relay.runtime import log as logfile
-from fedmsg_relay.runtime import paths, threads
+from fedmsg_relay.runtime import paths, process, threads
 from fedmsg_relay.trust import reasons as trust
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def describe(relay: Relay) -> Status:
     }
     return {
         "relay": {
-            "version": __version__,
+            "version": process.version(),
             "pid": os.getpid(),
             "started": round(relay.started, 3),
             "uptime": round(time.monotonic() - relay.born, 3),

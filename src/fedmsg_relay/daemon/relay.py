@@ -7,11 +7,9 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from msgspec.structs import replace
 
-from fedmsg_relay import __version__
 from fedmsg_relay.chain.link import Link
 from fedmsg_relay.chain.links import Links
 from fedmsg_relay.daemon import addresses, drain
@@ -35,7 +33,7 @@ from fedmsg_relay.network import handshake
 from fedmsg_relay.network.health import Health
 from fedmsg_relay.network.outbound import Outbound
 from fedmsg_relay.network.receiver import Receiver
-from fedmsg_relay.runtime import limits, paths, threads
+from fedmsg_relay.runtime import limits, paths, process, threads
 from fedmsg_relay.runtime import log as logfile
 from fedmsg_relay.runtime.log import log
 from fedmsg_relay.runtime.systemd import Notifier
@@ -97,7 +95,7 @@ class Relay:
         self._signals = Signals()
         self._plans = plans
         self._closed = False
-        log.info("start version=%s pid=%d", __version__, os.getpid())
+        log.info("start version=%s pid=%d", process.version(), os.getpid())
         self.addresses = {name: list(plan.local) for name, plan in plans.endpoints().items()}
         self.named = {name: [*plan.local, *plan.covered] for name, plan in plans.endpoints().items()}
         self.outbound = Outbound(linger=drain.LINGER_SECONDS)
@@ -265,8 +263,3 @@ class Relay:
 
     def _report(self) -> None:
         log.info("stop %s (%s)", self.pipeline.accounting.totals().describe(), self._stop)
-
-
-def name_process() -> None:
-    """Be ``fedmsg-relay`` in the process list, however it was started: Nagios looks for that name."""
-    Path("/proc/self/comm").write_text("fedmsg-relay", encoding="ascii")

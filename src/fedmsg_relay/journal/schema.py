@@ -143,7 +143,14 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
     # relay is writing.
     still = not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists()
     mode = "mode=ro&immutable=1" if still else "mode=ro"
-    db = sqlite3.connect(f"file:{quote(os.fsencode(path))}?{mode}", uri=True)
+    try:
+        db = sqlite3.connect(f"file:{quote(os.fsencode(path))}?{mode}", uri=True)
+    except sqlite3.OperationalError as error:
+        try:
+            path.open("rb").close()
+        except OSError as reason:  # SQLite does not tell it
+            raise sqlite3.OperationalError(reason.strerror) from error
+        raise
     db.text_factory = lenient_text
     return db
 

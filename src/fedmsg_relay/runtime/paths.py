@@ -37,15 +37,21 @@ def control_socket() -> Path:
 
 
 def state() -> Path:
-    """Find the directory of the journal.
+    """Find the directory of the journal, for a relay or a bridge that works there.
 
     Returns:
         ``$STATE_DIRECTORY``, else ``/var/lib/fedmsg-relay`` if it is writable, else ``$XDG_STATE_HOME/fedmsg-relay``.
     """
-    if named := os.environ.get("STATE_DIRECTORY", "").split(":")[0]:
-        return Path(named)
-    service = Path("/var/lib/fedmsg-relay")
-    return service if os.access(service, os.W_OK) else _user_state()
+    return _state(os.W_OK)
+
+
+def state_of_host() -> Path:
+    """Find the directory of the journal, for a command that looks at the relay or the bridge of this host.
+
+    Returns:
+        As :func:`state`, but ``/var/lib/fedmsg-relay`` also for users who may only read it.
+    """
+    return _state(os.R_OK | os.X_OK)
 
 
 def is_relay_host() -> bool:
@@ -57,7 +63,7 @@ def is_relay_host() -> bool:
     units = (Path(folder, "fedmsg-relay.service") for folder in ("/etc/systemd/system", "/usr/lib/systemd/system"))
     return any(
         path.exists()
-        for path in (*units, Path("/etc/init.d/fedmsg-relay"), status_socket().parent, state() / "journal.db")
+        for path in (*units, Path("/etc/init.d/fedmsg-relay"), status_socket().parent, state_of_host() / "journal.db")
     )
 
 
@@ -112,6 +118,13 @@ def identity(directory: Path) -> str:
     with suppress(OSError):  # if nothing can be written, a restart makes another one
         path.write_text(f"{made}\n", encoding="utf-8")
     return made
+
+
+def _state(access: int) -> Path:
+    if named := os.environ.get("STATE_DIRECTORY", "").split(":")[0]:
+        return Path(named)
+    service = Path("/var/lib/fedmsg-relay")
+    return service if os.access(service, access) else _user_state()
 
 
 def _user_state() -> Path:

@@ -13,6 +13,7 @@ import uvicorn
 
 from fedmsg_relay.errors import RelayError
 from fedmsg_relay.network import listening
+from fedmsg_relay.runtime import process
 from fedmsg_relay.runtime.systemd import Notifier
 from fedmsg_relay.web import app, limits
 from fedmsg_relay.web.connections import Connection
@@ -52,8 +53,7 @@ def serve(addresses: Sequence[str], journal: Path, signatures: Signatures, keep_
     Raises:
         RelayError: an address cannot be bound.
     """
-    # Otherwise a check that counts processes called fedmsg-relay would take this one for the relay.
-    Path("/proc/self/comm").write_text("fedmsg-web", encoding="ascii")
+    process.rename("fedmsg-web")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)  # uvicorn ends at it, and then gives it back
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")

@@ -162,9 +162,10 @@ class Keys:
 
     def _back_up(self, path: Path) -> None:
         """Keep a file that this module has not written. Nobody else can read the copy at any moment."""
-        copy, seen, before = self._places.backups / path.relative_to("/"), path.lstat(), os.umask(0o077)
+        copy, seen = self._places.backups / path.relative_to("/"), path.lstat()
+        _make(copy.parent)
+        before = os.umask(0o077)
         try:
-            copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, copy, follow_symlinks=False)
         finally:
             os.umask(before)

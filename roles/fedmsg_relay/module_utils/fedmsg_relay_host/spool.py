@@ -8,7 +8,7 @@ from pathlib import Path
 from .command import Run, attempt
 from .relay import Relay
 
-PATIENCE = 10
+UNIT = "fedmsg-relay-spool.service"
 TRIES = 6
 
 
@@ -24,21 +24,18 @@ def messages(spool: str) -> int:
     return sum(path.is_file() for path in Path(spool).glob("*.msg"))
 
 
-def deliver(relay: Relay, spool: str, user: str, run: Run) -> int:
-    """Deliver what waits in the spool.
+def deliver(spool: str, run: Run) -> int:
+    """Deliver what waits in the spool, by the unit: it has the groups that may read the key to sign with.
 
     Args:
-        relay: knows the program.
         spool: its directory.
-        user: the user that delivers.
         run: runs a command.
 
     Returns:
         The number of messages that still wait.
     """
     if messages(spool):
-        command = [relay.program, "spool", "deliver", f"--patience={PATIENCE}"]
-        attempt(run, ["runuser", f"--user={user}", "--", *command])
+        attempt(run, ["systemctl", "start", UNIT])
     return messages(spool)
 
 

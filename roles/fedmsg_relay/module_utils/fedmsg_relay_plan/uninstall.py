@@ -51,8 +51,8 @@ def unsent(found: Mapping[str, Any], host: str, spool: str, backups: str, *, dry
     """
     if found["spooled"] and not dry:
         return (
-            f"{found['spooled']} messages wait in {spool} of {host}, and no relay takes them (`fedmsg-relay spool "
-            f"deliver` says why). To go on and keep the messages in {backups}, {AGAIN} Nothing was removed."
+            f"{found['spooled']} messages wait in {spool} of {host}, and no relay takes them (`journalctl -u "
+            f"fedmsg-relay-spool` says why). To go on and keep the messages in {backups}, {AGAIN} Nothing was removed."
         )
     if found["unsent"]:
         return (
