@@ -19,6 +19,7 @@ from fedmsg_relay.envelope import Json
 from fedmsg_relay.errors import ConfigError, NoRelayError, RelayError, say
 from fedmsg_relay.message import DEFAULT_MAX_MESSAGE_SIZE
 from fedmsg_relay.submit import BATCH_BYTES
+from fedmsg_relay.submitter import SourceNotAllowedError
 
 LOT = 100
 """Files of one user that go together, unless they have more than ``BATCH_BYTES``."""
@@ -65,6 +66,7 @@ def deliver(config: Mapping[str, Any], path: str, patience: float) -> Delivered:
     Raises:
         NoRelayError: no relay answered in that time; what is left stays, in order.
         CannotSignError: something stays because it cannot be signed; the rest is delivered.
+        SourceNotAllowedError: the relay takes nothing from this host; everything stays.
         RelayError: the spool cannot be read, or another process is delivering it.
     """
     run = _Run(config, path, time.monotonic() + patience)
@@ -98,7 +100,10 @@ class _Run:
         pause = FIRST_PAUSE
         while waiting := [names for names in _waiting(self._path, self._left) if names[0] not in self._unsigned]:
             before = self.delivered
-            fault = self._round(waiting)
+            try:
+                fault = self._round(waiting)
+            except SourceNotAllowedError as error:
+                raise SourceNotAllowedError(self._summary(error)) from error
             self.undeliverable.make_room()
             if fault is None:
                 continue
@@ -183,7 +188,7 @@ class _Run:
         rest = self._remove(lot, sent.number)
         if sent.fault is None:
             return
-        if isinstance(sent.fault, NobodyAnswersError | ConfigError):
+        if isinstance(sent.fault, NobodyAnswersError | ConfigError | SourceNotAllowedError):
             raise sent.fault
         if len(lot) > 1:
             for name, message in rest.items():
