@@ -171,8 +171,8 @@ def _write(path: str, moment: int, content: bytes) -> str:
     temporary = os.path.join(path, f".{name}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
     try:
-        os.fchmod(descriptor, 0o640)  # whatever the umask: the user that delivers must be able to read it
         with open(descriptor, "wb") as file:
+            os.fchmod(descriptor, 0o640)  # whatever the umask: the user that delivers must be able to read it
             file.write(content)
             file.flush()
             os.fsync(descriptor)
@@ -216,10 +216,13 @@ def read(path: str, name: str, max_size: int) -> bytes:
         OSError: it cannot be read.
     """
     descriptor = os.open(os.path.join(path, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
+    try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
             raise ValueError("it is not a regular file with one name")
         if found.st_size > max_size:
             raise ValueError(f"it is larger than {max_size} bytes")
-        return file.read(max_size)
+        with open(descriptor, "rb", closefd=False) as file:  # refuses a folder, so not before
+            return file.read(max_size)
+    finally:
+        os.close(descriptor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -27,6 +28,8 @@ LOT = 100
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 15.0
 """Pause between two rounds while no relay answers: doubled each time."""
 
+UNREADABLE = (errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO)
+"""Errors that are the fault of a file: it is closed to us, a link, or a socket. Others are faults of the host."""
 
 SHORTEST_CLOSE = 0.01
 """Maximum time for closing after a fault, when there is nothing to wait for."""
@@ -67,12 +70,17 @@ def deliver(config: Mapping[str, Any], path: str, patience: float) -> Delivered:
         NoRelayError: no relay answered in that time; what is left stays, in order.
         CannotSignError: something stays because it cannot be signed; the rest is delivered.
         SourceNotAllowedError: the relay takes nothing from this host; everything stays.
-        RelayError: the spool cannot be read, or another process is delivering it.
+        RelayError: the spool cannot be read or written, or another process is delivering it.
     """
     run = _Run(config, path, time.monotonic() + patience)
-    with _alone(path):
-        run.undeliverable.tidy()
-        run.deliver()
+    try:
+        with _alone(path):
+            run.undeliverable.tidy()
+            run.deliver()
+    except RelayError:  # which may be an OSError as well
+        raise
+    except OSError as error:
+        raise RelayError(f"spool {path}: {error.strerror}; what is left stays") from error
     return Delivered(run.delivered, run.refused)
 
 
@@ -159,6 +167,9 @@ class _Run:
                 self._unsigned[name] = error
                 raise
             except OSError as error:
+                if error.errno not in UNREADABLE:
+                    self._send_lot(lot)
+                    raise NoRelayError(f"{name} cannot be read now: {error.strerror}") from error
                 self._set_aside(name, f"it cannot be read: {error.strerror}")
             except ValueError as error:
                 self._set_aside(name, str(error))
@@ -201,7 +212,7 @@ class _Run:
     def _remove(self, lot: dict[str, Message], number: int) -> dict[str, Message]:
         """Remove the first of a lot, which a relay has taken; return the others."""
         for name in list(lot)[:number]:
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError, IsADirectoryError):  # its owner may have made a folder of it meanwhile
                 os.unlink(os.path.join(self._path, name))
         self.delivered += number
         return dict(list(lot.items())[number:])
