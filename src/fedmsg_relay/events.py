@@ -13,9 +13,9 @@ from fedmsg_relay.message import DEFAULT_MAX_MESSAGE_SIZE
 MAX_EVENT_BYTES = 16 * DEFAULT_MAX_MESSAGE_SIZE
 """Maximum size of an event. JSON writes a character of a message in six bytes at most."""
 
-_YEAR_10000 = 253_402_300_800
+_CALENDAR_END = 253_402_300_799  # of the year 9999, and a second less to round
 
-Moment = Annotated[float, msgspec.Meta(ge=0, lt=_YEAR_10000)]
+Moment = Annotated[float, msgspec.Meta(ge=0, lt=_CALENDAR_END)]
 """Unix seconds that can be shown as a date."""
 
 
@@ -91,8 +91,27 @@ def read(data: bytes, kind: type[Kind]) -> Kind:
         NotOursError: it is something else.
     """
     try:
-        # A msg_id may have half a surrogate pair, which only this reader takes.
-        return msgspec.convert(json.loads(data), kind)
+        told = json.loads(data)  # which also takes half a surrogate pair, as a msg_id may have it
+    except (ValueError, RecursionError) as error:
+        raise NotOursError(str(error)) from error
+    return convert(told, kind)
+
+
+def convert(told: object, kind: type[Kind]) -> Kind:
+    """Check what JSON says.
+
+    Args:
+        told: what was sent.
+        kind: what it has to be.
+
+    Returns:
+        The same as that.
+
+    Raises:
+        NotOursError: it is something else.
+    """
+    try:
+        return msgspec.convert(told, kind)
     except (ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise NotOursError(str(error)) from error
 

@@ -67,7 +67,8 @@ def tail(
 
     Raises:
         NoRelayError: none of the relays is left, as what answers there is not a web process of fedmsg-relay.
-        UsageError: the relay has no message ``after``; or it is a ``seq``, and the config names several relays.
+        UsageError: the relay has no message ``after``; or it is a ``seq``, and the config names several relays; or
+            ``after`` or ``topic`` is not UTF-8.
         ConfigError: the config cannot be used, or names no relay.
     """
     return _Tail(since, after, topic, filenames).messages()
@@ -131,6 +132,10 @@ class _Tail:
 
     def messages(self) -> Iterator[Message]:
         left_out = 0
+        try:
+            f"{self._after}{self._topic}".encode()
+        except UnicodeEncodeError as error:
+            raise UsageError("after and topic must be UTF-8: no message has such a name or topic") from error
         try:
             with self._lock:
                 self._look_again()
