@@ -28,7 +28,7 @@ from collections.abc import Mapping, Sequence
 from itertools import count, islice
 from typing import Any
 
-from fedmsg_relay.errors import NoRelayError
+from fedmsg_relay.errors import ConfigError, NoRelayError
 
 DIRECTORY = "/var/spool/fedmsg-relay"
 SUFFIX = ".msg"
@@ -60,9 +60,38 @@ def directory(config: Mapping[str, Any]) -> str:
 
     Returns:
         Its path; empty where this user has no spool to write to.
+
+    Raises:
+        ConfigError: no directory can have this name.
+    """
+    path = place(config)
+    return path if path and os.access(path, os.W_OK | os.X_OK) else ""
+
+
+def place(config: Mapping[str, Any]) -> str:
+    """Find where the spool of this host is to be.
+
+    Args:
+        config: the merged global config; ``relay_spool`` names another place than the usual one.
+
+    Returns:
+        Its path; empty where the config wants none.
+
+    Raises:
+        ConfigError: no directory can have this name.
     """
     path = str(config.get("relay_spool", DIRECTORY))
-    return path if path and os.access(path, os.W_OK | os.X_OK) else ""
+    if "\0" in path or not _can_be_encoded(path):
+        raise ConfigError(f"global config: relay_spool: {path!r} is not the name of a directory")
+    return path
+
+
+def _can_be_encoded(path: str) -> bool:
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def pending(path: str) -> list[str]:

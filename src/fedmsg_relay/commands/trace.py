@@ -36,7 +36,7 @@ def _trace(options: argparse.Namespace) -> int:
     from fedmsg_relay.tailing import urls  # noqa: PLC0415
 
     config = read_config(options)
-    waiting = _in_spool(str(config.get("relay_spool", spool.DIRECTORY)), options.msg_id)
+    waiting = _in_spool(spool.place(config), options.msg_id)
     relays = asking.ask_all(urls(config), options.msg_id)
     if options.json:
         print(json.dumps({"msg_id": options.msg_id, "spool": waiting, "relays": relays}))
