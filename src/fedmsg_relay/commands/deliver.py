@@ -187,9 +187,9 @@ class _Run:
         """Sign a message, as a shell of this host does; the key is read when the first one needs it."""
         try:
             signer = publisher.signer({**self._config, "cert_prefix": "shell"})
+            return signer.sign(wrapped) if signer else wrapped
         except ConfigError as error:
             raise CannotSignError(str(error)) from error
-        return signer.sign(wrapped) if signer else wrapped
 
     def _send_lot(self, lot: dict[str, Message]) -> None:
         """Send a lot; if a relay does not take all of it, the rest one by one, to find the message at fault."""
