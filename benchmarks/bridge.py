@@ -22,7 +22,7 @@ from benchmarks.web import name_of
 from benchmarks.work import TOPIC, Work
 from bridged import Bridge
 from broker import SERVER, Broker, Exchange
-from fedmsg_relay.bridge import ledger
+from fedmsg_relay.bridge import facts
 from fedmsg_relay.journal.records import Entry
 from fedmsg_relay.journal.store import Journal
 from harness import Host, wait_until
@@ -109,7 +109,7 @@ def watch(bridge: Bridge, counter: str, count: int) -> Measured:
     state, pid, broker = bridge.host.directory / "state", bridge.running.pid, bridge.exchange.broker.pid()
 
     def counted() -> int:
-        found = ledger.read(state)
+        found = facts.read(state)
         return found.counters.get(counter, 0) if found else 0
 
     first = wait_until(counted, "the bridge has begun", DONE_SECONDS)

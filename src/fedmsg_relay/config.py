@@ -46,8 +46,7 @@ DEFAULTS: Mapping[str, Any] = {
             }
         },
         "loggers": {
-            "fedmsg": {"level": "INFO", "propagate": False, "handlers": ["console"]},
-            "moksha": {"level": "INFO", "propagate": False, "handlers": ["console"]},
+            name: {"level": "INFO", "propagate": False, "handlers": ["console"]} for name in ("fedmsg", "moksha")
         },
     },
 }
@@ -166,7 +165,7 @@ def check(config: Mapping[str, Any], stand_in: Mapping[str, str] | None = None) 
     """
     for key in ("topic_prefix", "environment"):
         value = config.get(key)
-        if not isinstance(value, str) or not _is_utf8(value):
+        if not _is_text(value):
             raise ConfigError(f"global config: {key} must be text; it is {value!r} (read: {sources(config, stand_in)})")
     for key, accepted in NUMBERS.items():
         value = config.get(key)
@@ -231,9 +230,7 @@ def listed(value: object) -> list[Any]:
     Returns:
         Its items; of a string the string itself.
     """
-    if isinstance(value, (list, tuple, set)):
-        return list(value)
-    return [value]
+    return list(value) if isinstance(value, (list, tuple, set)) else [value]
 
 
 def addresses(config: Mapping[str, Any], key: str) -> list[str]:
@@ -252,7 +249,7 @@ def addresses(config: Mapping[str, Any], key: str) -> list[str]:
     value = config["endpoints"].get(key) if key == "relay_outbound" else config.get(key)
     name = f"endpoints[{key!r}]" if key == "relay_outbound" else key
     found = [] if value is None else listed(value)
-    if not found or not all(isinstance(address, str) and address and _is_utf8(address) for address in found):
+    if not found or not all(address and _is_text(address) for address in found):
         raise ConfigError(
             f"global config: {name} must name the relay's address, such as 'tcp://host:9941', or a list of them; "
             f"it is {value!r} (read: {sources(config)})"
@@ -272,12 +269,8 @@ def current_directory() -> str:
         return os.devnull
 
 
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # a lone surrogate
-        return False
-    return True
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value.encode(errors="ignore").decode() == value  # without lone surrogates
 
 
 def _listing(folder: str, stand_in: Mapping[str, str]) -> list[str]:

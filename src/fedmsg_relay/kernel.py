@@ -53,24 +53,37 @@ class Written:
         """Whether the connection has ended; there may be another one by now."""
         return bool(self._monitor.poll(0))
 
-    def wait(self, frames: Sequence[bytes], deadline: float) -> bool:
-        """Wait until the kernel has messages that were given to libzmq.
+    @property
+    def done(self) -> bool:
+        """Whether the kernel has everything that was added; after the end, whether the other side's has."""
+        count = tcp.bytes_acked if self.ended else tcp.bytes_written
+        try:
+            return count(self._tcp) >= self._expected
+        except OSError:
+            return False
+
+    def add(self, frames: Sequence[bytes]) -> None:
+        """Count a message that was given to libzmq.
 
         Args:
-            frames: of the messages.
+            frames: of the message.
+        """
+        self._expected += sum(len(frame) + (2 if len(frame) < 256 else 9) for frame in frames)
+
+    def wait(self, deadline: float) -> bool:
+        """Wait until the kernel has everything that was added.
+
+        Args:
             deadline: ``time.monotonic`` at which to give up.
 
         Returns:
             Whether it has.
         """
-        self._expected += sum(len(frame) + (2 if len(frame) < 256 else 9) for frame in frames)
         pause = PAUSE_SECONDS
-        while not self.ended and time.monotonic() < deadline:
-            if tcp.bytes_written(self._tcp) >= self._expected:
-                return True
+        while not (done := self.done) and not self.ended and time.monotonic() < deadline:
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
-        return False
+        return done
 
     def close(self) -> None:
         """Close our copy of the connection; it ends when libzmq closes its own."""

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fedmsg_relay import config as global_config
 from fedmsg_relay import spool
-from fedmsg_relay.connection import InboundConnection, Message, Sent
+from fedmsg_relay.connection import Message, Sent
 from fedmsg_relay.envelope import Json, encode, envelope
 from fedmsg_relay.errors import ConfigError, NoRelayError, say
 from fedmsg_relay.forks import setting_up
 
 if TYPE_CHECKING:
     from fedmsg_relay.errors import RelayError
+    from fedmsg_relay.inbound import InboundConnection
     from fedmsg_relay.signing import Signer
     from fedmsg_relay.submitter import SubmitConnection
 
@@ -247,6 +248,9 @@ def connection(config: Mapping[str, Any]) -> InboundConnection | SubmitConnectio
 
         addresses = global_config.addresses(config, "relay_submit")
         return SubmitConnection(addresses, f"relay_submit of {sources}", io_threads)
+    with setting_up:
+        from fedmsg_relay.inbound import InboundConnection  # noqa: PLC0415 -- only where it is used
+
     addresses = global_config.addresses(config, "relay_inbound")
     high_water_mark = config.get("high_water_mark") or 0
     return InboundConnection(addresses, f"relay_inbound of {sources}", io_threads, high_water_mark)

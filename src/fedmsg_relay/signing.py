@@ -252,7 +252,7 @@ def _read(path: str) -> bytes:
 
 
 def _readers(path: str) -> str:
-    """Say who may read a file."""
+    """Say which users may read a file."""
     with setting_up:
         import grp  # noqa: PLC0415 -- only for this message
         import pwd  # noqa: PLC0415 -- likewise

@@ -13,7 +13,7 @@ config cannot be read, ``fedmsg-spool 1 msg``, then lines with modname, topic, t
 the JSON that becomes ``msg`` when it is delivered.
 
 A message is a regular file whose name ends in ``.msg``, and belongs to the owner of the file. Each user has a quota and
-an order of their own: files of one user do not count for another one, who does not wait for them either. The delivery
+an order of their own: files of one user do not count for another user, and no user waits for them. The delivery
 puts away files that are not messages.
 
 This module is on the path of one-off scripts: it imports only what that needs.

@@ -4,9 +4,8 @@ docs/submit.md has it as the author of a client needs it. A request is the frame
 and ``body`` of each message, up to ``MAX_MESSAGES`` times: a batch, which is accepted or refused as a whole. A reply is
 the frames ``b""``, ``b"FMR1"`` and one JSON object.
 
-Relays say two more things to each other. An inquiry, ``b"FMR1?"`` and a topic, asks who answers, and whether it has a
-listener that subscribed to that topic. ``b"FMR1>"`` submits like ``b"FMR1"``, for a chained relay that
-forwards.
+Relays say two more things to each other. An inquiry, ``b"FMR1?"`` and a topic, asks which relay answers, and whether it
+has a listener that subscribed to that topic. ``b"FMR1>"`` submits like ``b"FMR1"``, for a chained relay that forwards.
 
 This module is on the path of every one-off script: it imports only what that needs. Requests are read by
 :mod:`fedmsg_relay.network.request`, which scripts do not need.
@@ -63,7 +62,7 @@ def write_request(messages: Iterable[Message], *, forwarded: bool = False) -> li
 
 
 def write_inquiry(subscription: bytes) -> list[bytes]:
-    """Make the frames by which a chained relay asks who answers here.
+    """Make the frames by which a chained relay asks which relay answers here.
 
     Args:
         subscription: to look for among those of the listeners.

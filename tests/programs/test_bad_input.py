@@ -248,7 +248,7 @@ def test_frames_from_a_listener_are_not_messages(watched: Watched) -> None:
     peer.close()
 
 
-def test_the_log_names_each_reason_and_who_it_was(watched: Watched) -> None:
+def test_the_log_names_each_reason_and_the_peer(watched: Watched) -> None:
     for _, reason in BAD.values():
         watched.bus.relay.wait_for_log("WARNING", "dropped", reason, "127.0.0.1")
     watched.bus.relay.wait_for_log("WARNING", "handshake failed", "127.0.0.1")

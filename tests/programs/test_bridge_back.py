@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from functools import partial
 
 import pytest
@@ -84,3 +86,30 @@ def test_a_queue_that_is_not_there_is_waited_for(submit_bus: Bus, bridge: Bridge
     wait_until(lambda: len(submit_bus.listener.hear()) >= 5, "all are heard", PATIENCE)
     compare(submit_bus.listener.messages, [wrapped(n) for n in range(5)])
     bridge.wait_for("back", taken=5, state="working", unaccounted=0)
+
+
+def is_past(second: int) -> bool:
+    return int(time.time()) > second
+
+
+def test_a_message_that_does_not_say_when_it_was_sent_is_the_same_when_it_comes_again(
+    submit_bus: Bus, bridge: Bridge
+) -> None:
+    """The broker delivers a message again that was in the journal and not acknowledged when the bridge ended."""
+    Queued(bridge)
+    bridge.start()
+    for taken in (1, 2):
+        bridge.exchange.publish("org.example.amqp", b'{"n":1}', message_id="untimed")
+        bridge.wait_for("back", taken=taken, in_hand=0)
+        second = int(time.time())
+        wait_until(partial(is_past, second), "the next second")
+    submit_bus.publisher.send_all(numbered(1))
+    wait_until(lambda: len(submit_bus.listener.hear()) >= 2, "the last one is heard")
+    (topic, body), last = submit_bus.listener.messages
+    assert (topic, json.loads(body)["timestamp"], json.loads(body)["msg_id"]) == (
+        b"org.example.amqp",
+        0,
+        "1970-untimed",
+    )
+    compare([last], numbered(1))
+    assert submit_bus.relay.status()["reused_names"] == 0

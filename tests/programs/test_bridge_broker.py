@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import resource
 import signal
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -15,11 +17,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from bridged import Bridge, expected, first_copies, names
+from bridged import PATIENCE, Bridge, expected, first_copies, names
 from broker import Broker, Exchange
 from bus import Bus
 from certificates import DAY, NOW, PEM, TestCa
-from harness import Host
+from harness import Host, wait_until
 from messages import numbered
 from submitted import last_seq
 
@@ -155,6 +157,51 @@ def test_the_broker_comes_from_the_config_of_fedora_messaging(bus: Bus, bridge: 
     taken = bridge.exchange.take(queue, last_seq(bus))
     assert names(taken) == expected(numbered(5))
     assert {method.routing_key for method, _, _ in taken[-5:]} == {numbered(1)[0][0].decode()}
+
+
+def test_a_certificate_that_is_renewed_under_the_bridge_is_waited_for(bus: Bus, bridge: Bridge, tls: Tls) -> None:
+    tls.issue("bridge.example.org", "renewed")
+    certificate = tls.directory / "renewed.crt"
+    before = certificate.read_bytes()
+    tap = bridge.exchange.queue("tap")
+    login = tls.login("renewed")
+    bridge.configure(amqp_url=[tls_url(bridge)], exchange=bridge.exchange.name, tap_queue=tap, **login)
+    bridge.start()
+    bridge.wait_for(state="working")
+    others = (tls.directory / "bridge.crt").read_bytes()
+    for number, (found, fault) in enumerate([(None, "No such file"), (others, "cannot be used together")]):
+        if found is None:
+            certificate.unlink()
+        else:
+            certificate.write_bytes(found)
+        bridge.exchange.broker.control("close_all_connections", "a test")
+        for part in ("forward", "tap"):
+            wait_until(partial(says, bridge, f"{part}: connecting: bridge.cert", fault), f"{part} says it", PATIENCE)
+        bus.publisher.send_all(numbered(10, 10 * number))
+        bus.listener.expect(numbered(10, 10 * number))
+        certificate.write_bytes(before)
+        for part in ("forward", "tap"):
+            bridge.wait_for(part, state="working")
+        bridge.wait_for(waiting=0, balanced=True, confirmed=last_seq(bus))
+    assert bridge.stop() == 0
+
+
+def says(bridge: Bridge, *words: str) -> bool:
+    return any(all(word in line for word in words) for line in bridge.log().splitlines())
+
+
+def test_a_connection_for_which_there_is_no_file_descriptor_is_waited_for(bus: Bus, bridge: Bridge) -> None:
+    bridge.start()
+    bridge.wait_for(state="working")
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limits = resource.prlimit(bridge.running.pid, resource.RLIMIT_NOFILE, (3, most))
+    bridge.exchange.broker.control("close_all_connections", "a test")
+    bridge.wait_for_log("forward: connecting: Too many open files")
+    resource.prlimit(bridge.running.pid, resource.RLIMIT_NOFILE, limits)
+    bus.publisher.send_all(numbered(10))
+    bus.listener.expect(numbered(10))
+    bridge.wait_for(waiting=0, balanced=True, state="working")
+    assert bridge.stop() == 0
 
 
 @pytest.mark.parametrize("login", ["another CA", "no certificate", "a user that the broker does not know"])

@@ -23,7 +23,7 @@ BAD: list[tuple[str, bytes, dict[str, Any]]] = [
 ]
 
 
-def test_what_is_no_message_is_dropped_and_counted(submit_bus: Bus, bridge: Bridge) -> None:
+def test_a_body_that_is_not_a_message_is_dropped_and_counted(submit_bus: Bus, bridge: Bridge) -> None:
     queued = Queued(bridge)
     bridge.start()
     for key, body, properties in BAD:
@@ -89,7 +89,7 @@ BOUND = 140_000_000
 
 
 def test_a_backlog_of_large_messages_costs_bounded_memory(submit_bus: Bus, bridge: Bridge) -> None:
-    queue = bridge.exchange.queue("back")
+    queue, tap = bridge.exchange.queue("back"), bridge.exchange.queue("tap")
     submit_bus.publisher.send_all([envelope("org.example.large", n, pad="x" * LARGE) for n in range(COUNT)])
     wait_until(lambda: len(submit_bus.listener.hear()) >= COUNT, "all are heard", PATIENCE)
     submit_bus.listener.forget()
@@ -102,6 +102,13 @@ def test_a_backlog_of_large_messages_costs_bounded_memory(submit_bus: Bus, bridg
     bridge.configure(amqp_url=[bridge.exchange.url], exchange=bridge.exchange.name, back_queue=queue)
     bridge.start()
     bridge.wait_for("back", own=last, in_hand=0)
+    assert bridge.peak() < BOUND
+    bridge.stop()
+    # And from the tap queue, up to a last one of somebody else.
+    bridge.exchange.publish("org.example.foreign", b"{}")
+    bridge.configure(amqp_url=[bridge.exchange.url], exchange=bridge.exchange.name, tap_queue=tap)
+    bridge.start()
+    bridge.wait_for("tap", foreign=1, different=0, unknown=0)
     assert bridge.peak() < BOUND
 
 

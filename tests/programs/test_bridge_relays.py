@@ -57,7 +57,7 @@ def test_two_relays_are_one_bus(broker: Broker, pki: Pki) -> None:
         assert heard_once(sides, of) == 0
 
 
-def test_two_relays_over_a_cluster_lose_nothing_where_bridges_and_a_node_are_killed(
+def test_two_relays_over_a_cluster_lose_nothing_when_parts_are_killed(
     pytestconfig: pytest.Config,
 ) -> None:
     rounds = pytestconfig.getoption("--node-kills")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import threading
 
 import pytest
 
@@ -79,6 +80,35 @@ def test_a_purged_queue_an_altered_message_and_a_copy_are_found(bus: Bus, bridge
     assert bridge.status()["ok"], "what was acknowledged is a number from then on"
 
 
+def test_a_loss_is_found_while_messages_come_without_a_pause(bus: Bus, bridge: Bridge, tap: str) -> None:
+    first = publish(bus, 20)
+    bridge.start()
+    bridge.wait_for("tap", front=first, arrived=first)
+    with bridge.exchange.channel() as channel:
+        channel.queue_unbind(tap, bridge.exchange.name, "#")
+    last = publish(bus, 20, 20)
+    bridge.wait_for(waiting=0)
+    with bridge.exchange.channel() as channel:
+        channel.queue_bind(tap, bridge.exchange.name, "#")
+    over = threading.Event()
+
+    def publish_on() -> None:
+        number = 1000
+        while not over.wait(0.01):
+            bus.publisher.send_all(numbered(1, number))
+            number += 1
+
+    steady = threading.Thread(target=publish_on)
+    steady.start()
+    try:
+        told = bridge.wait_for("tap", missing=last - first, different=0, unknown=0)
+    finally:
+        over.set()
+        steady.join(PATIENCE)
+    assert told["tap"]["ranges"][0]["first"] == first + 1
+    assert told["tap"]["front"] > last
+
+
 def test_a_row_that_the_journal_lost_after_it_was_sent_is_found(bus: Bus, bridge: Bridge, tap: str) -> None:
     first = publish(bus, 20)
     bridge.start()
@@ -99,6 +129,29 @@ def test_a_row_that_the_journal_lost_after_it_was_sent_is_found(bus: Bus, bridge
     told = bridge.wait_for("tap", front=last, unknown=lost, missing=0, different=0)
     assert f"{lost} messages arrived that the journal does not have" in told["summary"]
     assert bridge.ask().code == 2
+
+
+def test_a_journal_that_was_begun_anew_is_compared_from_its_beginning(bus: Bus, bridge: Bridge, tap: str) -> None:
+    first = publish(bus, 200)
+    bridge.start()
+    bridge.wait_for("tap", front=first, arrived=first)
+    bus.relay.stop()
+    for path in bus.host.journal_file.parent.glob("journal.db*"):
+        path.unlink()
+    bus.relay.start()
+    join(bus.publisher, bus.listener)
+    last = publish(bus, 10)
+    assert last < first
+    told = bridge.wait_for("tap", front=last, arrived=last, missing=0, twice=0, different=0, unknown=0)
+    assert told["forward"]["balanced"]
+    assert "the journal was begun anew" in told["summary"]
+    assert bridge.acknowledge().code == 0
+    assert bridge.status()["ok"]
+    with bridge.exchange.channel() as channel:
+        channel.queue_unbind(tap, bridge.exchange.name, "#")
+    end = publish(bus, 10, 10)
+    told = bridge.wait_for("tap", front=end, missing=end - last, twice=0)
+    assert told["tap"]["ranges"][0]["first"] == last + 1
 
 
 @pytest.mark.usefixtures("tap")

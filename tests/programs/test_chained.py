@@ -107,7 +107,7 @@ def test_repeated_kills_of_upstream_lose_nothing_and_journal_nothing_twice(
     compare(new.journaled(), numbered(10_000))
 
 
-def test_of_relays_chained_to_each_other_from_the_start_one_publishes_after_a_while(
+def test_one_of_two_relays_chained_to_each_other_publishes_after_a_while(
     old: Site, new: Site, sockets: Sockets
 ) -> None:
     new.chain_to(old).relay.start()

@@ -1,4 +1,4 @@
-"""What is not a usable global config is refused in one line, which names the file or the key."""
+"""A global config that cannot be used is refused in one line, which names the file or the key."""
 
 from __future__ import annotations
 

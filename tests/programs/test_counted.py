@@ -1,4 +1,4 @@
-"""What a running relay counts, and what of that its status calls wrong."""
+"""The counters of a running relay, and the faults that its status finds in them."""
 
 from __future__ import annotations
 

@@ -25,5 +25,5 @@ def test_a_running_relay_notes_its_listeners_itself(bus: Bus) -> None:
 
 
 @pytest.mark.parametrize("listener", ["host.example.org", "192.0.2.1.5:1", ""])
-def test_another_text_is_no_listener(bus: Bus, listener: str) -> None:
+def test_another_text_is_not_a_listener(bus: Bus, listener: str) -> None:
     assert bus.host.run("fedmsg-relay", "expect", listener).code == EX_USAGE

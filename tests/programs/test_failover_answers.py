@@ -94,7 +94,7 @@ NO_ANSWERS: dict[str, Mapping[str, object]] = {
 
 
 @pytest.mark.parametrize("answer", NO_ANSWERS.values(), ids=NO_ANSWERS.keys())
-def test_an_answer_that_the_protocol_does_not_have_is_no_receipt(host: Host, answer: Mapping[str, object]) -> None:
+def test_an_answer_that_the_protocol_does_not_have_is_not_a_receipt(host: Host, answer: Mapping[str, object]) -> None:
     host.configure_submit(spool="")
     with answering(host.submit, answer) as asked:
         ran = log(host, "hello", "--timeout", "1")

@@ -13,7 +13,7 @@ import pytest
 from bus import Bus, StartBus
 from harness import BUSY, COMMANDS, Host, wait_until
 from messages import envelope, numbered
-from raw import RawPeer, frame
+from raw import PING, RawPeer, frame
 from relays import Relay
 
 CONNECTIONS = 1000
@@ -29,7 +29,6 @@ SMALL = {
     "outbound": frame(b"\x01org.example"),
     "submit": frame(b"", more=True) + frame(b"FMR1", more=True) + frame(b"t", more=True) + frame(b"{}"),
 }
-PING = b"\x04\x07\x04PING\x00\x0a"
 
 
 @pytest.mark.timeout(180)

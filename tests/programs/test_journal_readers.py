@@ -17,6 +17,8 @@ from wire import Sockets, Submitter, accepted
 MEMBER = ["/usr/bin/setpriv", "--bounding-set=-dac_override,-dac_read_search"]
 """Root without the right to read and write everything, as a member of the group root."""
 
+BRIDGE = ("fedmsg-relay", "bridge")
+
 as_root = pytest.mark.usefixtures("root")
 
 
@@ -105,7 +107,7 @@ def test_a_group_member_finds_relay_and_bridge_in_the_directory_of_the_system(
     assert submitter(sockets, host, relay).ask(*numbered(3)) == accepted(1, 3)
     relay.settled()
     host.write("bridge.toml", '[bridge]\nfedora_messaging = ""\namqp_url = ["amqp://127.0.0.1:1"]\n')
-    bridge = host.start("fedmsg-relay", "bridge", "--settings", "bridge.toml")
+    bridge = host.start(*BRIDGE, "--settings", "bridge.toml")
     wait_until((host.journal_file.parent / "bridge.db").exists, "the bridge is there")
     state = not_ours(host)
 

@@ -21,7 +21,7 @@ COMMANDS = [["ls"], ["show", "1"], ["tail"], ["export"], ["quarantine"], ["check
 
 
 @pytest.mark.parametrize("make", [make_format_1, make_format_2])
-def test_a_journal_of_an_earlier_format_is_left_alone_until_it_is_converted(
+def test_a_journal_of_an_earlier_format_is_left_alone_until_converted(
     host: Host, make: Callable[[Path, int], None]
 ) -> None:
     make(host.journal_file, 50)

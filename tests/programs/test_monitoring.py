@@ -12,8 +12,11 @@ import zmq
 
 import stock
 from bus import Bus, StartBus
+from fedmsg_relay.daemon.monitoring import CONNECTIONS
 from harness import PATIENCE, Host
 from messages import numbered
+from ports import HeldPort
+from raw import PING, RawPeer, frame
 from relays import Relay
 from wire import Sockets
 
@@ -63,6 +66,26 @@ def test_it_counts_since_the_last_time(monitored: Bus, address: str) -> None:
     assert sum(one["headcount_in"] for one in heard) == sum(one["headcount_out"] for one in heard) == 40
     assert heard[-1]["backlog"] == 0
     assert stat.S_IMODE((monitored.host.directory / SOCKET).stat().st_mode) == 0o640
+
+
+def test_a_peer_that_pings_into_a_full_queue_ends_nothing(host: Host, start_bus: StartBus) -> None:
+    """libzmq's own socket ends the process then."""
+    port = HeldPort()
+    address = f"tcp://127.0.0.1:{port.number}"
+    host.write("fedmsg.d/monitoring.py", f"config = {{'moksha.monitoring.socket': {address!r}}}\n")
+    port.release()
+    bus = start_bus()
+    let_in = 0
+    for _ in range(5 * CONNECTIONS):
+        with contextlib.suppress(OSError, AssertionError):  # too many are turned away
+            peer = RawPeer(address).shake_hands(b"SUB")
+            peer.send(frame(b"\x01a") * 1500 + PING)
+            peer.reset()
+            let_in += 1
+    assert let_in >= CONNECTIONS
+    for _ in range(2):
+        beat(bus.sockets, address)
+    assert bus.relay.stop() == 0
 
 
 def test_it_has_the_form_of_stocks(address: str, host: Host, sockets: Sockets) -> None:

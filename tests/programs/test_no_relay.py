@@ -40,7 +40,7 @@ def test_input_with_nothing_to_send_is_refused_without_a_relay(host: Host) -> No
     assert ran.within(0)
 
 
-def test_a_host_name_that_does_not_exist_is_no_relay(host: Host) -> None:
+def test_a_host_name_that_does_not_exist_is_not_a_relay(host: Host) -> None:
     host.configure("tcp://relay.invalid:9941")
     ran = host.run("fedmsg-logger", "--timeout", "1", "--message", "x")
     assert ran.code == 69
@@ -60,7 +60,7 @@ def address_of(server: socket.socket) -> str:
     return f"tcp://127.0.0.1:{server.getsockname()[1]}"
 
 
-def test_a_port_that_accepts_and_never_speaks_is_no_relay(host: Host) -> None:
+def test_a_port_that_accepts_and_never_speaks_is_not_a_relay(host: Host) -> None:
     with silent_server() as server:
         host.configure(address_of(server))
         ran = host.run("fedmsg-logger", "--timeout", "1", "--message", "x")
@@ -69,7 +69,7 @@ def test_a_port_that_accepts_and_never_speaks_is_no_relay(host: Host) -> None:
         within(ran, 1)
 
 
-def test_a_relay_that_has_stopped_answering_is_no_relay(bus: Bus) -> None:
+def test_a_relay_that_has_stopped_answering_is_not_a_relay(bus: Bus) -> None:
     bus.relay.running.send_signal(signal.SIGSTOP)
     ran = bus.host.run("fedmsg-logger", "--timeout", "1", "--message", "x")
     bus.relay.running.send_signal(signal.SIGCONT)

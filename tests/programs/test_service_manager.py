@@ -1,4 +1,4 @@
-"""What systemd hears of the relay: ready, reloading, stopping, and a watchdog that is fed."""
+"""The relay tells systemd: ready, reloading, stopping, and a watchdog that is fed."""
 
 from __future__ import annotations
 

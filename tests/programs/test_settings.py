@@ -91,7 +91,7 @@ def test_an_address_that_another_one_covers_is_bound_once(host: Host, relay: Rel
     assert relay.status()["endpoints"]["inbound"] == [f"tcp://*:{port}"]
 
 
-def test_an_empty_settings_file_is_as_none(host: Host, relay: Relay) -> None:
+def test_an_empty_settings_file_counts_as_missing(host: Host, relay: Relay) -> None:
     host.write("relay.toml", "# nothing yet\n")
     relay.start()
     assert relay.status()["endpoints"]["inbound"] == [host.inbound]

@@ -186,7 +186,7 @@ def seq_of(bus: Bus, message: Message) -> str:
     return str(last_seq(bus))
 
 
-def test_the_commands_tell_who_signed(warning: Bus, pki: Pki) -> None:
+def test_the_commands_name_the_signer(warning: Bus, pki: Pki) -> None:
     good, bad, none = pki.sign(0), forged(pki.sign(1, SCM)), unsigned(pki.sign(2))
     for message, claim, said in (
         (good, [f"claims {SHELL}"], f"signed by {SHELL} (valid)\n"),

@@ -65,7 +65,7 @@ except ValueError as error:
 """
 
 
-def test_who_cannot_sign_sends_nothing_and_spools_nothing(
+def test_a_user_that_cannot_sign_sends_nothing_and_spools_nothing(
     unable: tuple[Host, str], start_bus: StartBus, trust: Trust
 ) -> None:
     host, said = unable
@@ -129,7 +129,7 @@ def refused_to_nobody(directory: Path) -> str:
 
 
 @pytest.mark.parametrize(("mode", "readers"), [(0o240, "group {group}"), (0o200, "root alone")])
-def test_a_key_that_may_not_be_read_is_named_with_who_may(mode: int, readers: str, open_directory: Path) -> None:
+def test_a_key_that_may_not_be_read_is_named_with_its_readers(mode: int, readers: str, open_directory: Path) -> None:
     key = open_directory / "a.key"
     key.touch()
     key.chmod(mode)

@@ -1,4 +1,4 @@
-"""Who may connect: networks that may publish or submit, and the rate of each address at submit."""
+"""The peers that may connect: networks that may publish or submit, and the rate of each address at submit."""
 
 from __future__ import annotations
 

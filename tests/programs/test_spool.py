@@ -174,7 +174,7 @@ def test_stdin_is_spooled_byte_for_byte(lonely: Host) -> None:
     assert waiting(lonely)[0].read_bytes().split(b"\n", 6)[6] == message
 
 
-def test_no_spool_is_no_relay(lonely: Host) -> None:
+def test_without_a_spool_a_missing_relay_is_an_error(lonely: Host) -> None:
     lonely.configure_submit(spool="/nowhere")
     ran = lonely.run("fedmsg-logger", "--message", "x", "--timeout", "1")
     assert ran.code == EX_UNAVAILABLE

@@ -264,7 +264,7 @@ def test_a_file_that_cannot_be_put_away_stops_nothing(shared: Host, relay: Relay
 
 
 @as_root
-def test_users_take_turns_so_that_who_has_much_holds_up_nobody(lonely: Host) -> None:
+def test_users_take_turns_so_that_a_busy_user_holds_up_nobody(lonely: Host) -> None:
     with picky_relay(lonely, lambda _: accepted(1, 1)) as taken:
         for number in range(1000):
             os.chown(put(lonely, message(f"{number}"), f"{number:020d}-1-1.msg"), WRITER, WRITER)

@@ -136,7 +136,7 @@ def test_status_does_not_wait_for_a_resolver_that_stays_silent(host: Host) -> No
 
 @pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])
 @pytest.mark.parametrize("answer", ["{}", "[]", "null", "5", '"x"', '{"messages": []}', "[" * 100_000, "x"])
-def test_a_status_that_is_none_is_said_in_one_line(host: Host, answer: str, options: list[str]) -> None:
+def test_an_answer_that_is_not_a_status_is_one_line(host: Host, answer: str, options: list[str]) -> None:
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(str(host.directory / "run" / "status.sock"))
         other.listen()
@@ -189,7 +189,7 @@ def test_status_answers_again_once_there_are_file_descriptors_left(bus: Bus) -> 
     assert bus.relay.stop() == 0
 
 
-def test_someone_who_connects_to_the_status_and_says_nothing_blocks_nobody(bus: Bus) -> None:
+def test_a_silent_client_of_the_status_blocks_nobody(bus: Bus) -> None:
     with socket.socket(socket.AF_UNIX) as silent:
         silent.connect(str(bus.host.directory / "run" / "status.sock"))
         assert bus.host.run("fedmsg-relay", "status").code == 0

@@ -33,7 +33,9 @@ FRAMES: dict[str, tuple[list[bytes], str]] = {
 
 
 @pytest.mark.parametrize(("frames", "reason"), FRAMES.values(), ids=FRAMES.keys())
-def test_a_request_that_is_none_is_refused(submit_bus: Bus, last: int, frames: list[bytes], reason: str) -> None:
+def test_frames_that_are_not_a_request_are_refused(
+    submit_bus: Bus, last: int, frames: list[bytes], reason: str
+) -> None:
     client = submit_bus.sockets.submitter(submit_bus.host.submit)
     client.send_raw(*frames)
     answer = raw_answer(client)

@@ -221,7 +221,7 @@ def test_two_addresses_of_one_relay_are_read_once(bus: Bus, web: Web) -> None:
     compare(bodies(tail), [body for _, body in [*sent, *more]])
 
 
-def test_a_number_is_no_place_where_there_are_several_relays(bus: Bus, web: Web) -> None:
+def test_a_number_is_not_a_place_where_there_are_several_relays(bus: Bus, web: Web) -> None:
     bus.host.write("fedmsg.d/web.py", f"config = {{'relay_web': {[web.url, NOBODY]!r}}}\n")
     ran = bus.host.run("fedmsg-relay", "tail", "--after", "1")
     assert ran.code == 64

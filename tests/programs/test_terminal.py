@@ -61,7 +61,7 @@ def test_every_other_command_prints_in_any_locale(shared_bus: Bus, locale: str) 
         assert len(ran.stderr.splitlines()) == (code > 0), ran.stderr
 
 
-def test_a_message_is_found_by_a_name_that_is_no_text(shared_bus: Bus) -> None:
+def test_a_message_is_found_by_a_name_that_is_not_text(shared_bus: Bus) -> None:
     ran = shared_bus.host.run("fedmsg-relay", "journal", "show", os.fsdecode(b"\xff"))
     assert (ran.code, len(ran.stderr.splitlines())) == (64, 1)
 

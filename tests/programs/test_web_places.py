@@ -96,5 +96,22 @@ def test_a_relay_without_that_message_begins_at_the_time_of_the_oldest(web: Web,
         assert tail.stop(signal.SIGINT) == 130
 
 
+def test_a_tail_waits_until_the_relay_with_that_message_can_tell_its_time(host: Host) -> None:
+    with contextlib.ExitStack() as stack:
+        second, elsewhere = (stack.enter_context(contextlib.closing(Host())) for _ in range(2))
+        web, other = (stack.enter_context(contextlib.closing(Web(one))) for one in (host, second))
+        fill(second, [envelope("org.example.there", n) for n in range(COUNT)])
+        web.start()  # without a journal for now
+        other.start()
+        wait_until(lambda: other.get("/id", {"id": NAME}).code == 404, "its index is complete")
+        host.write("fedmsg.d/web.py", f"config = {{'relay_web': {[web.url, other.url]!r}}}\n")
+        tail = host.start("fedmsg-relay", "tail", "--after", NAME, "--json")
+        wait_until(lambda: f"{web.url} cannot tell yet when it had {NAME}" in tail.stderr(), "it says so")
+        fill(elsewhere, MESSAGES)
+        elsewhere.journal_file.replace(host.journal_file)  # all of it at once
+        wait_until(lambda: len(bodies(tail)) >= COUNT - 3 + COUNT - 1, "all of both")
+        assert tail.stop(signal.SIGINT) == 130
+
+
 def bodies(tail: Process) -> list[bytes]:
     return [json.loads(line)["body"].encode() for line in tail.stdout().splitlines() if line.endswith("}")]

@@ -103,7 +103,7 @@ def test_what_one_peer_may_cost() -> None:
         f"| bytes of one message | {limits.MIN_CUT_BYTES >> 20} MiB, or {limits.CUT_FACTOR} times the size limit |",
         f"| frames of one message | {limits.MAX_FRAMES:,} |",
         f"| bytes of a submitted batch | {limits.MIN_REQUEST_BYTES >> 20} MiB, or the size limit |",
-        f"| unfinished messages at an endpoint | {limits.HELD_BYTES >> 20} MiB together | only the one that began ",
+        f"| unfinished messages at an endpoint | {limits.HELD_BYTES >> 20} MiB together | only the message that began ",
         f"first is read on, and up to {limits.UNHELD_BYTES >> 10} KiB of each other; a peer that others wait for ",
         f"is cut when it is silent for {limits.STALLED_SECONDS:g} s or takes {limits.UNFINISHED_SECONDS:g} s |",
         f"| a handshake | {limits.GREETING_BYTES >> 10} KiB and {limits.GREETING_SECONDS:g} s |",

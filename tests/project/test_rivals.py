@@ -95,7 +95,7 @@ def test_jetstream_answers_each_message_in_the_inbox(jetstream: JetStream, wire:
     assert list(jetstream.receipts()) == [100, 101]
 
 
-def test_an_error_of_jetstream_is_no_receipt(jetstream: JetStream, wire: socket.socket) -> None:
+def test_an_error_of_jetstream_is_not_a_receipt(jetstream: JetStream, wire: socket.socket) -> None:
     sent(jetstream, wire, BODIES[:1])
     answered(jetstream, b'MSG _INBOX.bench.5 1 70\r\n{"error":{"code":503},"stream":"bench","seq":0}\r\n')
     with pytest.raises(BenchError, match="503"):
@@ -144,7 +144,7 @@ def test_confirms_come_in_any_order_and_for_several_messages(amqp: Amqp, wire: s
     assert sorted(tag for _, tag in amqp.receipts()) == [1, 2, 3, 4, 5]
 
 
-def test_a_nack_is_no_receipt(amqp: Amqp, wire: socket.socket) -> None:
+def test_a_nack_is_not_a_receipt(amqp: Amqp, wire: socket.socket) -> None:
     sent(amqp, wire, BODIES)
     with pytest.raises(BenchError, match="not an ack"):
         answered(amqp, acks(spec.Basic.Nack(1)))

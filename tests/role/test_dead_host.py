@@ -1,4 +1,4 @@
-"""What docs/dead-host.md tells: the plan of a run after the relay's host has died for good."""
+"""The steps of docs/dead-host.md: the plan of a run after the relay's host has died for good."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_a_run_without_the_dead_host_is_refused_and_says_what_to_type() -> None:
     assert """-e '{"fedmsg_relay_gone": ["busgateway01.example.org"]}'""" in PAGE
 
 
-def test_with_the_dead_relay_named_the_new_one_is_deployed_and_all_configs_name_it() -> None:
+def test_the_new_relay_is_deployed_where_the_dead_one_is_named() -> None:
     site = fleet(scripts("app01", "bus01"), scripts("pkgs01", "bus01"), group="app01", gone=["bus01"])
     plan = site.plan()
     assert plan.refusal == ""
@@ -37,7 +37,7 @@ def test_no_later_run_needs_to_name_it() -> None:
     assert plan.sentences == ["Nothing to change: app01, pkgs01"]
 
 
-def test_while_the_dead_host_stays_in_the_inventory_a_move_has_to_tolerate_it() -> None:
+def test_a_move_has_to_tolerate_a_dead_host_of_the_inventory() -> None:
     plan = fleet(relay("bus01", answers=False), scripts("app01", "bus01"), group="app01").plan()
     assert plan.refusal.startswith("bus01 could not be reached")
     assert "fedmsg_relay_tolerate_unreachable" in plan.refusal

@@ -73,7 +73,7 @@ def test_an_old_address_that_another_endpoint_is_to_have_is_named(
     assert all("belongs to " in clause and "until it is unused, and would become" in clause for clause in found)
 
 
-def test_the_same_port_of_two_interfaces_is_no_clash() -> None:
+def test_the_same_port_of_two_interfaces_is_not_a_clash() -> None:
     assert addresses.clashes({"inbound": ["tcp://10.0.0.1:9941"]}, {"submit": ["tcp://10.0.0.2:9941"]}) == []
     assert len(addresses.clashes({"inbound": ["tcp://10.0.0.1:9941"]}, {"submit": ["tcp://*:9941"]})) == 1
 

@@ -1,4 +1,4 @@
-"""What playbooks/status.yml says of a host, and what it finds to differ from the inventory."""
+"""playbooks/status.yml says how a host is, and how it differs from the inventory."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 from fedmsg_relay_plan.condition import Found, faults, of, summary
+
+from fleet import Fleet, Machine, fleet, looked, relay, scripts
+from moves import DEPLOYED
 
 NOW = 1_795_445_709.0
 NAMED = [["tcp://app01:9941"], ["tcp://app01:3999"], ["tcp://app01:9942"]]
@@ -142,6 +145,61 @@ def test_a_host_is_told_in_a_line(known: Found, told: str) -> None:
     assert summary(known) == told
 
 
-def test_ansible_gets_both() -> None:
-    known = found()
-    assert of({**vars(known)}) == {"summary": summary(known), "faults": []}
+SAYS = {
+    "relay_inbound": ["tcp://app01:9941"],
+    "relay_outbound": ["tcp://app01:3999"],
+    "relay_submit": ["tcp://app01:1"],
+}
+ASKED: dict[str, Any] = {
+    "status": {"trust": {"signatures": "warn"}},
+    "endpoints": {"stdout": json.dumps(SAYS), "stderr": ""},
+    "inventory": SAYS,
+    "unreachable": "",
+    "spooled": spooled(1),
+    "patience": 300,
+}
+
+
+def of_host(known: Fleet, name: str, **more: Any) -> dict[str, Any]:
+    return of(known.tells(name), name, known.shared(), {**ASKED, **more})
+
+
+def test_ansible_gets_both_of_a_host_that_is_well() -> None:
+    summaries = {"app01": "the relay does not answer", "pkgs01": "no relay runs here"}
+    for name, told in summaries.items():
+        well = of_host(DEPLOYED, name, spooled="")
+        assert well == {"summary": f"{told}; config names tcp://app01:9941", "faults": []}
+
+
+@pytest.mark.parametrize(
+    ("machine", "variables", "fault"),
+    [
+        (relay("app01", "bus01"), {}, "/etc/fedmsg.d/relay.py differs from the inventory"),
+        (relay("app01"), {"signatures": "warn"}, "the relay treats signatures as unknown, the inventory says warn"),
+        (relay("app01"), {"web": True}, "the web process should run here and does not"),
+        (relay("app01", web=True), {"web": True}, ""),
+        (relay("app01"), {"bridge": True}, "the bridge should run here and does not"),
+        (relay("app01", bridge=True), {}, "a bridge is here that the inventory does not want"),
+        (relay("app01", bridge=True, bridge_differs=True), {"bridge": True}, "the settings of the bridge differ"),
+        (relay("app01", "app01", upstream=("bus01",)), {"settings": {"upstream": {}}}, ""),
+    ],
+)
+def test_a_host_is_held_against_the_plan(machine: Machine, variables: dict[str, Any], fault: str) -> None:
+    known = fleet(machine, group="app01", variables={"app01": variables})
+    if machine.upstream:
+        machine.more = {"status": {**looked(machine)["status"], "answer": {"upstream": UPSTREAM, "peers": PEERS}}}
+    told = of_host(known, "app01", spooled="")["faults"]
+    assert [one[: len(fault)] for one in told] == ([fault] if fault else [])
+
+
+def test_old_addresses_and_figures_of_trust_are_told() -> None:
+    machine = relay("app01", ports={"inbound": "9931", "outbound": "3999", "submit": "9942"})
+    known = fleet(machine, group="app01", variables={"app01": {"signatures": "warn"}})
+    told = of_host(known, "app01")["summary"]
+    assert "bound to old addresses as well: inbound tcp://*:9931" in told
+    assert "1 wait in the spool; signatures warn, no message distrusted" in told
+
+
+def test_a_host_without_the_program_has_no_spool() -> None:
+    known = fleet(relay("app01"), scripts("pkgs01", "app01", commands=False), group="app01")
+    assert "spool" not in of_host(known, "pkgs01")["summary"]

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from fedmsg_relay_host.service import demands
 from fedmsg_relay_plan.retire import addresses_stay, relay_stays
-from fedmsg_relay_plan.steps import hosts_with
 
 BIND = {"inbound": ["tcp://*:9941"]}
 WANTED = {"bind": BIND, "upstream": [["tcp://b:1", "tcp://b:2"]], "settings": {"limits": {"x": 1}}}
@@ -47,7 +46,7 @@ def test_a_relay_is_left_alone_or_reloaded_or_restarted(
     assert demands(looked, WANTED, replaced=replaced) == wanted
 
 
-def test_a_relay_that_publishes_by_itself_already_is_not_restarted_for_that() -> None:
+def test_a_relay_that_already_publishes_by_itself_is_not_restarted() -> None:
     released = found({**RUNS, "upstream": None, "unchained_from": ["tcp://b:1"]})
     assert demands(released, {**WANTED, "upstream": []}, replaced=False) == ["reload"]
     assert demands(found({**RUNS, "upstream": None}), {**WANTED, "upstream": []}, replaced=False) == []
@@ -94,9 +93,3 @@ def test_old_addresses_stay_while_somebody_may_use_them(
     endpoints: dict[str, Any], unreached: list[str], limited: bool, reason: str
 ) -> None:
     assert addresses_stay({"endpoints": endpoints}, BIND, unreached, limited=limited) == reason
-
-
-def test_hosts_know_what_others_have_achieved() -> None:
-    achieved = {"app01": {"ready": True, "proved": True}, "bus01": {"ready": True}, "pkgs01": dict[str, bool]()}
-    assert hosts_with(achieved, "ready") == ["app01", "bus01"]
-    assert hosts_with(achieved, "chained") == []

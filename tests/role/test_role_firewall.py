@@ -98,7 +98,7 @@ def match(firewall: Firewalld, ports: list[int], most: int = 99) -> int:
     return len(made)
 
 
-def test_ports_are_opened_changed_and_closed_again_and_nothing_else_is_touched() -> None:
+def test_ports_are_opened_changed_and_closed_and_nothing_else_is() -> None:
     firewall = Firewalld()
     assert match(firewall, PORTS) > 0
     assert look(firewall, NAME) == Seen("public", True, OPEN, ("public",), True)

@@ -1,4 +1,4 @@
-"""What a run refuses before anything is changed, and what it has to ask for that."""
+"""A run refuses faults before anything is changed, and asks hosts the questions for that."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What else the role's modules do on a host: reach endpoints, keep units running, wait, and install a release."""
+"""The other work of the role's modules on a host: reach endpoints, keep units running, wait, and install a release."""
 
 from __future__ import annotations
 

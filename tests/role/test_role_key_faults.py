@@ -1,4 +1,4 @@
-"""What the role refuses of keys and certificates before it changes anything, and in which words."""
+"""The role refuses keys and certificates that cannot be used before it changes anything, and says why."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the role reads from a host's files: whose they are, releases, when they were written."""
+"""The role reads a host's files: the marker of each, the releases, and the times of writing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the role is told by systemd: the relay, its web process, its bridge, the delivery of the spool."""
+"""The role asks systemd about units: the relay, its web process, its bridge, the delivery of the spool."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from fedmsg_relay_plan.faults import fault_of
 from fedmsg_relay_plan.plan import of
 from fedmsg_relay_plan.web import urls
 
-from fleet import CONFIG, WEB, fleet, relay, scripts
+from fleet import COMMAND, CONFIG, KEYS, SPOOL_UNIT, UNIT, WEB, fleet, relay, scripts
 from moves import DEPLOYED
 
 
@@ -54,13 +54,28 @@ def test_consumers_are_told_only_a_place_that_is_there() -> None:
 
 
 def test_a_web_process_is_where_the_settings_say() -> None:
-    relays: list[tuple[str, bool, dict[str, Any]]] = [
-        ("app01", False, {}),
-        ("[fd00::17]", True, {}),
-        ("app03", True, {"http": {"listen": ["ipc:///run/x", "tcp://*:80"]}}),
-        ("app04", True, {"http": {"listen": []}}),
-    ]
-    assert urls(relays) == ["http://[fd00::17]:9943", "http://app03:80", "http://app04:9943"]
+    listens: list[str] = ["ipc:///run/x", "tcp://*:80"]
+    relays: dict[str, dict[str, Any]] = {
+        "app01": {},
+        "app02": {"fedmsg_relay_web": True, "fedmsg_relay_addresses": {"vpn": "fd00::17"}},
+        "app03": {"fedmsg_relay_web": "yes", "fedmsg_relay_settings": {"http": {"listen": listens}}},
+        "app04": {"fedmsg_relay_web": True, "fedmsg_relay_settings": {"http": {"listen": []}}},
+        "app05": {"fedmsg_relay_web": "no"},
+    }
+    assert urls(relays, "default") == ["http://app02:9943", "http://app03:80", "http://app04:9943"]
+    assert urls(relays, "vpn") == ["http://[fd00::17]:9943", "http://-:80", "http://-:9943"]
+
+
+def test_a_host_that_is_to_have_no_program_loses_its_files_and_no_other() -> None:
+    machine = scripts("pkgs01", "app01", keys=("/etc/pki/fedmsg/ca.crt",), commands=False)
+    world = fleet(relay("app01"), machine, group="app01")
+    told = world.told()
+    pth = "/usr/local/lib/python3.11/dist-packages/fedmsg-relay.pth"
+    told["pkgs01"]["looked"]["files"]["ours"] = [CONFIG, KEYS, UNIT, WEB, SPOOL_UNIT, COMMAND, pth]
+    assert of(told, world.shared())["hosts"]["pkgs01"]["leftovers"] == [SPOOL_UNIT, COMMAND, pth]
+    assert of(told, world.shared())["hosts"]["app01"]["leftovers"] == []
+    machine.commands = True
+    assert fleet(relay("app01"), machine, group="app01").plan().hosts["pkgs01"].leftovers == []
 
 
 def test_an_address_that_another_process_has_by_now_is_not_kept() -> None:

@@ -29,7 +29,7 @@ def test_the_plan_has_the_text_of_each_file_at_its_path(rendered: Path, host: st
 
 
 @pytest.mark.parametrize("host", SYSTEMS)
-def test_every_file_says_who_wrote_it(rendered: Path, host: str) -> None:
+def test_every_file_names_its_writer(rendered: Path, host: str) -> None:
     for name in ("relay.py", "relay.toml", "fedmsg-relay.service", "logrotate"):
         first = (rendered / f"{host}-{name}").read_text().splitlines()[0]
         assert first.startswith("# Ansible managed: role fedmsg_relay"), name

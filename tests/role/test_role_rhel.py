@@ -1,4 +1,4 @@
-"""What can be told of RHEL without a host of RHEL. test_role_render.py reads rendered files."""
+"""Checks for RHEL that need no host of RHEL. test_role_render.py reads rendered files."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ def test_a_relay_waits_for_the_listeners_of_a_stock_relay(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("ran", [True, False])
-def test_one_that_is_not_up_fails_in_its_own_words_and_is_stopped_if_none_ran(tmp_path: Path, ran: bool) -> None:
+def test_a_relay_that_is_not_up_fails_with_its_journal_and_is_stopped(tmp_path: Path, ran: bool) -> None:
     commands = Commands(active=ran, enabled=ran, starts=False, loaded=ran)
     with pytest.raises(
         NotProvedError, match=r"^The relay on app01 is not up\. The end of its journal:\nits last words$"

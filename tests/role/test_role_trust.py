@@ -1,28 +1,12 @@
-"""The role's filters for certnames, the routing policy, a host's files, and the figures of a relay that checks."""
+"""What the role makes of the inventory's certs, and the figures of a relay that checks signatures."""
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-PLUGIN = Path(__file__).parents[2] / "roles/fedmsg_relay/filter_plugins/fedmsg_relay_trust.py"
-
-
-def load() -> dict[str, Any]:
-    """The filters, as Ansible finds them."""
-    spec = importlib.util.spec_from_file_location("role_trust_filters", PLUGIN)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    filters: dict[str, Any] = module.FilterModule().filters()
-    return {name.removeprefix("fedmsg_relay_"): function for name, function in filters.items()}
-
-
-FILTERS = load()
+from fedmsg_relay_plan import trust
+from fedmsg_relay_plan.trust import certnames, differences, key_files, policy, shell_group, trust_told, unsigned
 
 SHELL = {"service": "shell", "owner": "root", "group": "sysadmin"}
 SCM = {"service": "scm", "group": "packager", "can_send": ["git.receive", "git.branch"]}
@@ -30,7 +14,7 @@ BRIDGE = {"service": "bridge", "can_send": ["git.receive"], "alias": "gateway"}
 
 
 @pytest.mark.parametrize(
-    ("hosts", "extra", "policy"),
+    ("hosts", "extra", "wanted"),
     [
         ([], {}, {}),
         ([("app01", [], "")], {}, {}),
@@ -59,27 +43,74 @@ BRIDGE = {"service": "bridge", "can_send": ["git.receive"], "alias": "gateway"}
     ],
 )
 def test_the_policy_is_can_send_inverted(
-    hosts: list[Any], extra: dict[str, list[str]], policy: dict[str, list[str]]
+    hosts: list[Any], extra: dict[str, list[str]], wanted: dict[str, list[str]]
 ) -> None:
-    found = FILTERS["policy"](hosts, "org.fedoraproject.stg", extra)
-    assert found == {f"org.fedoraproject.stg.{topic}": names for topic, names in policy.items()}
+    bus = {host: {"fedmsg_relay_certs": certs, "fedmsg_relay_cert_host": name} for host, certs, name in hosts}
+    found = policy(bus, "org.fedoraproject.stg", extra)
+    assert found == {f"org.fedoraproject.stg.{topic}": names for topic, names in wanted.items()}
     assert list(found) == sorted(found)
 
 
+def test_a_host_outside_the_run_has_no_defaults_of_the_role() -> None:
+    bus = {"pkgs01": {"fedmsg_relay_certs": [SCM]}, "app01": dict[str, Any]()}
+    assert policy(bus, "x", {}) == {"x.git.branch": ["scm-pkgs01"], "x.git.receive": ["scm-pkgs01"]}
+
+
+@pytest.mark.parametrize(
+    ("known", "signs"),
+    [
+        ({}, False),
+        ({"fedmsg_relay_sign": False}, False),
+        ({"fedmsg_relay_sign": "no"}, False),
+        ({"fedmsg_relay_sign": True}, True),
+        ({"fedmsg_relay_sign": "Yes"}, True),
+        ({"fedmsg_relay_needs": ["submit"]}, False),
+        ({"fedmsg_relay_needs": ["outbound"]}, True),  # nobody publishes there
+    ],
+)
+def test_a_host_where_scripts_publish_and_do_not_sign_is_named(known: dict[str, Any], signs: bool) -> None:
+    assert unsigned({"pkgs02": {}, "pkgs01": known}) == (["pkgs02"] if signs else ["pkgs01", "pkgs02"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "without"),
+    [
+        (None, False),
+        ("text", False),
+        ({"trust": {"crl": "/x"}}, False),
+        ({"trust": "text"}, False),
+        ({"trust": {"crl": ""}}, True),
+    ],
+)
+def test_a_site_may_do_without_a_crl(settings: Any, without: bool) -> None:
+    relays = {"app01": {}, "app02": {"fedmsg_relay_settings": settings}}
+    assert trust.without_crl(relays) is without
+
+
+def test_the_roles_own_user_need_not_be_there_before_it_gets_a_key() -> None:
+    unknown = ["user git", "group fedmsg", "user fedmsg", "group git"]
+    assert differences({"differ": ["/a", "/b"], "foreign": ["/b"], "unknown": unknown}, "fedmsg") == {
+        "differ": ["/a", "/b"],
+        "foreign": ["/b"],
+        "unknown": ["group git", "user git"],
+    }
+    assert differences({"skipped": True}, "fedmsg") == {"differ": [], "foreign": [], "unknown": []}
+
+
 def test_certnames_have_the_alias_or_service_and_the_hosts_short_name() -> None:
-    assert FILTERS["certnames"]([SHELL, BRIDGE], "gw.example.org", "gw") == {
+    assert certnames([SHELL, BRIDGE], "gw.example.org", "gw.internal") == {
         "shell.gw": "shell-gw.example.org",
         "gateway.gw": "bridge-gw.example.org",
     }
-    assert FILTERS["certnames"]([], "gw.example.org", "gw") == {}
+    assert certnames([], "gw.example.org", "gw.internal") == {}
 
 
 def test_a_host_gets_ca_and_crl_and_each_certificate_before_its_key() -> None:
     def file(name: str, mode: str, owner: str = "root", group: str = "root") -> dict[str, str]:
         return {"name": name, "owner": owner, "group": group, "mode": mode}
 
-    assert FILTERS["key_files"]([], "pkgs01") == [file("ca.crt", "0644"), file("crl.pem", "0644")]
-    assert FILTERS["key_files"]([SHELL, {"service": "x", "owner": "mailman"}], "pkgs01")[2:] == [
+    assert key_files([], "pkgs01") == [file("ca.crt", "0644"), file("crl.pem", "0644")]
+    assert key_files([SHELL, {"service": "x", "owner": "mailman"}], "pkgs01")[2:] == [
         file("shell-pkgs01.crt", "0644", group="sysadmin"),
         file("shell-pkgs01.key", "0640", group="sysadmin"),
         file("x-pkgs01.crt", "0644", owner="mailman"),
@@ -98,7 +129,7 @@ def test_a_host_gets_ca_and_crl_and_each_certificate_before_its_key() -> None:
     ],
 )
 def test_the_delivery_of_the_spool_has_the_group_of_the_shell_certificate(certs: list[Any], group: str) -> None:
-    assert FILTERS["shell_group"](certs) == group
+    assert shell_group(certs) == group
 
 
 def test_the_figures_of_a_relay_say_whether_the_next_step_is_safe() -> None:
@@ -113,7 +144,7 @@ def test_the_figures_of_a_relay_say_whether_the_next_step_is_safe() -> None:
         },
         "signers": [],
     }
-    assert FILTERS["trust_told"]({"trust": trust}) == (
+    assert trust_told({"trust": trust}) == (
         "signatures warn, 1 distrusted as not-permitted (the last from 10.0.0.8 by scm-pkgs01), "
         "3 distrusted as unsigned (the last from 10.0.0.7), CA good until 2033-05-18"
     )
@@ -126,8 +157,8 @@ def test_the_figures_of_a_relay_say_whether_the_next_step_is_safe() -> None:
         "ca": None,
         "crl": None,
     }
-    assert FILTERS["trust_told"]({"trust": quiet}) == (
+    assert trust_told({"trust": quiet}) == (
         "signatures enforce, cannot be checked: /x: expired, 5 unchecked in the quarantine, "
         "no message distrusted since the relay started"
     )
-    assert FILTERS["trust_told"]({}).startswith("signatures unknown")
+    assert trust_told({}).startswith("signatures unknown")

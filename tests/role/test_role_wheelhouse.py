@@ -166,9 +166,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return house
 
 
-def test_a_wheelhouse_serves_a_controller_without_an_index_and_makes_the_same_release(
-    packed: Path, tmp_path: Path
-) -> None:
+def test_a_wheelhouse_makes_the_same_release_without_an_index(packed: Path, tmp_path: Path) -> None:
     tarball = tmp_path / "wheelhouse.tar"
     done = run("pack", packed, tarball, "3.11-x86_64", "3.13-aarch64", **NO_INDEX)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""What `fedmsg-relay journal` shows of the journal of a bus."""
+"""The output of `fedmsg-relay journal` for the journal of a bus."""
 
 from __future__ import annotations
 

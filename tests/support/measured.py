@@ -1,4 +1,4 @@
-"""What Prometheus gets from the web process, and what contrib/ has for it and for Grafana."""
+"""The metrics of the web process, and the files of contrib/ for Prometheus and Grafana."""
 
 from __future__ import annotations
 

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 from harness import PATIENCE
 
+PING = b"\x04\x07\x04PING\x00\x0a"
+
 
 class RawPeer:
     """A TCP connection to a relay's port that says exactly the bytes the test wants."""

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from fedmsg_relay.bridge.mapping import Outgoing
+from fedmsg_relay.bridge.mapping import ENVELOPE, Outgoing
 from fedmsg_relay.bridge.ranges import Ranges
 from fedmsg_relay.bridge.window import WINDOW_BYTES, Item, State, Window
 
@@ -116,6 +116,16 @@ def test_no_more_is_read_ahead_than_the_limit_in_number_and_in_bytes() -> None:
     confirm(window, 3)
     window.take_final()
     assert window.has_room(100)
+
+
+def test_an_envelope_counts_as_well() -> None:
+    window = Window()
+    envelope = "x" * 32_768
+    for seq in range(1, 1001):
+        message = Outgoing("t", b"{}", str(seq), {ENVELOPE: envelope})
+        window.add(Item(seq, seq, State.WAITING, 0, message))
+    assert len(send_all(window)) == WINDOW_BYTES // (len(envelope) + 2)
+    assert not window.has_room(5000)
 
 
 def test_an_unroutable_message_is_found_by_its_number() -> None:

@@ -61,7 +61,7 @@ def test_at_rest_everything_is_noted_at_the_second_look(guard: JournalGuard, mon
     assert (noted(guard), mark.pending) == (10, False)
 
 
-def test_the_mark_never_goes_beyond_a_journal_that_takes_the_place_of_another(
+def test_the_mark_never_goes_beyond_a_journal_that_replaces_another(
     guard: JournalGuard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publishing, "LOOK_SECONDS", 0.0)

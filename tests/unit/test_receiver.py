@@ -155,7 +155,7 @@ def test_a_peer_that_was_half_accepted_when_the_door_closed_is_served(bound: tup
         assert heard(receiver)[1] == [b"", b"question"]
 
 
-def test_a_turn_takes_no_more_than_its_frames_however_few_messages_they_are(bound: tuple[Receiver, str]) -> None:
+def test_a_turn_takes_no_more_than_its_frames_even_of_few_messages(bound: tuple[Receiver, str]) -> None:
     receiver, address = bound
     batch = [*[b"t"] * 1999, b"{}"]
     for client in [RawPeer(address).shake_hands(b"DEALER") for _ in range(12)]:

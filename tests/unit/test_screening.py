@@ -1,4 +1,4 @@
-"""What becomes of a message by its signature: every reason, whether the relay warns or enforces."""
+"""The ruling on a message by its signature: every reason, whether the relay warns or enforces."""
 
 from __future__ import annotations
 
@@ -173,7 +173,9 @@ def test_where_the_files_are_named(config: dict[str, Any], trust: dict[str, Any]
         ({**NAMED, "ca_cert_location": "http://x/ca.crt"}, {}),
     ],
 )
-def test_what_is_no_file_is_refused_unless_nothing_is_checked(config: dict[str, Any], trust: dict[str, Any]) -> None:
+def test_a_place_without_a_file_is_refused_unless_nothing_is_checked(
+    config: dict[str, Any], trust: dict[str, Any]
+) -> None:
     for signatures in (Signatures.WARN, Signatures.ENFORCE):
         with pytest.raises(ConfigError, match="name a file"):
             checks({**CONFIG, **config}, Trust(signatures, **trust))

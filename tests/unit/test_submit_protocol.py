@@ -57,7 +57,7 @@ def test_a_reply_is_read_as_it_was_written(reply: submit.Reply) -> None:
         ).map(lambda found: json.dumps(found).encode()),
     )
 )
-def test_what_anybody_answers_is_a_whole_reply_or_none(body: bytes) -> None:
+def test_an_answer_is_a_whole_reply_or_does_not_count(body: bytes) -> None:
     reply = read(body)
     if reply is not None:
         assert vars(read(reply.encode())) == vars(reply)

@@ -1,4 +1,4 @@
-"""What the page makes of a message, however strange, is bounded and cannot pass for anything else."""
+"""The page shows a message, however strange, as bounded text that cannot pass for anything else."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from fedmsg_relay.bridge.ledger import Ledger, LedgerError
 from fedmsg_relay.bridge.mapping import RELAY
 from fedmsg_relay.bridge.reading import Reader
 from fedmsg_relay.bridge.restoring import Bad, Delivery, restore
+from fedmsg_relay.bridge.taking import Taken, batches
 from fedmsg_relay.bridge.target import Target
 from fedmsg_relay.errors import JournalError, NoRelayError, RelayError
 from fedmsg_relay.journal.records import digest
@@ -24,13 +25,6 @@ from fedmsg_relay.runtime.drops import DropLog
 from fedmsg_relay.signing import Signer
 from fedmsg_relay.submit import Refusal
 from fedmsg_relay.submitter import SubmitConnection
-
-PREFETCH = 500
-"""Messages that are taken from the queue and not acknowledged. Most of them wait in the kernel, or at the broker: pika
-reads from its connection only when all that it has read is in a batch."""
-
-BATCH_BYTES = 1024 * 1024
-"""Bytes of messages that are submitted together."""
 
 WAIT_SECONDS = 0.02
 """Time without a further message after which those in hand are submitted."""
@@ -134,22 +128,15 @@ class Back:
         submits = SubmitConnection([self._home.submit], "the relay of this host")
         try:
             channel = connection.channel()
-            channel.basic_qos(prefetch_count=PREFETCH)
-            batch: list[tuple[Any, Any, bytes]] = []
-            size = 0
-            for method, properties, body in channel.consume(self._queue, inactivity_timeout=WAIT_SECONDS):
+            for batch in batches(channel, self._queue, WAIT_SECONDS, self._stopping):
                 if self.condition.state is not State.WORKING:
                     self.condition.become(State.WORKING)
-                if method is not None:
-                    batch.append((method, properties, body))
-                    size += len(body)
-                    self.in_hand += 1
-                    self.counters["delivered"] += 1
-                if batch and (method is None or len(batch) >= PREFETCH // 2 or size >= BATCH_BYTES):
+                if batch:
+                    self.in_hand += len(batch)
+                    self.counters["delivered"] += len(batch)
                     self._pass_on(connection, submits, batch)
-                    channel.basic_ack(batch[-1][0].delivery_tag, multiple=True)
+                    channel.basic_ack(batch[-1].method.delivery_tag, multiple=True)
                     self._pause.forget()
-                    batch, size = [], 0
                 self._drops.report()
                 if self._stopping.is_set():
                     break
@@ -158,7 +145,7 @@ class Back:
             if connection.is_open:
                 connection.close()
 
-    def _pass_on(self, connection: Any, submits: SubmitConnection, batch: Sequence[tuple[Any, Any, bytes]]) -> None:
+    def _pass_on(self, connection: Any, submits: SubmitConnection, batch: Sequence[Taken]) -> None:
         """Bring a batch onto the relay's disk.
 
         Raises:
@@ -172,7 +159,7 @@ class Back:
                 counts["own"] += 1
                 continue
             delivery = Delivery(method.routing_key, properties.message_id, headers, body)
-            message = restore(delivery, properties.timestamp or time.time(), self._home.signer)
+            message = restore(delivery, properties.timestamp or 0, self._home.signer)
             if isinstance(message, Bad):
                 counts["bad"] += 1
                 self._drops.note(message, str(method.routing_key))

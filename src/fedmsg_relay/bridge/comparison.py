@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from fedmsg_relay.bridge.ledger import Ledger
+from fedmsg_relay.bridge.ledger import Ledger, counters
 from fedmsg_relay.bridge.mapping import Outgoing, outgoing
 from fedmsg_relay.bridge.ranges import Ranges
 from fedmsg_relay.bridge.reading import Reader
+from fedmsg_relay.journal.records import Record
 from fedmsg_relay.runtime.log import log
 
 LATE_SECONDS = 10.0
@@ -60,7 +61,7 @@ class Comparison:
         # A new tap beside an old bridge begins where the bridge is.
         self._start = forward.get("cursor")
         self.counters = {name: known.get(name, 0) for name in _COUNTERS}
-        self._generation = known.get("generation", forward.get("begin", 0))
+        self._renewed = known.get("renewed", forward.get("renewed", 0))
         with ledger.transaction() as db:
             self._arrived = Ranges(db.execute("SELECT first, last FROM arrived ORDER BY first").fetchall())
             self._missing = Ranges(db.execute("SELECT first, last FROM missing ORDER BY first").fetchall())
@@ -73,25 +74,27 @@ class Comparison:
             RelayError: the journal, or the ledger, cannot be used.
         """
         found = sorted(arrivals, key=lambda arrival: arrival.seq)
-        expected = self._expected([arrival.seq for arrival in found])
+        same = self._hold(found)
         first = self._reader.ends().first
         self._begin()
-        for arrival in found:
-            self._take(arrival, expected.get(arrival.seq), arrival.seq < first)
+        for arrival, verdict in zip(found, same, strict=True):
+            self._take(arrival, verdict, arrival.seq < first)
         self._advance(self._unsent())
         self._write()
 
-    def note_drained(self) -> None:
-        """Note that the tap queue is empty: what was confirmed long enough before has arrived, or is missing.
+    def note_drained(self, when: float) -> None:
+        """Note that the tap queue was empty: what was confirmed long enough before has arrived, or is missing.
+
+        Args:
+            when: by the monotonic clock. All messages that the broker had sent by then were taken.
 
         Raises:
             RelayError: the journal, or the ledger, cannot be used.
         """
         self._begin()
-        now = time.monotonic()
-        self._cursors.append((now, self._cursor))
+        self._cursors.append((time.monotonic(), self._cursor))
         due = 0
-        while self._cursors and self._cursors[0][0] <= now - LATE_SECONDS:
+        while self._cursors and self._cursors[0][0] <= when - LATE_SECONDS:
             due = self._cursors.popleft()[1]
         unsent = self._unsent()
         self._advance(unsent)
@@ -108,37 +111,51 @@ class Comparison:
         self._cursor = forward.get("cursor", 0)
         if "begin" not in forward:
             return
-        if self._begun and forward["begin"] == self._generation:
+        renewed = forward.get("renewed", 0)
+        if self._begun and renewed == self._renewed:
             return
-        start = forward["begin"] if self._begun or self._start is None else self._start
-        self._begun, self._generation = True, forward["begin"]
+        start = self._start
+        if renewed != self._renewed:  # all numbers are of the journal before
+            start = None
+            self.counters = dict.fromkeys(_COUNTERS, 0)
+            self._missing, self._topics = Ranges(), {}
+        start = forward["begin"] if start is None else start
+        self._begun, self._renewed = True, renewed
         self.counters |= {"begin": start, "front": start}
         self._arrived = Ranges()
         self._cursors.clear()
 
-    def _expected(self, numbers: list[int]) -> dict[int, Outgoing]:
-        """Make from the journal what should have arrived under these numbers."""
-        expected: dict[int, Outgoing] = {}
-        at = 0
-        while at < len(numbers):
-            records = self._reader.messages_after(numbers[at] - 1, min(numbers[-1] - numbers[at] + 1, READ_ROWS))
-            if not records:
-                break
-            for record in records:
-                if isinstance(message := outgoing(record, self._relay), Outgoing):
-                    expected[record.seq] = message
-            while at < len(numbers) and numbers[at] <= records[-1].seq:
-                at += 1
-        return expected
+    def _hold(self, found: Sequence[Arrival]) -> list[bool | None]:
+        """Hold arrivals against the journal, a portion of it at a time: these may be all of its large messages.
 
-    def _take(self, arrival: Arrival, expected: Outgoing | None, removed: bool) -> None:
+        Args:
+            found: by their numbers.
+
+        Returns:
+            For each whether it is the same; None where the journal has nothing that would be sent.
+        """
+        verdicts: list[bool | None] = []
+        portion: dict[int, Record] = {}
+        upto = 0
+        for arrival in found:
+            if arrival.seq > upto:
+                portion.clear()
+                limit = min(found[-1].seq - arrival.seq + 1, READ_ROWS)
+                portion |= {record.seq: record for record in self._reader.messages_after(arrival.seq - 1, limit)}
+                upto = max(portion, default=found[-1].seq)
+            record = portion.get(arrival.seq)
+            expected = outgoing(record, self._relay) if record else None
+            verdicts.append(_is_same(arrival.message, expected) if isinstance(expected, Outgoing) else None)
+        return verdicts
+
+    def _take(self, arrival: Arrival, same: bool | None, removed: bool) -> None:
         if arrival.seq <= self.counters["begin"]:
             return
-        if expected is None:
+        if same is None:
             self.counters["unchecked" if removed else "unknown"] += 1
             if arrival.seq > self._cursor:  # nobody has sent it
                 return
-        elif not _is_same(arrival.message, expected):
+        elif not same:
             self.counters["different"] += 1
             log.error("tap: message %d (%s) differs from the journal", arrival.seq, arrival.message.routing_key)
         if arrival.seq in self._missing:
@@ -186,7 +203,9 @@ class Comparison:
         self._topics = {first: self._topics.get(first, "") for first, _ in self._missing}
         holes = [(first, last, now, self._topics[first]) for first, last in self._missing]
         with self._ledger.transaction() as db:
-            self._ledger.write_counters(db, "tap.", {**self.counters, "generation": self._generation})
+            if counters(db, "forward.").get("renewed", 0) != self._renewed:
+                return  # the journal was begun anew just now, and all this is of the one before
+            self._ledger.write_counters(db, "tap.", {**self.counters, "renewed": self._renewed})
             db.execute("DELETE FROM unsent WHERE last <= ?", (self.counters["front"],))
             db.execute("DELETE FROM arrived")
             db.executemany("INSERT INTO arrived VALUES (?, ?)", list(self._arrived))

@@ -49,7 +49,12 @@ class Properties(pika.BasicProperties):  # type: ignore[misc]
 
     A header may be a time after the year 9999, a number that is not one, or nested a thousand times. Without this class
     such a message ends the connection, again and again. With it the message comes without any properties.
+
+    Attributes:
+        size: bytes of them on the wire.
     """
+
+    size = 0
 
     def decode(self, encoded: bytes, offset: int = 0) -> Properties:
         """Decode what came; called by pika.
@@ -62,6 +67,7 @@ class Properties(pika.BasicProperties):  # type: ignore[misc]
             super().decode(encoded, offset)
         except _UNDECODABLE:
             self.__init__()  # type: ignore[misc]
+        self.size = len(encoded) - offset
         return self
 
 

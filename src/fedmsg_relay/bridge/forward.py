@@ -9,11 +9,12 @@ from typing import Any
 import pika.exceptions
 
 from fedmsg_relay.bridge.condition import Condition, State
-from fedmsg_relay.bridge.connecting import Connection, Pause, explain, parameters, tries
+from fedmsg_relay.bridge.connecting import Connection, Errors, Pause, explain, parameters, tries
 from fedmsg_relay.bridge.progress import Progress
 from fedmsg_relay.bridge.sending import Sending
 from fedmsg_relay.bridge.target import Target
 from fedmsg_relay.daemon.settings import Bridge
+from fedmsg_relay.errors import RelayError
 
 LOOK_SECONDS = 0.02
 """Interval at which it is looked whether the journal has new messages."""
@@ -59,7 +60,10 @@ class Forward:
     def run(self) -> None:
         """Work until :meth:`stop`."""
         for url in tries(self._target, self.condition, self._pause, self._stopping):
-            self._work_with(url)
+            try:
+                self._work_with(url)
+            except (*Errors, RelayError) as error:  # such as a certificate that is just being renewed
+                self._lose(error)
         self.progress.commit()
         self.condition.become(State.STOPPED)
 
@@ -73,8 +77,8 @@ class Forward:
         )
         self._connection.add_on_connection_blocked_callback(lambda _, frame: self._block(frame.method.reason))
         self._connection.add_on_connection_unblocked_callback(lambda *_: self._unblock())
-        self._tick()
         try:
+            self._tick()
             self._connection.ioloop.start()
         finally:
             self._connection.ioloop.close()
@@ -113,13 +117,17 @@ class Forward:
 
     def _ended(self, error: BaseException) -> None:
         """The connection is over, or never began."""
+        self._lose(error)
+        self._connection.ioloop.stop()
+
+    def _lose(self, error: BaseException) -> None:
+        """Let what was in flight wait for the next connection."""
         self._channel, self.sending.blocked = None, False
         lost = self.sending.end()
         if lost and getattr(error, "reply_code", 0) in _OF_A_MESSAGE:
             self.sending.blame(lost, explain(error))
         if not self._stopping.is_set():
             self.condition.become(State.CONNECTING, explain(error))
-        self._connection.ioloop.stop()
 
     def _block(self, reason: str) -> None:
         self.sending.blocked = True

@@ -16,12 +16,11 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fedmsg_relay.errors import RelayError
-from fedmsg_relay.journal import schema
 from fedmsg_relay.journal.records import Record, digest
 from fedmsg_relay.runtime.log import log
 
@@ -152,6 +151,23 @@ class Ledger:
         rows = [(prefix + name, value) for name, value in values.items()]
         db.executemany("INSERT OR REPLACE INTO counter VALUES (?, ?)", rows)
 
+    def begin_anew(self, values: Mapping[str, int]) -> None:
+        """Write the numbers of the way forward with a journal that begins, and forget all that has numbers of another.
+
+        Notes of messages from AMQP are kept: they go by the bytes, and the journal that begins may have these messages.
+
+        Args:
+            values: as in :meth:`write_counters`.
+
+        Raises:
+            LedgerError: it cannot be written.
+        """
+        with self.transaction() as db:
+            for table in ("aside", "retry", "unsent", "arrived", "missing"):
+                db.execute(f"DELETE FROM {table}")  # noqa: S608
+            db.execute("DELETE FROM counter WHERE name LIKE 'seen.%' OR name LIKE 'cursor.%'")
+            self.write_counters(db, "forward.", values)
+
     def write_aside(self, db: sqlite3.Connection, messages: Sequence[Aside]) -> None:
         """Remember messages that were set aside, within a transaction."""
         db.executemany("INSERT OR REPLACE INTO aside VALUES (?, ?, ?, ?, ?)", messages)
@@ -238,56 +254,6 @@ class Ledger:
             yield
         except (sqlite3.Error, OSError) as error:
             raise LedgerError(f"{self.path}: {error}") from error
-
-
-class Facts(NamedTuple):
-    """What a reader finds in the ledger.
-
-    Attributes:
-        counters: all numbers by name.
-        aside: the newest message that was set aside, and the number by reason.
-        retry: number of those that are to be sent again.
-        missing: messages that did not arrive at the tap: first and last number, and topic of the first.
-        told: what the bridge said of itself last, and when.
-    """
-
-    counters: dict[str, int]
-    aside: Aside | None
-    reasons: dict[str, int]
-    retry: int
-    missing: list[tuple[int, int, str]]
-    told: dict[str, Any]
-    told_at: float
-
-
-def read(directory: Path) -> Facts | None:
-    """Read a ledger without writing to it.
-
-    Args:
-        directory: of the journal.
-
-    Returns:
-        What it says; None where there is none.
-
-    Raises:
-        LedgerError: it cannot be read.
-    """
-    path = directory / NAME
-    if not path.exists():
-        return None
-    try:
-        with closing(schema.open_for_reading(path)) as db:
-            newest = db.execute("SELECT * FROM aside ORDER BY seq DESC LIMIT 1").fetchone()
-            reasons = db.execute("SELECT reason, count(*) FROM aside GROUP BY reason").fetchall()
-            (retry,) = db.execute("SELECT count(*) FROM retry").fetchone()
-            missing = db.execute("SELECT first, last, topic FROM missing ORDER BY first LIMIT 100").fetchall()
-            told = db.execute("SELECT time, text FROM told").fetchone()
-            found = counters(db, "")
-        text = json.loads(told[1]) if told else {}
-        aside = Aside(*newest) if newest else None
-        return Facts(found, aside, dict(reasons), retry, missing, text, told[0] if told else 0.0)
-    except (sqlite3.Error, ValueError) as error:
-        raise LedgerError(f"{path}: {error}") from error
 
 
 def counters(db: sqlite3.Connection, prefix: str) -> dict[str, int]:

@@ -73,6 +73,11 @@ class Outgoing(NamedTuple):
     message_id: str
     headers: dict[str, Any]
 
+    @property
+    def size(self) -> int:
+        """Bytes of what may be large: the body, and the envelope in the header."""
+        return len(self.body) + len(self.headers.get(ENVELOPE, ""))
+
 
 class FromBroker:
     """A message that a bridge brought from AMQP: it is there already."""

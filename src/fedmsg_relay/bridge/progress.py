@@ -8,7 +8,7 @@ from typing import TypedDict
 
 from fedmsg_relay.bridge.ledger import Aside, Ledger, LedgerError
 from fedmsg_relay.bridge.mapping import FromBroker, Reason, outgoing
-from fedmsg_relay.bridge.reading import Reader
+from fedmsg_relay.bridge.reading import Ends, Reader
 from fedmsg_relay.bridge.retrying import Retrying
 from fedmsg_relay.bridge.window import Item, State, Window
 from fedmsg_relay.errors import JournalError
@@ -26,7 +26,7 @@ JUMP = 10**12
 """Missing numbers beyond which nobody knows how many messages they stood for: a journal was begun anew."""
 
 _SAMPLES = 1000
-COUNTERS = ("begin", "cursor", "confirmed", "unroutable", "skipped", "set_aside", "gap", "jumped", "resent")
+COUNTERS = ("begin", "cursor", "confirmed", "unroutable", "skipped", "set_aside", "gap", "jumped", "resent", "renewed")
 _COUNTED = {State.CONFIRMED: "confirmed", State.SKIPPED: "skipped", State.SET_ASIDE: "set_aside", State.GAP: "gap"}
 
 
@@ -50,10 +50,11 @@ class Progress:
 
     Attributes:
         window: the messages between the cursor and the end of what was read.
-        counters: by name; their sum is the cursor.
+        counters: by name; ``renewed`` is how often the journal was begun anew.
         committed: the cursor as it is in the ledger.
         fault: why the journal or the ledger cannot be used now; empty if they can.
         has_more: whether the journal may have messages that were not read yet.
+        careful_until: ``seq`` up to which messages go one at a time, to find the one that the broker refuses.
     """
 
     def __init__(self, reader: Reader, ledger: Ledger, relay: str, start: str, tapped: bool) -> None:
@@ -70,10 +71,14 @@ class Progress:
         self._unsent: list[tuple[int, int]] = []
         self._lags: deque[float] = deque(maxlen=_SAMPLES)
         self._written: dict[str, int] = {}
+        self._unwritten = False  # then nothing more is sent: a crash would send it all again
         self.has_more = True
+        self.careful_until = 0
         self._retry_at = self._forget_at = 0.0
         known = ledger.counters("forward.")
         self.counters = {name: known.get(name, 0) for name in COUNTERS}
+        self._time = ledger.counters("cursor.").get("time", 0)  # when the message at the cursor was journaled, if known
+        self._file: tuple[int, int] | None = None  # in which that message was looked at
         self._begun = "begin" in known
         self._read = self.committed = self.counters["cursor"]
 
@@ -83,7 +88,7 @@ class Progress:
         Args:
             room: number of messages that the window may have.
         """
-        if time.monotonic() < self._retry_at:
+        if self._unwritten or time.monotonic() < self._retry_at:
             return
         try:
             if self._reader.changed():
@@ -117,6 +122,7 @@ class Progress:
         try:
             with self._ledger.transaction() as db:
                 self._ledger.write_counters(db, "forward.", self.counters)
+                self._ledger.write_counters(db, "cursor.", {"time": self._time})
                 if self._asides:
                     self._ledger.write_aside(db, self._asides)
                 self._retrying.write(db)
@@ -126,8 +132,10 @@ class Progress:
                     self._forget_at = time.monotonic() + FORGET_SECONDS
                     db.execute("DELETE FROM noted WHERE upto <= ?", (self.counters["cursor"],))
         except LedgerError as error:
+            self._unwritten = True
             self._fail(str(error))
             return
+        self._unwritten = False
         self._asides, self._unsent = [], []
         self._retrying.written()
         self._written = dict(self.counters)
@@ -153,19 +161,40 @@ class Progress:
             cursor = {"now": ends.last, "oldest": ends.first - 1}.get(self._start)
             self._restart(max(0, int(self._start) - 1) if cursor is None else cursor)
             log.info("forward: begins after seq %d", self._read)
-        elif ends.last < self.counters["cursor"]:
-            log.error(
-                "forward: the journal ends at seq %d and %d were sent: it was begun anew, and the counters with it",
-                ends.last,
-                self.counters["cursor"],
-            )
+        elif why := self._is_another(ends):
+            log.error("forward: the journal %s: it was begun anew, and the counters with it", why)
             self._restart(ends.first - 1)
 
+    def _is_another(self, ends: Ends) -> str:
+        """Say how the journal shows that it is not the one whose messages were sent; empty if it does not.
+
+        Another file may have as many messages as were sent, or more: then the time of the last one of these tells.
+        """
+        cursor = self.counters["cursor"]
+        if ends.last < cursor:
+            return f"ends at seq {ends.last} and {cursor} were sent"
+        if self._file != self._reader.file and self._time:
+            for record in self._reader.messages_after(cursor - 1, 1):
+                if record.seq == cursor and record.intact and record.time != self._time:
+                    return f"has another message {cursor} than the one that was sent"
+            self._file = self._reader.file
+        return ""
+
     def _restart(self, cursor: int) -> None:
+        """Begin with a journal; that is written before anything of it is sent, as the comparator has to know it first.
+
+        Raises:
+            LedgerError: it cannot be written; then nothing has changed.
+        """
+        renewed = self.counters["renewed"] + self._begun
+        counters = {**dict.fromkeys(COUNTERS, 0), "begin": cursor, "cursor": cursor, "renewed": renewed}
+        self._ledger.begin_anew(counters)
         self.window.clear()
         self._retrying.forget()
-        self.counters = {**dict.fromkeys(COUNTERS, 0), "begin": cursor, "cursor": cursor}
-        self._read, self._begun = cursor, True
+        self._asides, self._unsent = [], []
+        self.counters, self._written = counters, dict(counters)
+        self._read = self.committed = cursor
+        self._begun, self.careful_until, self._time = True, 0, 0
 
     def _add(self, record: Record, noted: bool) -> None:
         found = outgoing(record, self._relay)
@@ -201,7 +230,7 @@ class Progress:
         name = "jumped" if item.state is State.GAP and count >= JUMP else _COUNTED[item.state]
         self.counters[name] += count
         self.counters["unroutable"] += item.unroutable
-        self.counters["cursor"] = item.last
+        self.counters["cursor"], self._time = item.last, item.time
         if item.state is not State.CONFIRMED and self._tapped:
             if self._unsent and self._unsent[-1][1] == item.first - 1:
                 self._unsent[-1] = (self._unsent[-1][0], item.last)

@@ -34,12 +34,15 @@ class Reader:
 
     Args:
         path: of ``journal.db``.
+
+    Attributes:
+        file: device and inode of the file that is open; None before the first one.
     """
 
     def __init__(self, path: Path) -> None:
+        self.file: tuple[int, int] | None = None
         self._path = path
         self._db: sqlite3.Connection | None = None
-        self._file: tuple[int, int] | None = None
         self._version = -1
 
     def changed(self) -> bool:
@@ -101,9 +104,9 @@ class Reader:
     def _opened(self) -> sqlite3.Connection:
         found = os.stat(self._path)  # noqa: PTH116 -- fifty times a second
         file = (found.st_dev, found.st_ino)
-        if self._db is None or file != self._file:
+        if self._db is None or file != self.file:
             self.close()
-            self._db, self._file, self._version = schema.open_for_reading(self._path), file, -1
+            self._db, self.file, self._version = schema.open_for_reading(self._path), file, -1
         return self._db
 
 

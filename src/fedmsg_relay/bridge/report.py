@@ -6,8 +6,9 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fedmsg_relay.bridge import ledger
 from fedmsg_relay.bridge.condition import State
+from fedmsg_relay.bridge.facts import Facts, read
+from fedmsg_relay.bridge.ledger import NAME
 from fedmsg_relay.bridge.progress import COUNTERS
 from fedmsg_relay.bridge.reading import Reader
 from fedmsg_relay.errors import JournalError, printable
@@ -56,9 +57,9 @@ def report(state: Path, keep_days: float) -> Report:
     Raises:
         RelayError: the ledger cannot be read.
     """
-    found = ledger.read(state)
+    found = read(state)
     if found is None:
-        return Report({}, UNKNOWN, f"no bridge has run on this host: there is no {state / ledger.NAME}", "")
+        return Report({}, UNKNOWN, f"no bridge has run on this host: there is no {state / NAME}", "")
     try:
         facts = {**found.told, **_figures(found, state)}
     except JournalError as error:
@@ -73,7 +74,7 @@ def report(state: Path, keep_days: float) -> Report:
     return Report(facts, worst, summary, _perfdata(facts))
 
 
-def _figures(found: ledger.Facts, state: Path) -> dict[str, Any]:
+def _figures(found: Facts, state: Path) -> dict[str, Any]:
     """Put the counters and the journal together."""
     forward = _part(found, "forward")
     seen = _part(found, "seen")
@@ -94,7 +95,7 @@ def _figures(found: ledger.Facts, state: Path) -> dict[str, Any]:
         "journal_first": ends.first,
         "journal_last": ends.last,
         "new_gap": forward.get("gap", 0) - seen.get("gap", 0),
-        "new_jump": forward.get("jumped", 0) > seen.get("jumped", 0),
+        "new_jump": any(forward.get(name, 0) > seen.get(name, 0) for name in ("jumped", "renewed")),
         "reasons": found.reasons,
         "to_retry": found.retry,
         "last_set_aside": found.aside._asdict() if found.aside else None,
@@ -117,7 +118,7 @@ def _figures(found: ledger.Facts, state: Path) -> dict[str, Any]:
     return {"told_at": found.told_at, "forward": facts, "back": back, "tap": tap}
 
 
-def _part(found: ledger.Facts, name: str) -> dict[str, int]:
+def _part(found: Facts, name: str) -> dict[str, int]:
     begins = f"{name}."
     return {key.removeprefix(begins): value for key, value in found.counters.items() if key.startswith(begins)}
 
@@ -130,7 +131,7 @@ def is_silent(told_at: float) -> bool:
     return time.time() - told_at > SILENT_SECONDS
 
 
-def _of_process(found: ledger.Facts) -> list[Problem]:
+def _of_process(found: Facts) -> list[Problem]:
     silent = time.time() - found.told_at
     if is_silent(found.told_at):
         since = f"for {silent:.0f} s" if found.told_at else "since it was started"
@@ -145,7 +146,7 @@ def _of_forward(facts: dict[str, Any], keep_days: float) -> list[Problem]:
         problems.append((CRITICAL, forward["fault"]))
     if not forward["balanced"]:
         problems.append((CRITICAL, "the counters of the way forward do not add up; please report it"))
-    if forward["new_gap"]:
+    if forward["new_gap"] > 0:
         problems.append((CRITICAL, f"{forward['new_gap']} messages were gone from the journal before they were sent"))
     if forward["new_jump"]:
         problems.append((CRITICAL, "the journal was begun anew: it is not known how many messages were never sent"))
@@ -162,7 +163,7 @@ def _of_back(facts: dict[str, Any]) -> list[Problem]:
     return _of_condition("back", facts["back"]) if facts["back"] else []
 
 
-def _of_tap(facts: dict[str, Any], found: ledger.Facts) -> list[Problem]:
+def _of_tap(facts: dict[str, Any], found: Facts) -> list[Problem]:
     tap = facts["tap"]
     if not tap:
         return []

@@ -61,7 +61,8 @@ def restore(delivery: Delivery, otherwise: float, signer: Signer | None) -> tupl
 
     Args:
         delivery: what came.
-        otherwise: Unix time of a delivery that does not say when it was sent.
+        otherwise: Unix time of a delivery whose headers do not say when it was sent; 0 if nothing says it. Never the
+            clock: a delivery that comes again has to have the same bytes.
         signer: signs an envelope that is made here; None for unsigned ones.
 
     Returns:

@@ -48,7 +48,6 @@ class Sending:
         self._most = self._limit = settings.window
         self._wait_for_queue = settings.unroutable is Unroutable.WAIT
         self._full = Pause(FULL_PAUSE, LONGEST_FULL_PAUSE)
-        self._careful_until = 0
         self._refusals = 0
         self._channel: Any = None
         self._tag = 0
@@ -56,7 +55,7 @@ class Sending:
     @property
     def careful(self) -> bool:
         """Whether messages go one at a time, to find the one that the broker refuses."""
-        return self._progress.counters["cursor"] < self._careful_until
+        return self._progress.counters["cursor"] < self._progress.careful_until
 
     @property
     def ready(self) -> bool:
@@ -149,7 +148,7 @@ class Sending:
             Whether sending may go on at once.
         """
         if len(lost) != 1:
-            self._careful_until = max([self._careful_until, *(item.first for item in lost)])
+            self._progress.careful_until = max([self._progress.careful_until, *(item.first for item in lost)])
             return bool(lost)
         if not lost[0].again:
             if self._refusals >= REFUSALS:

@@ -12,10 +12,10 @@ from fedmsg_relay.bridge.comparison import Arrival, Comparison
 from fedmsg_relay.bridge.condition import Condition, State
 from fedmsg_relay.bridge.connecting import Errors, Pause, explain, parameters, tries
 from fedmsg_relay.bridge.mapping import RELAY, SEQ, Outgoing
+from fedmsg_relay.bridge.taking import PREFETCH, Taken, batches
 from fedmsg_relay.bridge.target import Target
 from fedmsg_relay.errors import RelayError
 
-PREFETCH = 500
 WAIT_SECONDS = 0.2
 """Time without a further message after which those in hand are compared."""
 
@@ -48,6 +48,8 @@ class Tap:
         self._relay = relay
         self._pause = Pause()
         self._stopping = threading.Event()
+        self._empty_at = 0.0  # when the broker said that nothing waits; 0 if it has not
+        self._since = 0  # messages that were taken since then
 
     def stop(self) -> None:
         """Let :meth:`run` end; from any thread."""
@@ -64,37 +66,47 @@ class Tap:
 
     def _work_with(self, url: str) -> None:
         connection = pika.BlockingConnection(parameters(self._target, url, "tap"))
+        look_at = self._empty_at = 0.0
         try:
             channel = connection.channel()
-            channel.basic_qos(prefetch_count=PREFETCH)
-            arrivals: list[Arrival] = []
-            tag, look_at = 0, 0.0
-            for method, properties, body in channel.consume(self._queue, inactivity_timeout=WAIT_SECONDS):
+            for batch in batches(channel, self._queue, WAIT_SECONDS, self._stopping):
                 self.condition.become(State.WORKING)
-                if method is not None:
-                    tag = method.delivery_tag
-                    if arrival := self._arrival(method, properties, body):
-                        arrivals.append(arrival)
-                if tag and (method is None or len(arrivals) >= PREFETCH // 2):
-                    self.comparison.take(arrivals)
-                    channel.basic_ack(tag, multiple=True)
-                    arrivals, tag = [], 0
+                if batch:
+                    self.comparison.take([arrival for taken in batch if (arrival := self._arrival(taken))])
+                    channel.basic_ack(batch[-1].method.delivery_tag, multiple=True)
                     self._pause.forget()
-                elif method is None and time.monotonic() >= look_at:
+                    self._since += len(batch)
+                # What came before the answer has been taken by then: at most PREFETCH messages are not acknowledged.
+                if self._empty_at:
+                    if not batch or self._since >= PREFETCH:
+                        self.comparison.note_drained(self._empty_at)
+                        self._empty_at = 0.0
+                elif time.monotonic() >= look_at:
                     look_at = time.monotonic() + LOOK_SECONDS
-                    if not channel.queue_declare(self._queue, passive=True).method.message_count:
-                        self.comparison.note_drained()
+                    self._ask(channel)
                 if self._stopping.is_set():
                     break
         finally:
             if connection.is_open:
                 connection.close()
 
-    def _arrival(self, method: Any, properties: Any, body: bytes) -> Arrival | None:
-        headers = properties.headers or {}
+    def _ask(self, channel: Any) -> None:
+        """Ask how many messages wait in the queue. The answer comes after all that the broker has sent until then.
+
+        It is asked of the channel below pika's blocking one, which would read all of these into memory first.
+        """
+
+        def answer(frame: Any) -> None:
+            self._empty_at = 0.0 if frame.method.message_count else time.monotonic()
+            self._since = 0
+
+        channel._impl.queue_declare(self._queue, passive=True, callback=answer)
+
+    def _arrival(self, taken: Taken) -> Arrival | None:
+        headers = taken.properties.headers or {}
         seq = headers.get(SEQ)
         if headers.get(RELAY) != self._relay or not isinstance(seq, int) or not 0 < seq < _MOST:
             self.foreign += 1
             return None
-        message = Outgoing(method.routing_key, body, properties.message_id, headers)
-        return Arrival(seq, message, method.redelivered)
+        message = Outgoing(taken.method.routing_key, taken.body, taken.properties.message_id, headers)
+        return Arrival(seq, message, taken.method.redelivered)

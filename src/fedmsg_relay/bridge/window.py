@@ -84,7 +84,7 @@ class Window:
     def add(self, item: Item) -> None:
         """Add an item after all others."""
         self._items.append(item)
-        item.size = len(item.message.body) if item.message else 0
+        item.size = item.message.size if item.message else 0
         self._bytes += item.size
         if item.state is State.WAITING:
             self._waiting.append(item)

@@ -169,13 +169,12 @@ def _details(found: Report) -> list[str]:
 def _acknowledge(_: argparse.Namespace) -> int:
     from fedmsg_relay.bridge import ledger  # noqa: PLC0415 -- the other commands need less
 
-    found = ledger.read(paths.state_of_host())
-    if found is None:
+    if not (paths.state_of_host() / ledger.NAME).exists():
         raise _no_bridge()
-    names = {"forward.gap", "forward.jumped", "tap.missing", "tap.different", "tap.unknown"}
-    seen = {name.partition(".")[2]: value for name, value in found.counters.items() if name in names}
+    names = {"forward.gap", "forward.jumped", "forward.renewed", "tap.missing", "tap.different", "tap.unknown"}
     opened = ledger.Ledger(paths.state_of_host())
     with opened.transaction() as db:
+        seen = {name.partition(".")[2]: value for name, value in ledger.counters(db, "").items() if name in names}
         opened.write_counters(db, "seen.", seen)
     opened.close()
     print(", ".join(f"{value} {name}" for name, value in seen.items()) or "nothing to acknowledge")

@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 from fedmsg_relay import publisher, spool
 from fedmsg_relay.commands import spool_file
 from fedmsg_relay.commands.undeliverable import FOLDER, Undeliverable
-from fedmsg_relay.connection import InboundConnection, Message, Sent
+from fedmsg_relay.connection import Message, Sent
 from fedmsg_relay.envelope import Json
 from fedmsg_relay.errors import ConfigError, NoRelayError, RelayError, say
+from fedmsg_relay.inbound import InboundConnection
 from fedmsg_relay.message import DEFAULT_MAX_MESSAGE_SIZE
 from fedmsg_relay.submit import BATCH_BYTES
 from fedmsg_relay.submitter import SourceNotAllowedError
@@ -275,7 +276,7 @@ def _alone(path: str) -> Iterator[None]:
             os.mkdir(folder, mode=0o700)
         found = os.lstat(folder)
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-            raise RelayError(f"spool {path}: {FOLDER} is not a folder of user {os.geteuid()}, who delivers the spool")
+            raise RelayError(f"spool {path}: {FOLDER} is not a folder of user {os.geteuid()}, which delivers the spool")
         descriptor = os.open(
             os.path.join(folder, ".lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
         )

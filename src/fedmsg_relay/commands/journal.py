@@ -217,7 +217,7 @@ def _export(db: sqlite3.Connection, options: argparse.Namespace) -> int:
 def _warn_of_damage(record: Record) -> int:
     if record.intact:
         return OK
-    damaged = f"message seq {record.seq}, or a message that was journaled with it, is damaged"
+    damaged = f"message seq {record.seq} is damaged, or a message that was journaled with it"
     say(f"fedmsg-relay: {damaged}: the checksum is wrong")
     return CRITICAL
 

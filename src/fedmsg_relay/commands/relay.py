@@ -20,7 +20,7 @@ _EPILOG = """\
 examples:
   fedmsg-relay                     run the relay in the foreground, as the unit does
   fedmsg-relay check-config        would it start, and what would it bind?
-  fedmsg-relay status              is it well, who is connected, what was dropped?
+  fedmsg-relay status              is it well, which peers are connected, what was dropped?
   fedmsg-relay probe               does a message that goes in come out?
   fedmsg-relay endpoints --check   does this host reach the relay?
   fedmsg-relay tail                every message as it comes

@@ -11,10 +11,10 @@ from typing import Any
 
 import zmq
 
-from fedmsg_relay.connection import InboundConnection
 from fedmsg_relay.envelope import encode, envelope
 from fedmsg_relay.errors import ConfigError, NoRelayError
 from fedmsg_relay.hostnames import Lookup
+from fedmsg_relay.inbound import InboundConnection
 from fedmsg_relay.publisher import LONGEST_TIMEOUT
 
 RETRY_SECONDS = 0.25

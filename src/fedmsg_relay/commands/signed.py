@@ -46,7 +46,7 @@ def claimed_signer(body: bytes | str) -> str | None:
 
 
 def opinion(topic: bytes, body: bytes, options: argparse.Namespace) -> Opinion:
-    """Verify who signed a message, by the files of this host.
+    """Verify the signer of a message, by the files of this host.
 
     Args:
         topic: the first frame.

@@ -129,7 +129,7 @@ def details(status: Status) -> list[str]:
 
 
 def _bound(status: Status) -> list[str]:
-    """Make a line for each address that is bound; if the endpoint has several, with who uses it."""
+    """Make a line for each address that is bound; if the endpoint has several, with the peers that use it."""
     lines = []
     uses = status.get("addresses", ())  # an older release has none
     for endpoint, bound in status["endpoints"].items():
@@ -159,7 +159,7 @@ def _trust(trust: TrustStatus | None) -> list[str]:
 
 
 def _sources(sources: SourcesStatus | None) -> list[str]:
-    """Make a line of who publishes most, and of who was refused or held back by its IP address."""
+    """Make a line of the addresses that publish most, and of those refused or held back."""
     if sources is None:  # an older release has none
         return []
     counted = (

@@ -72,7 +72,7 @@ def _in_spool(path: str, msg_id: str) -> dict[str, Any]:
 
 
 def _about(path: str, name: str) -> dict[str, Any]:
-    """Tell of a file of the spool: its name begins with the time in nanoseconds, its owner is who sent the message."""
+    """Tell of a file of the spool: its name begins with the time in nanoseconds, its owner is the sender."""
     moment = name.rpartition("/")[2][:20]
     try:
         user = Path(path, name).owner()
@@ -151,7 +151,7 @@ def _published(journal: dict[str, Any]) -> str:
 
 
 def _sender(journal: dict[str, Any]) -> str:
-    """From whom a message is: who signed it, and the user that it names."""
+    """The sender of a message: its signer, and the user that it names."""
     parts = [f"signed by {printable(journal['signer'])}"] if journal.get("signer") else []
     parts += [f"names the user {printable(journal['username'])}"] if journal.get("username") else []
     return "; ".join(parts) or "it does not say"

@@ -1,4 +1,4 @@
-"""The addresses that this relay binds: those of the global config that are this host's. And those of its upstream.
+"""The addresses that this relay binds, which are this host's in the global config; and the addresses of its upstream.
 
 An IP literal or ``*`` is bound as it is. A host name is bound on ``*`` with its port, as stock publishers do, and only
 if the name is this host's: the config is the same everywhere and may name several relays.

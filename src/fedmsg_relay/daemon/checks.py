@@ -1,4 +1,4 @@
-"""Which signatures the relay checks, and against what: relay.toml and the global config together."""
+"""The signatures that the relay checks, and the files and policy for that: relay.toml and global config together."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Checks(NamedTuple):
         signatures: nothing, warn, or enforce.
         ca: file of the CA's certificate; empty where nothing is checked.
         crl: file of the CRL; empty for none.
-        policy: who may send what.
+        policy: which signer may send which topic.
     """
 
     signatures: Signatures = Signatures.OFF

@@ -1,7 +1,8 @@
 """Tells the site's monitoring the same as a stock relay: JSON every 5 s, for ``fedmsg-check`` and Nagios checks.
 
 It is published where the global config has ``moksha.monitoring.socket``, under the names of the parts that a stock
-relay has. A thread of its own does it, and a fault of it does not touch the relay.
+relay has. A thread of its own does it, and a fault of it does not touch the relay. Nor does a peer: libzmq's own PUB
+socket would take in any number of subscriptions, and at its limit a PING would end the process.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import zmq
-
+from fedmsg_relay.network import handshake
+from fedmsg_relay.network.receiver import Receiver
 from fedmsg_relay.runtime import threads
 from fedmsg_relay.runtime.log import log
 
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 
 BEAT_SECONDS = 5.0
 """Interval of stock's."""
+
+SUBSCRIPTION_BYTES = 4096
+"""Bytes of a subscription; a peer that sends a longer one is cut. All peers hear everything: theirs is the choice."""
+
+CONNECTIONS = 20
+"""Maximum number of peers; the most silent ones make room for new ones."""
 
 SOCKET, MODE = "moksha.monitoring.socket", "moksha.monitoring.socket.mode"
 
@@ -44,22 +51,27 @@ class Monitoring:
         self._before = self._counts()
         if not self._address:
             return
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._socket = self._context.socket(zmq.PUB)
-        self._socket.linger = 0
+        self._receiver = Receiver("monitor", handshake.PUB, streams=False)
+        self._receiver.connected.capacity = CONNECTIONS
         try:
-            self._socket.bind(self._address)
+            self._receiver.bind(self._address)
             if self._address.startswith("ipc://") and config.get(MODE):
                 Path(self._address.removeprefix("ipc://")).chmod(int(str(config[MODE]), base=8))
-        except (zmq.ZMQError, OSError, ValueError) as error:
+        except (OSError, ValueError) as error:
             log.error("%s %s cannot be used, stock's monitoring hears nothing: %s", SOCKET, self._address, error)
-            self._end()
+            self._receiver.close()
         else:
             self._thread = threads.start("monitoring", self._beat)
 
     def _beat(self) -> None:
         while not self._closed.wait(BEAT_SECONDS):
-            self._socket.send(json.dumps(self._describe()).encode())
+            for _ in self._receiver.receive(SUBSCRIPTION_BYTES, 1, SUBSCRIPTION_BYTES):
+                pass
+            message = json.dumps(self._describe()).encode()
+            for peer in self._receiver.peers.all():
+                if peer.version:  # its handshake is over
+                    self._receiver.reply(peer, [message])
+            self._receiver.flush()
 
     def _describe(self) -> dict[str, Any]:
         """Describe the relay as moksha describes a stock one; counts are those since the last time."""
@@ -96,11 +108,7 @@ class Monitoring:
         self._closed.set()
         if self._thread:
             self._thread.join()
-            self._end()
-
-    def _end(self) -> None:
-        self._socket.close()
-        self._context.term()
+            self._receiver.close()
 
 
 def _published(counts: Counts) -> int:

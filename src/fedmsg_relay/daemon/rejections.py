@@ -27,7 +27,7 @@ class Rejections:
     """Puts messages that are not taken into a turn, for the quarantine, and logs them.
 
     Args:
-        screening: of signatures; it counts who is not trusted.
+        screening: of signatures; it counts messages that are not trusted.
     """
 
     def __init__(self, screening: Screening) -> None:

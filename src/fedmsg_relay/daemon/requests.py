@@ -1,4 +1,4 @@
-"""The requests at submit: a batch waits for its turn, what can be answered without a look at messages is answered."""
+"""The requests at submit: a batch waits for its turn, and all others are answered at once."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ LOOK_SECONDS = 1.0
 
 
 class Ruling(NamedTuple):
-    """The ruling on a message: whether it is taken, and who signed it.
+    """The ruling on a message: whether it is taken, and its signer.
 
     Attributes:
         reason: why it is not taken, or None.
@@ -80,7 +80,7 @@ class Screening:
         checks: what is done about signatures; replaced by :meth:`use`.
 
     Attributes:
-        tally: who signed, and what was not trusted.
+        tally: the signers, and the messages that were not trusted.
         condition: how the checks stand; replaced as a whole, so that any thread may read it.
     """
 

@@ -1,4 +1,4 @@
-"""The signals of the relay: they wake its loop, which handles them between two turns of the pipeline."""
+"""SIGTERM, SIGINT, SIGHUP and SIGUSR1: they wake the relay's loop, which handles them between two turns."""
 
 from __future__ import annotations
 

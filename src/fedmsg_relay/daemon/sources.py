@@ -1,4 +1,4 @@
-"""Sources: which IP addresses may publish and submit, how much each may submit, and who sends most.
+"""Sources: which IP addresses may publish and submit, how much each may submit, and which send most.
 
 A peer of ipc has no IP address. It is a process of this host that the permissions of the socket's file let in, so
 neither the lists nor the rate concern it.
@@ -133,7 +133,7 @@ class Sources:
         self._published.add(peer.ip or LOCAL, messages)
 
     def report(self, everything: bool = False) -> None:
-        """Log who was told to try again.
+        """Log the addresses that were told to try again.
 
         Args:
             everything: also log what is not due yet, for the end.

@@ -1,4 +1,4 @@
-"""The tally of the checks: who signed, and which messages were not trusted."""
+"""The tally of the checks: the signers of messages, and the messages that were not trusted."""
 
 from __future__ import annotations
 

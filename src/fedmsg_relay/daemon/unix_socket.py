@@ -25,7 +25,7 @@ class UnixServer:
     Args:
         name: of the thread, and for messages.
         path: of the socket.
-        mode: who may connect, as for a file.
+        mode: which users may connect, as for a file.
         answer: answers a client.
 
     Raises:

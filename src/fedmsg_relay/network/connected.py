@@ -14,7 +14,7 @@ class Connected:
     """The connections of one endpoint. One thread at a time notes, any thread may ask.
 
     Attributes:
-        use: who is connected to which address of ours.
+        use: which peers are connected to which address of ours.
         capacity: maximum number of connections.
         accepted: connections since the start.
         closed: connections that have ended.

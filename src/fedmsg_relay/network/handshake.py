@@ -34,6 +34,7 @@ class Role(NamedTuple):
     subscribes: bool
 
 
+PUB = Role(b"PUB", 1, frozenset({b"SUB", b"XSUB"}), subscribes=False)
 SUB = Role(b"SUB", 2, frozenset({b"PUB", b"XPUB"}), subscribes=True)
 ROUTER = Role(b"ROUTER", 6, frozenset({b"REQ", b"DEALER", b"ROUTER"}), subscribes=False)
 DEALER = Role(b"DEALER", 5, frozenset({b"ROUTER"}), subscribes=False)

@@ -29,7 +29,7 @@ class Listeners:
         bound: the socket to watch, before it is bound.
 
     Attributes:
-        connected: who is connected.
+        connected: the listeners that are connected.
     """
 
     def __init__(self, bound: zmq.Socket[bytes]) -> None:

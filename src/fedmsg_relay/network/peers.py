@@ -23,7 +23,7 @@ class Peers:
 
     Attributes:
         name: the same.
-        connected: who is connected.
+        connected: the peers that are connected.
     """
 
     def __init__(self, name: str) -> None:

@@ -56,7 +56,7 @@ class Receiver:
 
     @property
     def connected(self) -> Connected:
-        """Who is connected; any thread may ask."""
+        """The peers that are connected; any thread may ask."""
         return self.peers.connected
 
     def bind(self, address: str) -> None:

@@ -73,7 +73,7 @@ class Replies:
         """Give peers some time to take what waits for them.
 
         Args:
-            peers: tells who is there.
+            peers: tells which peers are there.
             seconds: maximum time.
         """
         deadline = time.monotonic() + seconds

@@ -29,7 +29,7 @@ class Request:
 
 
 class Inquiry:
-    """A chained relay asks who answers here.
+    """A chained relay asks which relay answers here.
 
     Args:
         route: the frames that the reply begins with.

@@ -12,7 +12,7 @@ from fedmsg_relay.trust.distinguished_names import Name, name
 
 MAX_PARTS = 64
 """Maximum number of extensions of a certificate, and of parts of each of its names: each takes time to read, and the
-certificate comes from somebody who is not known yet."""
+certificate comes from a sender that is not known yet."""
 
 
 class Certificate(NamedTuple):

@@ -147,7 +147,7 @@ def is_covered(extensions: Extensions, crl_issuer: Name) -> bool:
 
     Args:
         extensions: of the certificate.
-        crl_issuer: who has issued the CRL.
+        crl_issuer: the issuer of the CRL.
 
     Raises:
         ValueError: the distribution points are damaged.

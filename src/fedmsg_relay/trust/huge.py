@@ -1,4 +1,4 @@
-"""Messages of very many values, which cost too much to be read before it is known who has signed them.
+"""Messages of very many values, which cost too much to be read before their signer is known.
 
 json.loads makes up to 60 bytes for each byte of such a body, and takes seconds: anybody could stop the relay with it.
 A signer writes the canonical form, so the bytes that were signed are the body without two of its members; whether they

@@ -14,7 +14,7 @@ class Policy(NamedTuple):
     """The policy: which signer may send which topic.
 
     Attributes:
-        permitted: for a topic, the CNs of those who may send it.
+        permitted: for a topic, the CNs of the signers that may send it.
         nitpicky: whether a topic that is not listed is refused.
         exempt: beginnings of topics that need no signature.
         probe: the topic of the relay's own probe, which is never signed.

@@ -31,7 +31,7 @@ _METHOD = padding.PKCS1v15(), hashes.SHA1()  # noqa: S303 -- stock's; a second m
 
 
 class Verdict(NamedTuple):
-    """The verdict on a message: whether it is trusted, and who signed it.
+    """The verdict on a message: whether it is trusted, and its signer.
 
     Attributes:
         reason: why it is not trusted; None where it is, or needs no trust.
@@ -68,7 +68,7 @@ class Judge:
 
     Args:
         authority: the CA and its CRL.
-        policy: who may send what; another may be put in its place at any time.
+        policy: which signer may send which topic; another may be put in its place at any time.
         clock: the time in seconds since the epoch.
     """
 
@@ -104,7 +104,7 @@ class Judge:
         return Verdict(Reason.TOPIC_MISMATCH if isinstance(topic, str) and topic != frame else None)
 
     def _of_huge(self, body: bytes) -> Verdict | None:
-        """Say why a message of very many values is not even read; None where it is known who has signed it."""
+        """Say why a message of very many values is not even read; None where its signer is known."""
         parts = huge.take_apart(body)
         if parts is None:
             return Verdict(Reason.UNSIGNED, breaks_listeners=huge.may_break_listeners(body))

@@ -79,7 +79,7 @@ class History(Extent):
     def __init__(self, db: sqlite3.Connection, gate: Gate) -> None:
         super().__init__(db, gate)
         self._recent: dict[int, Record] = {}
-        """Messages of the block that was read last: who reads one message often reads the next one."""
+        """Messages of the block that was read last: a reader of one message often reads the next one."""
 
     def rows(self, first: int, last: int, descending: bool = False) -> Iterator[Row]:
         """Go through messages without their bodies.

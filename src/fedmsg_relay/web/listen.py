@@ -156,7 +156,7 @@ async def _find(site: Site, place: Place) -> Place:
     name = place.after
     if not isinstance(name, str):
         return place
-    seq = await site.reader.run(lambda: site.names.place(name, place.digest))
+    seq = await site.reader.run(lambda: site.names.place(name, place.digest), bool(place.digest))
     if seq is None:
         raise OtherNumbersError(await site.reader.look(lambda journal: journal.times()))
     return replace(place, after=seq)

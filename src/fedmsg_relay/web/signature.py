@@ -20,7 +20,7 @@ class State(NamedTuple):
     Attributes:
         valid: True, False, or None where nothing is known.
         text: the same in words.
-        signer: who signed it, if that is proven.
+        signer: the signer of the message, if that is proven.
     """
 
     valid: bool | None

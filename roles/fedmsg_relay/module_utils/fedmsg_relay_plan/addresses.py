@@ -152,7 +152,7 @@ def unused(old: Addresses, status: Status, grace: float) -> dict[str, list[str]]
 
 
 def use(old: Addresses, status: Status) -> list[str]:
-    """Say who uses old addresses.
+    """Name the peers that use old addresses.
 
     Args:
         old: from :func:`missing`.

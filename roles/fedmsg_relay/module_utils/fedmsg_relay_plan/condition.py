@@ -10,6 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from fedmsg_relay_plan import addresses
+from fedmsg_relay_plan.bridge import bridges
+from fedmsg_relay_plan.parts import Part, has_program, old_addresses, part
+from fedmsg_relay_plan.trust import trust_told
+from fedmsg_relay_plan.web import serves
+from fedmsg_relay_plan.world import Host, World, read
 
 SPOOLED = re.compile(r"[0-9]{20}-")
 """The name of a file in the spool begins with its time, in nanoseconds."""
@@ -86,17 +91,60 @@ class Found:
         return [name for name in json.loads(self.spooled or "{}").get("waiting", ()) if SPOOLED.match(name)]
 
 
-def of(found: Mapping[str, Any]) -> dict[str, Any]:
+def of(told: Mapping[str, Any], name: str, run: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     """Say how a host is and what is wrong with it, as a filter.
 
     Args:
-        found: by the attributes of :class:`Found`.
+        told: what it said of itself, as :func:`fedmsg_relay_plan.world.read` takes it.
+        name: the host.
+        run: what all hosts share, likewise.
+        now: what the status alone asks for: ``status``, what the relay answers; ``inventory``, the addresses of the
+            relays by key of the global config; and ``endpoints``, ``unreachable``, ``spooled`` and ``patience``, as
+            :class:`Found` has them.
 
     Returns:
         ``summary`` and ``faults``.
     """
-    known = Found(**found)
+    world = read(run, {name: told})
+    known = found(world, world.hosts[name], now)
     return {"summary": summary(known), "faults": faults(known)}
+
+
+def found(world: World, host: Host, now: Mapping[str, Any]) -> Found:
+    """Put together what is known of a host.
+
+    Args:
+        world: the world.
+        host: of it.
+        now: as :func:`of` takes it.
+
+    Returns:
+        What it is to be, and what was found there.
+    """
+    program = has_program(world, host)
+    return Found(
+        group=world.group,
+        relays=list(world.relays),
+        here=part(world, host) is Part.RELAY,
+        looked=host.looked,
+        chained="upstream" in host.inventory.settings,
+        signatures=host.inventory.signatures,
+        trust=trust_told(now["status"]),
+        old=old_addresses(world, host),
+        program=program,
+        endpoints=now["endpoints"],
+        inventory=[now["inventory"][key] for key in KEYS],
+        unreachable=now["unreachable"],
+        spooled=now["spooled"] if program else "",
+        patience=now["patience"],
+        web_missing=serves(world, host) and not host.looked["web"]["ready"],
+        bridge={
+            "wanted": bridges(world, host),
+            "here": host.paths.bridge in host.ours,
+            "differs": host.wanted.bridge_differs,
+        },
+        behind=host.paths.config if host.is_behind else "",
+    )
 
 
 def summary(found: Found) -> str:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from fedmsg_relay_plan.endpoints import NONE
 from fedmsg_relay_plan.told import Inventory
 from fedmsg_relay_plan.tolerance import is_tolerance
 from fedmsg_relay_plan.world import World, read
@@ -44,7 +45,7 @@ def unusable_name(world: World, name: str, inventory: Inventory) -> str:
     network = inventory.network
     for relay in world.relays:
         address = world.name_of(relay, network)
-        if address == "-":
+        if address == NONE:
             return (
                 f"The relay {relay} has no address on the network {network}, on which {name} is: "
                 f"set fedmsg_relay_addresses.{network} on {relay}."

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 
 from fedmsg_relay_plan import addresses
+from fedmsg_relay_plan.endpoints import bracketed
 from fedmsg_relay_plan.world import Host, World
 
 
@@ -79,6 +80,21 @@ def is_leftover(world: World, host: Host) -> bool:
     """Whether the program is on a host that is to have none."""
     nobody_uses_it = part(world, host) in {Part.LEAVING, Part.SCRIPTS} and not has_program(world, host)
     return nobody_uses_it and bool(host.looked["releases"]["home"])
+
+
+def leftovers(world: World, host: Host) -> list[str]:
+    """Find the files of a program that is to go: all of the role but those of a relay, the config and the keys.
+
+    Args:
+        world: the world.
+        host: of it.
+
+    Returns:
+        Their paths.
+    """
+    paths = host.paths
+    stay = {*paths.service, paths.config, paths.keys, paths.web, paths.bridge, paths.bridge_settings}
+    return [path for path in host.ours if path not in stay] if is_leftover(world, host) else []
 
 
 def foreign_unit(world: World, host: Host) -> str:
@@ -215,7 +231,7 @@ def has_handed_over(world: World, host: Host) -> bool:
     """Whether a relay that leaves runs chained to the relays of the group."""
     addresses_of = [address.rpartition(":")[0] for address in host.upstream.get("submit", ())]
     names = [world.name_of(relay, host.inventory.network) for relay in world.relays]
-    return host.running and addresses_of == [f"tcp://[{name}]" if ":" in name else f"tcp://{name}" for name in names]
+    return host.running and addresses_of == [f"tcp://{bracketed(name)}" for name in names]
 
 
 def _all_named(world: World) -> set[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from fedmsg_relay_plan.changes import changes
 from fedmsg_relay_plan.guards import refusal_of_host, refusal_of_run
-from fedmsg_relay_plan.parts import Part, foreign_unit, of_part, old_addresses, part, theirs
+from fedmsg_relay_plan.parts import Part, foreign_unit, leftovers, of_part, old_addresses, part, theirs
 from fedmsg_relay_plan.questions import Question, questions
 from fedmsg_relay_plan.standing import standing
 from fedmsg_relay_plan.steps import Step, steps
@@ -46,6 +46,7 @@ class HostPlan:
         changes: clauses that say what will differ; none if the host is as it should be.
         refusal: why it takes no step; empty if it does.
         old: addresses to be retired.
+        leftovers: files of a program that is to be removed.
         replaced: files of others that are replaced.
     """
 
@@ -54,6 +55,7 @@ class HostPlan:
     changes: list[str]
     refusal: str
     old: dict[str, list[str]]
+    leftovers: list[str]
     replaced: Replaced
 
 
@@ -128,6 +130,7 @@ def _host(world: World, host: Host) -> HostPlan:
         changes=changes(world, host),
         refusal=refusal_of_host(world, host),
         old=old_addresses(world, host),
+        leftovers=leftovers(world, host),
         replaced=_replaced(world, host),
     )
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import StrEnum
-from typing import Any
 
 from fedmsg_relay_plan import tags
 from fedmsg_relay_plan.bridge import bridges, has_bridge, stops_bridging
@@ -116,20 +115,6 @@ def steps(world: World, host: Host) -> list[Step]:
         The steps in their order.
     """
     return [step for step in Step if TAKES[step](world, host) and _is_tagged(world, host, step)]
-
-
-def hosts_with(achieved: Mapping[str, Mapping[str, Any]], what: str) -> list[str]:
-    """Find the hosts that have achieved something in this run.
-
-    Args:
-        achieved: what each host has achieved: ``ready`` to be relied on, ``carries`` messages, ``proved`` by itself,
-            ``tried`` to change in a move, ``chained``, ``handed_over``.
-        what: one of these.
-
-    Returns:
-        The names of the hosts.
-    """
-    return [host for host, done in achieved.items() if what in done]
 
 
 def _is_tagged(world: World, host: Host, step: Step) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from fedmsg_relay_plan.endpoints import on_network
+from fedmsg_relay_plan.inventory import Variables, is_true, table
 from fedmsg_relay_plan.parts import Part, part
 from fedmsg_relay_plan.world import Host, World
 
@@ -35,16 +37,21 @@ def is_served(host: Host) -> bool:
     return host.text(host.paths.web) == host.wanted.texts[host.paths.web] and seen["ready"] and not seen["outdated"]
 
 
-def urls(relays: Iterable[tuple[str, bool, Mapping[str, Any]]]) -> list[str]:
+def urls(relays: Variables, network: str) -> list[str]:
     """Find where web processes are, as a filter.
 
     Args:
-        relays: for each relay its name, whether it has a web process, and its ``fedmsg_relay_settings``.
+        relays: those of the group, as :func:`fedmsg_relay_plan.inventory.relays` tells them.
+        network: where they are to be found.
 
     Returns:
         The URLs, in the same order.
     """
-    return [f"http://{name}:{_port(settings)}" for name, has_one, settings in relays if has_one]
+    return [
+        f"http://{name}:{_port(table(known, 'fedmsg_relay_settings'))}"
+        for name, known in zip(on_network(relays, network), relays.values(), strict=True)
+        if is_true(known.get("fedmsg_relay_web"))
+    ]
 
 
 def _port(settings: Mapping[str, Any]) -> str:

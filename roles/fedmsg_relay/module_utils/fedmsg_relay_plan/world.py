@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from fedmsg_relay_plan import addresses, tolerance
+from fedmsg_relay_plan import addresses, endpoints, tolerance
 from fedmsg_relay_plan.addresses import Status
 from fedmsg_relay_plan.tags import RELAY, narrowing
 from fedmsg_relay_plan.told import Answers, Inventory, Keys, Paths, Wanted
@@ -215,9 +215,9 @@ class World:
             network: where it is to be found.
 
         Returns:
-            Its name or IP address there; ``-`` if it has none.
+            Its name or IP address there; :data:`.endpoints.NONE` if it has none.
         """
-        return {"default": relay, **self.names.get(relay, {})}.get(network) or "-"
+        return endpoints.name_of(relay, self.names.get(relay, {}), network)
 
 
 def read(run: Mapping[str, Any], told: Mapping[str, Mapping[str, Any]]) -> World:

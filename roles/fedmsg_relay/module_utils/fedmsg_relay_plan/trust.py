@@ -1,4 +1,4 @@
-"""Makes the global config's certnames and routing policy, and the list of a host's files, from the inventory's certs.
+"""Makes of the inventory's certs the certnames and the routing policy of the global config, and the files of a host.
 
 An item of ``fedmsg_relay_certs`` has Fedora's keys: ``service``, ``owner``, ``group``, ``can_send`` and ``alias``. Its
 certificate is called ``<service>-<host>``, which is also the CN.
@@ -10,35 +10,19 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from fedmsg_relay_plan.inventory import Variables, is_true, table
+
 Cert = Mapping[str, Any]
 
 EVERY = "*"
 CA, CRL = "ca.crt", "crl.pem"
 
 
-class FilterModule:
-    """What Ansible loads."""
-
-    def filters(self) -> dict[str, Any]:
-        """Name the filters.
-
-        Returns:
-            Each by the name that templates use.
-        """
-        return {
-            "fedmsg_relay_policy": policy,
-            "fedmsg_relay_certnames": certnames,
-            "fedmsg_relay_key_files": key_files,
-            "fedmsg_relay_shell_group": shell_group,
-            "fedmsg_relay_trust_told": trust_told,
-        }
-
-
-def policy(hosts: Iterable[Iterable[Any]], base: str, extra: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Invert ``can_send``: who may send which topic.
+def policy(bus: Variables, base: str, extra: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Invert ``can_send``: who may send which topic, as a filter.
 
     Args:
-        hosts: of each host the inventory name, ``fedmsg_relay_certs``, and ``fedmsg_relay_cert_host`` or nothing.
+        bus: the hosts, as :func:`fedmsg_relay_plan.inventory.bus` tells them, also those that the run leaves out.
         base: the beginning of every topic, such as ``org.fedoraproject.stg``.
         extra: names of certificates to add, by topic without its beginning; under ``*`` those for every topic.
 
@@ -46,10 +30,11 @@ def policy(hosts: Iterable[Iterable[Any]], base: str, extra: Mapping[str, Any]) 
         The names of certificates by topic, sorted.
     """
     senders: dict[str, set[str]] = {}
-    for host, certs, cert_host in hosts:
-        for cert in _items(certs):
+    for host, known in bus.items():
+        for cert in _items(known.get("fedmsg_relay_certs")):
             for topic in cert.get("can_send") or ():
-                senders.setdefault(topic, set()).add(_name(cert, cert_host or host))
+                name = _name(cert, known.get("fedmsg_relay_cert_host") or host)
+                senders.setdefault(topic, set()).add(name)
     for topic, names in extra.items():
         if topic != EVERY:
             senders.setdefault(topic, set()).update(names)
@@ -57,22 +42,52 @@ def policy(hosts: Iterable[Iterable[Any]], base: str, extra: Mapping[str, Any]) 
     return {f"{base}.{topic}": sorted(names.union(everywhere)) for topic, names in sorted(senders.items())}
 
 
-def certnames(certs: Iterable[Cert], cert_host: str, short_host: str) -> dict[str, str]:
-    """Name the certificates of a host as scripts find them.
+def unsigned(bus: Variables) -> list[str]:
+    """Find the hosts where scripts publish and do not sign, as a filter.
+
+    Args:
+        bus: as :func:`policy` takes it.
+
+    Returns:
+        Their names, sorted.
+    """
+    return sorted(
+        host
+        for host, known in bus.items()
+        if known.get("fedmsg_relay_needs") != ["outbound"] and not is_true(known.get("fedmsg_relay_sign"))
+    )
+
+
+def without_crl(relays: Variables) -> bool:
+    """Find out whether a relay is told to do without a CRL, as a filter.
+
+    Args:
+        relays: those of the group, as :func:`fedmsg_relay_plan.inventory.relays` tells them.
+
+    Returns:
+        Whether one is.
+    """
+    settings = [table(known, "fedmsg_relay_settings") for known in relays.values()]
+    return any(table(tables, "trust").get("crl") == "" for tables in settings)
+
+
+def certnames(certs: Iterable[Cert], cert_host: str, host: str) -> dict[str, str]:
+    """Name the certificates of a host as scripts find them, as a filter.
 
     Args:
         certs: ``fedmsg_relay_certs`` of the host.
         cert_host: the host in the names of its certificates.
-        short_host: the host's own name up to the first dot.
+        host: the host's own name. Scripts take it up to the first dot.
 
     Returns:
         The name of each certificate.
     """
-    return {f"{_prefix(cert)}.{short_host}": _name(cert, cert_host) for cert in _items(certs)}
+    short = host.partition(".")[0]
+    return {f"{_prefix(cert)}.{short}": _name(cert, cert_host) for cert in _items(certs)}
 
 
 def key_files(certs: Iterable[Cert], cert_host: str) -> list[dict[str, Any]]:
-    """List the files that a host gets, those of a pair one after the other.
+    """List the files that a host gets, those of a pair one after the other, as a filter.
 
     Args:
         certs: ``fedmsg_relay_certs`` of the host.
@@ -89,8 +104,26 @@ def key_files(certs: Iterable[Cert], cert_host: str) -> list[dict[str, Any]]:
     return files
 
 
+def differences(compared: Mapping[str, Any], own: str) -> dict[str, list[str]]:
+    """Tell how the files of a host differ from those of the controller, as a filter.
+
+    Args:
+        compared: what ``fedmsg_relay_keys`` found; empty where nobody compared them.
+        own: the user and group that the role makes by itself.
+
+    Returns:
+        By the attributes of :class:`fedmsg_relay_plan.told.Keys`.
+    """
+    known = {f"user {own}", f"group {own}"}
+    return {
+        "differ": list(compared.get("differ") or ()),
+        "foreign": list(compared.get("foreign") or ()),
+        "unknown": sorted({*(compared.get("unknown") or ())} - known),
+    }
+
+
 def shell_group(certs: Iterable[Cert]) -> str:
-    """Find the group that may read the key with which the spool's delivery signs.
+    """Find the group that may read the key with which the spool's delivery signs, as a filter.
 
     Args:
         certs: ``fedmsg_relay_certs`` of the host.
