@@ -121,7 +121,7 @@ def read(filenames: Sequence[str] | None = None, stand_in: Mapping[str, str] | N
         ConfigError: as for :func:`load_config`.
     """
     global last_reading  # noqa: PLW0603 -- scripts get a dict, as from stock
-    here = _here()
+    here = current_directory()
     config = merged(filenames, stand_in or {}, here)
     named = [os.path.join(here, path) for path in filenames or ()]
     last_reading = Reading(named, here, {key: listed(config.get(key)) for key in PLACES})
@@ -198,7 +198,7 @@ def files(
             if not os.path.isfile(path) and path not in stand_in:
                 raise ConfigError(f"{path} is not a file")
         return list(filenames)
-    home, here = os.path.expanduser("~"), here or _here()
+    home, here = os.path.expanduser("~"), here or current_directory()
     folders = ["/etc/fedmsg.d", f"{home}/.fedmsg.d", f"{here}/fedmsg.d"]
     if "VIRTUAL_ENV" in os.environ:
         folders.append(os.path.join(os.environ["VIRTUAL_ENV"], "etc/fedmsg.d"))
@@ -257,11 +257,16 @@ def addresses(config: Mapping[str, Any], key: str) -> list[str]:
     return found
 
 
-def _here() -> str:
+def current_directory() -> str:
+    """Get the directory in which this process is.
+
+    Returns:
+        Its path; one below which nothing can be, if it was removed.
+    """
     try:
         return os.getcwd()
     except FileNotFoundError:
-        return os.devnull  # it was removed, and nothing can be below this path
+        return os.devnull
 
 
 def _is_text(value: object) -> bool:

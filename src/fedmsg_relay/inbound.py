@@ -99,13 +99,15 @@ class InboundConnection:
         """
         connection, self._socket = self._socket, None
         deadline = time.monotonic() + timeout
+        written, self._written = self._written, None
         if connection is not None:
             self._lost |= not self._still_subscribed(connection)
-            if self._written is not None:  # libzmq gives up in silence what a relay that leaves has not taken
-                self._lost |= not self._written.wait(deadline)
-            self._close(connection, linger=max(1, int((deadline - time.monotonic()) * 1000)))
+            self._close(connection, linger=max(1, int(timeout * 1000)))
         if self._context is not None:
             self._context.term()
+        if written is not None:  # libzmq gives up in silence what a relay that leaves has not taken
+            self._lost |= not written.done
+            written.close()
         lost, self._lost = self._lost, False
         if lost or time.monotonic() >= deadline:
             raise NoRelayError(

@@ -55,9 +55,12 @@ class Written:
 
     @property
     def done(self) -> bool:
-        """Whether the kernel has everything that was added; after the end, whether the other side's has."""
-        count = tcp.bytes_acked if self.ended else tcp.bytes_written
+        """Whether the kernel has everything that was added; once the relay has left, whether the relay's kernel has.
+
+        It may also be asked when libzmq has closed the connection.
+        """
         try:
+            count = tcp.bytes_written if tcp.is_established(self._tcp) else tcp.bytes_acked
             return count(self._tcp) >= self._expected
         except OSError:
             return False

@@ -81,6 +81,7 @@ class Signer:
 
         Raises:
             NotWellFormedError: it cannot be encoded.
+            ConfigError: this host forbids such signatures.
         """
         try:
             signed: Json = json.loads(canonical(envelope))
@@ -90,11 +91,21 @@ class Signer:
             content = canonical(signed)
         except (TypeError, ValueError, RecursionError) as error:
             raise NotWellFormedError(f"not well-formed, not sent: {error}") from error
-        with setting_up:  # OpenSSL has locks as well, which a child of a fork must not find locked
-            signature = self._key.sign(content, *_METHOD)
+        try:
+            with setting_up:  # OpenSSL has locks as well, which a child of a fork must not find locked
+                signature = self._key.sign(content, *_METHOD)
+        except _unsupported() as error:
+            raise ConfigError(f"cannot sign: OpenSSL of this host forbids RSA signatures with SHA-1: {error}") from None
         signed["signature"] = _encoded(signature)
         signed["certificate"] = self._certificate
         return signed
+
+
+def _unsupported() -> type[Exception]:
+    """Get the error of OpenSSL; it is loaded only once there is an error."""
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
+
+    return UnsupportedAlgorithm
 
 
 def pair(config: Mapping[str, Any]) -> Pair:
@@ -164,9 +175,10 @@ def check(config: Mapping[str, Any]) -> Pair | None:
     """
     if not config.get("sign_messages"):
         return None
-    found = Signer(pair(config)).pair
-    _read_key(found.key, thorough=True)
-    return found
+    found = Signer(pair(config))
+    _read_key(found.pair.key, thorough=True)
+    found.sign({})
+    return found.pair
 
 
 def _read_key(path: str, *, thorough: bool = False) -> tuple[rsa.RSAPrivateKey, bytes]:

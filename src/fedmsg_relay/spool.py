@@ -28,7 +28,7 @@ from collections.abc import Mapping, Sequence
 from itertools import count, islice
 from typing import Any
 
-from fedmsg_relay.errors import NoRelayError
+from fedmsg_relay.errors import ConfigError, NoRelayError
 
 DIRECTORY = "/var/spool/fedmsg-relay"
 SUFFIX = ".msg"
@@ -60,9 +60,38 @@ def directory(config: Mapping[str, Any]) -> str:
 
     Returns:
         Its path; empty where this user has no spool to write to.
+
+    Raises:
+        ConfigError: no directory can have this name.
+    """
+    path = place(config)
+    return path if path and os.access(path, os.W_OK | os.X_OK) else ""
+
+
+def place(config: Mapping[str, Any]) -> str:
+    """Find where the spool of this host is to be.
+
+    Args:
+        config: the merged global config; ``relay_spool`` names another place than the usual one.
+
+    Returns:
+        Its path; empty where the config wants none.
+
+    Raises:
+        ConfigError: no directory can have this name.
     """
     path = str(config.get("relay_spool", DIRECTORY))
-    return path if path and os.access(path, os.W_OK | os.X_OK) else ""
+    if "\0" in path or not _can_be_encoded(path):
+        raise ConfigError(f"global config: relay_spool: {path!r} is not the name of a directory")
+    return path
+
+
+def _can_be_encoded(path: str) -> bool:
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def pending(path: str) -> list[str]:
@@ -171,8 +200,8 @@ def _write(path: str, moment: int, content: bytes) -> str:
     temporary = os.path.join(path, f".{name}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
     try:
-        os.fchmod(descriptor, 0o640)  # whatever the umask: the user that delivers must be able to read it
         with open(descriptor, "wb") as file:
+            os.fchmod(descriptor, 0o640)  # whatever the umask: the user that delivers must be able to read it
             file.write(content)
             file.flush()
             os.fsync(descriptor)
@@ -216,10 +245,13 @@ def read(path: str, name: str, max_size: int) -> bytes:
         OSError: it cannot be read.
     """
     descriptor = os.open(os.path.join(path, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
+    try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
             raise ValueError("it is not a regular file with one name")
         if found.st_size > max_size:
             raise ValueError(f"it is larger than {max_size} bytes")
-        return file.read(max_size)
+        with open(descriptor, "rb", closefd=False) as file:  # refuses a folder, so not before
+            return file.read(max_size)
+    finally:
+        os.close(descriptor)

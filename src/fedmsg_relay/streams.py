@@ -7,7 +7,6 @@ stream begins anew at a time; then its messages are told apart by their bytes (:
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import json
 import logging
@@ -20,7 +19,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlencode, urlsplit
 
-from fedmsg_relay.errors import NoRelayError, RelayError, UsageError
+from fedmsg_relay import events
+from fedmsg_relay.errors import NoRelayError, UsageError, printable
+from fedmsg_relay.events import Message, NotOursError, Place
 
 SILENT_SECONDS = 45.0
 """Time without a sign of life after which the connection is made anew."""
@@ -31,41 +32,12 @@ CONNECT_SECONDS = 5.0
 RETRY_SECONDS = 5.0
 """Maximum time between two tries to connect."""
 
+_MAX_ANSWER = 64 * 1024
+
 _PUT_SECONDS = 0.5
 """Interval at which a stream looks whether it has been ended, while nobody takes its messages."""
 
 _log = logging.getLogger("fedmsg_relay")
-
-
-class Message(NamedTuple):
-    """A message as the relay has journaled it.
-
-    Attributes:
-        seq: its number in that relay's journal.
-        time: when it was journaled, in Unix seconds.
-        msg_id: of the envelope, if it has one.
-        topic: first frame.
-        text: second frame: the exact text of the body.
-    """
-
-    seq: int
-    time: float
-    msg_id: str | None
-    topic: str
-    text: str
-
-    @property
-    def body(self) -> Any:
-        """The body as Python has it: normally the envelope, a dict."""
-        return json.loads(self.text)
-
-    def digest(self) -> bytes:
-        """Make the digest of topic and body, as the journal has it."""
-        topic = self.topic.encode()
-        made = hashlib.blake2b(len(topic).to_bytes(8, "big"), digest_size=16)
-        made.update(topic)
-        made.update(self.text.encode())
-        return made.digest()
 
 
 class NotYetError(Exception):
@@ -104,7 +76,7 @@ class Heard(NamedTuple):
 
     journal: Position
     message: Message | None = None
-    error: RelayError | None = None
+    error: Exception | None = None
 
 
 class Listener(Protocol):
@@ -173,7 +145,7 @@ class Stream:
         """Say it once for each time that no message comes."""
         if not self._silent:
             self._silent = True
-            _log.warning("%s; trying again", text)
+            _log.warning("%s; trying again", printable(text))
 
     def _run(self) -> None:
         pause = 0.1
@@ -191,7 +163,7 @@ class Stream:
                         return
                 self._ended.wait(pause)
                 pause = min(2 * pause, RETRY_SECONDS)
-        except RelayError as error:
+        except Exception as error:  # noqa: BLE001 -- the reader raises it; it would wait for ever for a dead thread
             self._put(Heard(self.at, error=error))
         finally:
             self.tried.set()
@@ -217,7 +189,7 @@ class Stream:
         try:
             connection.request("GET", f"{parts.path}/{what}?{urlencode(query)}")
             return connection.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
+        except (OSError, http.client.HTTPException, ValueError):
             return False
         finally:
             connection.close()
@@ -231,7 +203,7 @@ class Stream:
     def _connected(self) -> Iterator[Message]:
         """Yield what one connection brings."""
         parts = urlsplit(self.url)
-        strange, told = 0, None
+        strange, told = "", None
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=CONNECT_SECONDS)
         self._connection = connection
         try:
@@ -244,12 +216,14 @@ class Stream:
                 if self._listener.claim(self):
                     yield from self._events(answer)
             elif answer.status == 409:
-                told = dict(json.loads(answer.read()))
-            elif answer.status == 503:
-                self.say(f"{self.url} is busy: {answer.read(1000).decode(errors='replace').strip()}")
+                told = dict(json.loads(answer.read(_MAX_ANSWER)))
+            elif answer.status >= 500:  # a proxy may say it as well
+                self.say(f"{self.url} is busy: {answer.read(1000).decode(errors='replace').strip() or answer.status}")
             else:
-                strange = answer.status
-        except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError) as error:
+                strange = f"HTTP {answer.status}"
+        except NotOursError as error:
+            strange = str(error)
+        except (OSError, http.client.HTTPException, ValueError, TypeError, RecursionError) as error:
             self.say(f"no web process answers at {self.url}: {error}")
         finally:
             if self.at.reader is self:
@@ -257,7 +231,7 @@ class Stream:
             self.tried.set()
             connection.close()
         if strange:
-            raise NoRelayError(f"{self.url}: not a web process of fedmsg-relay (HTTP {strange})")
+            raise NoRelayError(f"{self.url}: not a web process of fedmsg-relay ({strange})")
         if told is not None:
             try:
                 self._begin_anew(told)
@@ -266,17 +240,21 @@ class Stream:
 
     def _events(self, answer: http.client.HTTPResponse) -> Iterator[Message]:
         kind = b""
-        while line := answer.readline():
+        while line := answer.readline(events.MAX_EVENT_BYTES):
+            if len(line) == events.MAX_EVENT_BYTES:
+                raise NotOursError(f"it sends an event of more than {events.MAX_EVENT_BYTES >> 20} MiB")
+            if line[-1:] != b"\n":
+                return  # cut off in the middle
             field, _, value = line.rstrip(b"\n").partition(b": ")
             if field == b"event":
                 kind = value
             elif field == b"data":
-                told = json.loads(value)
-                if kind == b"place":  # up to here nothing is wanted
-                    self.at.move(told["seq"], told["digest"])
+                if kind == b"place":
+                    place = events.read(value, Place)
+                    self.at.move(place.seq, place.digest)
                     self.begun = True
                 else:
-                    yield Message(told["seq"], told["time"], told["msg_id"], told["topic"], told["body"])
+                    yield events.message(value)
             elif not field:  # the end of an event, or a sign of life
                 kind = b""
                 if self.at.digest or line != b"\n":

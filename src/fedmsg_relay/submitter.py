@@ -20,6 +20,13 @@ SHARE_SECONDS = 0.5
 PAUSE_SECONDS = 0.1
 """Pause after a round in which no relay took the batch."""
 
+_SOURCE_NOT_ALLOWED = "source-not-allowed"
+"""The code in ``trust.reasons``, which scripts do not load."""
+
+
+class SourceNotAllowedError(RefusedError):
+    """The relay takes no message from the address of this host. It is not the fault of the message."""
+
 
 class SubmitConnection:
     """A connection to the submit of the first relay that answers.
@@ -140,4 +147,6 @@ def _refusal(refused: Refused) -> RelayError:
     text = f"refused by the relay: {refused.code} ({refused.detail}); not sent"
     if refused.code in set(Refusal):
         return NoRelayError(text)
+    if refused.code == _SOURCE_NOT_ALLOWED:
+        return SourceNotAllowedError(text)
     return NotWellFormedError(text) if refused.code in CODES else RefusedError(text)

@@ -14,14 +14,14 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from fedmsg_relay import config as global_config
 from fedmsg_relay.errors import ConfigError, NoRelayError, UsageError
+from fedmsg_relay.events import Message
 from fedmsg_relay.network.address import split
-from fedmsg_relay.streams import CONNECT_SECONDS, Heard, Message, NotYetError, Position, Stream
+from fedmsg_relay.streams import CONNECT_SECONDS, Heard, NotYetError, Position, Stream
 
 __all__ = ["PORT", "Message", "tail", "urls"]
 
@@ -38,6 +38,11 @@ _WAITING = 16
 """Messages that wait to be taken; a message may be large."""
 
 _ASK_SECONDS = 10.0
+
+_MAX_ANSWER = 1024 * 1024
+
+_STRANGE = (OSError, http.client.HTTPException, ValueError, LookupError, TypeError, ArithmeticError, RecursionError)
+"""Errors of an answer that may be anybody's."""
 
 _log = logging.getLogger("fedmsg_relay")
 
@@ -61,8 +66,9 @@ def tail(
         Each message once, also across a restart and a move of the relay.
 
     Raises:
-        NoRelayError: what answers there is not a web process of fedmsg-relay.
-        UsageError: the relay has no message ``after``; or it is a ``seq``, and the config names several relays.
+        NoRelayError: none of the relays is left, as what answers there is not a web process of fedmsg-relay.
+        UsageError: the relay has no message ``after``; or it is a ``seq``, and the config names several relays; or
+            ``after`` or ``topic`` is not UTF-8.
         ConfigError: the config cannot be used, or names no relay.
     """
     return _Tail(since, after, topic, filenames).messages()
@@ -83,7 +89,7 @@ def urls(config: Mapping[str, Any]) -> list[str]:
     if config.get("relay_web"):
         found = [url.rstrip("/") for url in global_config.addresses(config, "relay_web")]
         for url in found:
-            if urlsplit(url).scheme != "http" or not urlsplit(url).hostname:
+            if not _is_url(url):
                 raise ConfigError(f"global config: relay_web: {url!r} is not a URL such as 'http://host:{PORT}'")
         return list(dict.fromkeys(found))
     hosts = []
@@ -91,6 +97,14 @@ def urls(config: Mapping[str, Any]) -> list[str]:
         host, _ = split(address, "global config: relay_inbound")
         hosts.append(f"http://{f'[{host}]' if ':' in host else host}:{PORT}")
     return list(dict.fromkeys(hosts))
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme == "http" and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # such as a port beyond 65535
+        return False
 
 
 class _Tail:
@@ -103,7 +117,7 @@ class _Tail:
         self._after = after
         self._topic = topic
         self._filenames = filenames
-        self._here = str(Path.cwd())
+        self._here = global_config.current_directory()
         self._lock = threading.Lock()
         self._urls: list[str] = []
         self._streams: dict[str, Stream] = {}
@@ -117,6 +131,11 @@ class _Tail:
         self._brought: dict[Position, Counter[bytes]] = {}
 
     def messages(self) -> Iterator[Message]:
+        left_out = 0
+        try:
+            f"{self._after}{self._topic}".encode()
+        except UnicodeEncodeError as error:
+            raise UsageError("after and topic must be UTF-8: no message has such a name or topic") from error
         try:
             with self._lock:
                 self._look_again()
@@ -132,7 +151,10 @@ class _Tail:
                     if self._is_new(heard.journal, heard.message):
                         yield heard.message
                 elif heard.error is not None:
-                    if not isinstance(heard.error, NoRelayError) or len(self._urls) == 1:
+                    left_out += 1
+                    with self._lock:
+                        is_last = left_out >= len(self._streams)
+                    if is_last or not isinstance(heard.error, NoRelayError):
                         raise heard.error
                     _log.warning("%s; it is left out", heard.error)
         finally:
@@ -243,12 +265,12 @@ class _Tail:
                 try:
                     connection.request("GET", f"{parts.path}/trace?id={quote(self._after, safe='')}")
                     answer = connection.getresponse()
-                    told = json.loads(answer.read())
+                    told = json.loads(answer.read(_MAX_ANSWER))
                     if answer.status == 503 or (told["journal"] and told["journal"]["first_time"] is None):
                         busy = url
                     else:
                         return float(told["journal"]["first_time"])
-                except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):
+                except _STRANGE:
                     continue  # it does not have it, or does not answer
                 finally:
                     connection.close()

@@ -18,6 +18,8 @@ QUIET_MILLISECONDS = 8
 kernel."""
 
 _INFO_BYTES = 136
+_STATE, _ESTABLISHED = struct.Struct("=B135x"), 1
+"""``tcpi_state``, and the state of a connection that both sides have open."""
 _LAST_RECEIVED = struct.Struct("=52xI80x")
 """``tcpi_last_data_recv``, milliseconds, in ``struct tcp_info``."""
 _BYTES_ACKED = struct.Struct("=120xQ8x")
@@ -100,6 +102,18 @@ def bytes_written(connection: socket.socket) -> int:
         (outstanding,) = struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, b"\0" * 4))
         if acked == bytes_acked(connection):  # or some were acknowledged between the two looks
             return acked + int(outstanding)
+
+
+def is_established(connection: socket.socket) -> bool:
+    """Tell whether both sides have a connection open.
+
+    Args:
+        connection: TCP.
+
+    Raises:
+        OSError: it is closed, or is not TCP.
+    """
+    return _count(_STATE, connection) == _ESTABLISHED
 
 
 def bytes_received(fd: int) -> int:

@@ -138,3 +138,16 @@ def test_a_config_that_names_no_relay_properly_is_refused_by_key(host: Host, tex
     ran = run_command(host, command, "--config-filename", only)
     assert ran.code == 78
     assert key in ran.one_error_line()
+
+
+@pytest.mark.parametrize("path", ["a\0b", "\ud800"], ids=["NUL", "half a surrogate pair"])
+@pytest.mark.parametrize(
+    "command",
+    [["fedmsg-logger", "--message=x"], ["fedmsg-relay", "spool", "ls"], ["fedmsg-relay", "trace", "x"]],
+    ids=["logger", "spool", "trace"],
+)
+def test_a_spool_that_no_directory_can_be_is_refused(host: Host, command: list[str], path: str) -> None:
+    host.configure(relay_spool=path)
+    ran = host.run(*command)
+    assert ran.code == 78
+    assert "relay_spool" in ran.one_error_line()

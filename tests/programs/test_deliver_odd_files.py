@@ -176,7 +176,7 @@ def test_links_fifos_sparse_files_and_folders_are_put_away_and_counted(lonely: H
     ran = deliver(lonely)
     assert (ran.code, ran.stdout) == (0, "delivered 0, refused 0\n")
     assert "1000 set aside, " in ran.one_error_line()
-    assert ran.one_error_line().endswith(" removed, 1 left as folders that are not empty")
+    assert ran.one_error_line().endswith(" removed, 1 left, such as folders that are not empty")
     assert sorted(path.name for path in lonely.spool.iterdir()) == ["full", "refused"]
 
 

@@ -12,6 +12,7 @@ from harness import Host, wait_until
 from messages import compare, numbered
 from relays import Relay
 from sites import Site, chained
+from spooled import deliver, expect_texts, message, put, waiting
 from submitted import named
 from wire import Publisher, Sockets, Submitter, accepted
 
@@ -149,6 +150,21 @@ def test_a_script_of_another_network_is_told_so(host: Host, start_bus: StartBus)
         in ran.one_error_line()
     )
     assert [file.name for file in host.spool.iterdir()] == [], "a refusal is for good: nothing waits for another try"
+
+
+def test_a_wrong_list_loses_no_message_of_the_spool(host: Host, start_bus: StartBus) -> None:
+    bus = start(host, start_bus)
+    change(bus, submit=["192.0.2.0/24"])
+    texts = [str(number) for number in range(3)]
+    for number, text in enumerate(texts):
+        put(host, message(text), f"{number:020d}-1-1.msg")
+    ran = deliver(host)
+    assert (ran.code, len(waiting(host))) == (77, 3)
+    assert "0 delivered, 0 refused, 3 stay in" in ran.one_error_line()
+    assert "source-not-allowed (from 127.0.0.1;" in ran.one_error_line()
+    change(bus)
+    assert deliver(host).stdout == "delivered 3, refused 0\n"
+    expect_texts(bus, texts)
 
 
 def test_peers_of_ipc_have_no_address_and_are_taken(host: Host, relay: Relay, sockets: Sockets) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import stat
+import time
 from itertools import product
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from fedmsg_relay.errors import EX_DATAERR, EX_UNAVAILABLE
 from harness import Host, locate
 from messages import compare
-from spooled import LOOKING, WAYS, put_first, shell, waiting
+from spooled import LOOKING, WAYS, message, put, put_first, shell, waiting
 
 # A message that no relay takes.
 
@@ -94,9 +95,20 @@ def test_fedmsg_spool_syncs_the_file_renames_it_and_syncs_the_directory(lonely: 
     ran = lonely.run(*SHELL, env=noting_commands(lonely))
     assert (ran.code, ran.stderr) == (0, "")
     (path,) = waiting(lonely)
-    begun = path.with_name(f".{path.name}")
     calls = (lonely.directory / "calls").read_text().splitlines()
+    begun = calls[0].removeprefix("sync ")
+    assert begun.startswith(f"{lonely.spool}/.")
     assert calls == [f"sync {begun}", f"mv {begun} {path}", f"sync {lonely.spool}"]
+
+
+def test_nobody_can_guess_the_name_that_fedmsg_spool_begins_with(lonely: Host) -> None:
+    """A message of the future makes its time known; the process keeps its number."""
+    future = time.time_ns() + 3600 * 10**9
+    put(lonely, message("first"), f"{future:020d}-1-1.msg")
+    guess = f'mkfifo {lonely.spool}/.{future + 1:020d}-$$-1.msg; exec "$@"'
+    ran = lonely.run("/bin/sh", "-c", guess, "sh", *SHELL, env={"FEDMSG_SPOOL": str(lonely.spool)})
+    assert (ran.code, ran.stderr) == (0, "")
+    assert waiting(lonely)[1].name.startswith(f"{future + 1:020d}-")
 
 
 @pytest.mark.parametrize(

@@ -201,6 +201,68 @@ def test_a_message_that_no_relay_takes_holds_up_only_its_own_user(lonely: Host, 
     ]
 
 
+def test_a_file_that_became_a_folder_while_it_was_sent_stops_nothing(lonely: Host) -> None:
+    names = [f"{number:020d}-1-1.msg" for number in range(2)]
+
+    def answer(_: bytes) -> dict[str, Any]:
+        path = lonely.spool / names[0]
+        if path.is_file():
+            path.unlink()
+            path.mkdir()
+        return accepted(1, 1)
+
+    with picky_relay(lonely, answer) as taken:
+        for name in names:
+            put(lonely, message(name), name)
+        ran = deliver(lonely)
+    assert (ran.code, ran.stdout) == (0, "delivered 2, refused 0\n"), ran.stderr
+    assert taken == names
+    assert not (lonely.spool / names[1]).exists()
+
+
+UNREAD = """
+import errno, os, sys, fedmsg_relay.config as g, fedmsg_relay.commands.deliver as d
+
+def read(path, *args, real=os.open, **options):
+    if str(path).endswith("-1-1.msg"):
+        raise OSError(errno.ENFILE, os.strerror(errno.ENFILE))
+    return real(path, *args, **options)
+
+os.open = read
+try:
+    d.deliver(g.load_config(), sys.argv[1], 1.0)
+except d.NoRelayError as error:
+    print(error)
+"""
+
+
+@as_root
+def test_a_file_that_the_host_cannot_read_now_stays_and_holds_up_only_its_own_user(lonely: Host) -> None:
+    with picky_relay(lonely, lambda _: accepted(1, 1)) as taken:
+        stays = [put(lonely, message("theirs"), f"{number:020d}-{number}-1.msg") for number in (1, 2)]
+        for path in stays:
+            os.chown(path, WRITER, WRITER)
+        put(lonely, message("mine"), f"{3:020d}-3-1.msg")
+        ran = lonely.run("python", "-c", UNREAD, lonely.spool)
+    assert "1 delivered, 0 refused, 2 stay in" in ran.stdout, ran.stderr
+    assert "cannot be read now: Too many open files in system" in ran.stdout
+    assert taken == ["mine"]
+    assert waiting(lonely) == stays
+
+
+@as_root
+def test_a_file_that_cannot_be_put_away_stops_nothing(shared: Host, relay: Relay) -> None:
+    """As if its owner had exchanged it for a folder between two calls."""
+    os.chown(put(shared, b"", "1.junk"), WRITER, WRITER)
+    put_first(shared)
+    relay.start()
+    # The spool is another user's, here without the right to do as its owner.
+    without = ["/usr/bin/setpriv", "--bounding-set=-fowner"]
+    ran = shared.run(*without, locate("fedmsg-relay"), "spool", "deliver", "--patience", "10")
+    assert (ran.code, ran.stdout) == (0, "delivered 1, refused 0\n"), ran.stderr
+    assert ran.one_error_line().endswith("1 left, such as folders that are not empty")
+
+
 @as_root
 def test_users_take_turns_so_that_a_busy_user_holds_up_nobody(lonely: Host) -> None:
     with picky_relay(lonely, lambda _: accepted(1, 1)) as taken:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -150,6 +151,7 @@ def test_tail_says_once_that_nobody_answers_and_comes_back(host: Host) -> None:
     [
         (["--after", "999999"], 64, "the relay has no message 999999"),
         (["--after", "9" * 30], 64, "no message can have this number"),
+        (["--after", os.fsdecode(b"\xff")], 64, "no message has such a name"),
         (["--since", "soon"], 64, "--since"),
         (["--since", "1", "--after", "1"], 64, "not allowed with"),
     ],

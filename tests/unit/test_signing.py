@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from certificates import Pair, TestCa, envelope, name, rsa_key
 from fedmsg_relay import signing
 from fedmsg_relay.canonical import canonical, signed_part
+from fedmsg_relay.commands import deliver
+from fedmsg_relay.config import DEFAULTS
 from fedmsg_relay.errors import ConfigError, NotWellFormedError
 
 HOST = os.uname().nodename.partition(".")[0]
@@ -237,3 +240,26 @@ def test_a_check_finds_a_key_whose_numbers_do_not_fit(config: dict[str, Any], tm
     with pytest.raises(ConfigError, match="is damaged"):
         signing.check(config)
     assert pair.certificate.subject == name(NAME)
+
+
+class Forbidding:
+    """A key on a host whose OpenSSL forbids SHA-1, as cryptography shows it."""
+
+    def sign(self, *_: object) -> bytes:
+        raise UnsupportedAlgorithm("sha1 is not supported by this backend for RSA signing.")
+
+
+def test_a_host_that_forbids_sha1_is_told_so(
+    config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signer = signing.signer(config)
+    monkeypatch.setattr(signer, "_key", Forbidding())
+    with pytest.raises(ConfigError, match="forbids RSA signatures with SHA-1: sha1 is not supported"):
+        signer.sign({})
+    # The delivery leaves what it cannot sign.
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    (spool / "1.msg").write_bytes(b"fedmsg-spool 1 msg\nm\nt\n1\n2026-x\nu\n{}")
+    with pytest.raises(deliver.CannotSignError):
+        deliver.deliver({**DEFAULTS, **config}, str(spool), 1.0)
+    assert (spool / "1.msg").exists()

@@ -86,6 +86,14 @@ def test_a_batch_that_does_not_fit_is_not_begun(tmp_path: Path, monkeypatch: pyt
     assert list(tmp_path.iterdir()) == []
 
 
+def test_reading_what_is_not_a_file_leaves_nothing_open(tmp_path: Path) -> None:
+    (tmp_path / "1.msg").mkdir()
+    before = list(Path("/proc/self/fd").iterdir())
+    with pytest.raises(ValueError, match="not a regular file"):
+        spool.read(str(tmp_path), "1.msg", 100)
+    assert list(Path("/proc/self/fd").iterdir()) == before
+
+
 def test_names_stay_in_order_when_the_clock_steps_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     added = spool.add(str(tmp_path), [(b"t", b"1")])
     monkeypatch.setattr("fedmsg_relay.spool.time.time_ns", lambda: 10**18)

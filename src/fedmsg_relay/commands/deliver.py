@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -20,6 +21,7 @@ from fedmsg_relay.errors import ConfigError, NoRelayError, RelayError, say
 from fedmsg_relay.inbound import InboundConnection
 from fedmsg_relay.message import DEFAULT_MAX_MESSAGE_SIZE
 from fedmsg_relay.submit import BATCH_BYTES
+from fedmsg_relay.submitter import SourceNotAllowedError
 
 LOT = 100
 """Files of one user that go together, unless they have more than ``BATCH_BYTES``."""
@@ -27,6 +29,8 @@ LOT = 100
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 15.0
 """Pause between two rounds while no relay answers: doubled each time."""
 
+UNREADABLE = (errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO)
+"""Errors that are the fault of a file: it is closed to us, a link, or a socket. Others are faults of the host."""
 
 SHORTEST_CLOSE = 0.01
 """Maximum time for closing after a fault, when there is nothing to wait for."""
@@ -66,12 +70,18 @@ def deliver(config: Mapping[str, Any], path: str, patience: float) -> Delivered:
     Raises:
         NoRelayError: no relay answered in that time; what is left stays, in order.
         CannotSignError: something stays because it cannot be signed; the rest is delivered.
-        RelayError: the spool cannot be read, or another process is delivering it.
+        SourceNotAllowedError: the relay takes nothing from this host; everything stays.
+        RelayError: the spool cannot be read or written, or another process is delivering it.
     """
     run = _Run(config, path, time.monotonic() + patience)
-    with _alone(path):
-        run.undeliverable.tidy()
-        run.deliver()
+    try:
+        with _alone(path):
+            run.undeliverable.tidy()
+            run.deliver()
+    except RelayError:  # which may be an OSError as well
+        raise
+    except OSError as error:
+        raise RelayError(f"spool {path}: {error.strerror}; what is left stays") from error
     return Delivered(run.delivered, run.refused)
 
 
@@ -99,7 +109,10 @@ class _Run:
         pause = FIRST_PAUSE
         while waiting := [names for names in _waiting(self._path, self._left) if names[0] not in self._unsigned]:
             before = self.delivered
-            fault = self._round(waiting)
+            try:
+                fault = self._round(waiting)
+            except SourceNotAllowedError as error:
+                raise SourceNotAllowedError(self._summary(error)) from error
             self.undeliverable.make_room()
             if fault is None:
                 continue
@@ -155,6 +168,9 @@ class _Run:
                 self._unsigned[name] = error
                 raise
             except OSError as error:
+                if error.errno not in UNREADABLE:
+                    self._send_lot(lot)
+                    raise NoRelayError(f"{name} cannot be read now: {error.strerror}") from error
                 self._set_aside(name, f"it cannot be read: {error.strerror}")
             except ValueError as error:
                 self._set_aside(name, str(error))
@@ -172,9 +188,9 @@ class _Run:
         """Sign a message, as a shell of this host does; the key is read when the first one needs it."""
         try:
             signer = publisher.signer({**self._config, "cert_prefix": "shell"})
+            return signer.sign(wrapped) if signer else wrapped
         except ConfigError as error:
             raise CannotSignError(str(error)) from error
-        return signer.sign(wrapped) if signer else wrapped
 
     def _send_lot(self, lot: dict[str, Message]) -> None:
         """Send a lot; if a relay does not take all of it, the rest one by one, to find the message at fault."""
@@ -184,7 +200,7 @@ class _Run:
         rest = self._remove(lot, sent.number)
         if sent.fault is None:
             return
-        if isinstance(sent.fault, NobodyAnswersError | ConfigError):
+        if isinstance(sent.fault, NobodyAnswersError | ConfigError | SourceNotAllowedError):
             raise sent.fault
         if len(lot) > 1:
             for name, message in rest.items():
@@ -197,7 +213,7 @@ class _Run:
     def _remove(self, lot: dict[str, Message], number: int) -> dict[str, Message]:
         """Remove the first of a lot, which a relay has taken; return the others."""
         for name in list(lot)[:number]:
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError, IsADirectoryError):  # its owner may have made a folder of it meanwhile
                 os.unlink(os.path.join(self._path, name))
         self.delivered += number
         return dict(list(lot.items())[number:])

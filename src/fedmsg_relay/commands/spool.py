@@ -83,7 +83,7 @@ def _tell(file: Path | None, path: str) -> None:
 
 
 def _path(options: argparse.Namespace, config: global_config.Config) -> str:
-    path = options.spool or str(config.get("relay_spool", spool.DIRECTORY))
+    path = options.spool or spool.place(config)
     if not path:
         raise errors.RelayError(f"this host has no spool: relay_spool is empty (read: {global_config.sources(config)})")
     return path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Sequence
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,7 @@ from fedmsg_relay import spool
 from fedmsg_relay.commands.arguments import OK, add_config, add_json, read_config
 from fedmsg_relay.errors import NoRelayError, UsageError, printable
 
-TIMEOUT = 10.0
-"""Maximum time for the answer of each relay."""
-
-MOST_RELAYS = 10
-"""Maximum number of relays that are asked."""
-
 _MAX_FILE = 32 * 1024 * 1024
-_MAX_ANSWER = 1024 * 1024
-_PARTS = {"journal", "quarantine", "upstream"}
 
 
 def add_command(commands: Any) -> None:
@@ -40,11 +32,12 @@ def add_command(commands: Any) -> None:
 
 
 def _trace(options: argparse.Namespace) -> int:
-    from fedmsg_relay.tailing import urls  # noqa: PLC0415 -- the other commands need no HTTP
+    from fedmsg_relay.commands import asking  # noqa: PLC0415 -- the other commands need no HTTP
+    from fedmsg_relay.tailing import urls  # noqa: PLC0415
 
     config = read_config(options)
-    waiting = _in_spool(str(config.get("relay_spool", spool.DIRECTORY)), options.msg_id)
-    relays = _ask_all(urls(config), options.msg_id)
+    waiting = _in_spool(spool.place(config), options.msg_id)
+    relays = asking.ask_all(urls(config), options.msg_id)
     if options.json:
         print(json.dumps({"msg_id": options.msg_id, "spool": waiting, "relays": relays}))
     else:
@@ -95,51 +88,13 @@ def _is_of(content: bytes, msg_id: str) -> bool:
 
     kind, _, rest = content.removeprefix(spool.HEADER).partition(b"\n")
     if kind == b"msg":  # modname, topic, timestamp, msg_id, user name
-        return rest.split(b"\n", 4)[3:4] == [msg_id.encode()]
-    if msg_id.encode() not in content:
+        return rest.split(b"\n", 4)[3:4] == [os.fsencode(msg_id)]
+    if os.fsencode(msg_id) not in content:
         return False
     try:
         return find_msg_id(rest.partition(b"\n")[2]) == msg_id
     except ValueError:
         return False
-
-
-def _ask_all(wanted: Sequence[str], msg_id: str) -> list[dict[str, Any]]:
-    """Ask relays, and those to which they hand over."""
-    from urllib.parse import urlsplit  # noqa: PLC0415 -- the other commands need no HTTP
-
-    from fedmsg_relay.tailing import PORT  # noqa: PLC0415
-
-    relays = [_ask(url, msg_id) for url in wanted]
-    asked = {urlsplit(url).hostname for url in wanted}
-    for relay in list(relays):
-        for link in relay.get("upstream", ()):
-            host = urlsplit(link["submit"]).hostname
-            if host and host not in asked and len(relays) < MOST_RELAYS:
-                asked.add(host)
-                relays.append(_ask(f"http://{f'[{host}]' if ':' in host else host}:{PORT}", msg_id))
-                relays[-1]["upstream_of"] = relay["url"]
-    return relays
-
-
-def _ask(url: str, msg_id: str) -> dict[str, Any]:
-    """Ask the web process of a relay."""
-    import http.client  # noqa: PLC0415 -- the other commands need no HTTP
-    from urllib.parse import quote, urlsplit  # noqa: PLC0415
-
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=TIMEOUT)
-    try:
-        connection.request("GET", f"{parts.path}/trace?id={quote(msg_id, safe='')}")
-        answer = connection.getresponse()
-        told = json.loads(answer.read(_MAX_ANSWER))
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        return {"url": url, "error": str(error) or type(error).__name__}
-    finally:
-        connection.close()
-    if not isinstance(told, dict) or not ("error" in told or told.keys() >= _PARTS):
-        return {"url": url, "error": "not a web process of fedmsg-relay"}
-    return {"url": url, **told}
 
 
 def _screen(waiting: dict[str, Any], relays: list[dict[str, Any]]) -> list[str]:
@@ -149,7 +104,7 @@ def _screen(waiting: dict[str, Any], relays: list[dict[str, Any]]) -> list[str]:
         unread = f" ({waiting['unreadable']} files could not be read)" if waiting["unreadable"] else ""
         lines = [f"spool       {'not in ' + waiting['path'] + unread if waiting['path'] else 'this host has none'}"]
     for relay in relays:
-        lines.append(f"relay       {relay['url']}{', the upstream' if 'upstream_of' in relay else ''}")
+        lines.append(f"relay       {printable(relay['url'])}{', the upstream' if 'upstream_of' in relay else ''}")
         if "error" in relay:
             lines.append(f"            cannot be asked: {printable(str(relay['error']))}")
             continue
@@ -180,7 +135,7 @@ def _of_relay(relay: dict[str, Any]) -> list[str]:
             f"signature   {printable(journal['signature'])}",
         ]
     for one in relay["quarantine"]:
-        way = f" at {one['via']}" if one["via"] else ""
+        way = f" at {printable(one['via'])}" if one["via"] else ""
         when = _moment(one["time"])
         lines.append(f"quarantine  {printable(one['reason'])} at {when}, from {printable(one['source'])}{way}")
     lines += [f"upstream    {printable(link['submit'])} {printable(link['state'])}" for link in relay["upstream"]]
@@ -197,6 +152,6 @@ def _published(journal: dict[str, Any]) -> str:
 
 def _sender(journal: dict[str, Any]) -> str:
     """The sender of a message: its signer, and the user that it names."""
-    parts = [f"signed by {printable(journal['signer'])}"] if journal["signer"] else []
-    parts += [f"names the user {printable(journal['username'])}"] if journal["username"] else []
+    parts = [f"signed by {printable(journal['signer'])}"] if journal.get("signer") else []
+    parts += [f"names the user {printable(journal['username'])}"] if journal.get("username") else []
     return "; ".join(parts) or "it does not say"

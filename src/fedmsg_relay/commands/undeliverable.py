@@ -55,7 +55,7 @@ class Undeliverable:
             for entry in entries:
                 if entry.name == FOLDER or spool.is_message(entry):
                     continue
-                with suppress(FileNotFoundError):
+                try:
                     found = entry.stat(follow_symlinks=False)
                     begun[found.st_uid] += entry.name[0] == "."
                     if entry.name[0] == "." and not _is_leftover(found, begun[found.st_uid]):
@@ -67,7 +67,11 @@ class Undeliverable:
                         removed += entry.name[0] != "."
                     else:
                         moved += self._put(entry.name, found)
-        counts = {"set aside": moved, "removed": removed, "left as folders that are not empty": stay}
+                except FileNotFoundError:
+                    continue
+                except OSError:  # its owner has made a folder of it meanwhile
+                    stay += 1
+        counts = {"set aside": moved, "removed": removed, "left, such as folders that are not empty": stay}
         if told := ", ".join(f"{number} {what}" for what, number in counts.items() if number):
             say(f"fedmsg-relay: {self._path}: files that are not messages: {told}")
 
