@@ -244,7 +244,7 @@ def addresses(config: Mapping[str, Any], key: str) -> list[str]:
         Addresses such as ``tcp://busgateway01.example.org:9941``; at least one.
 
     Raises:
-        ConfigError: the config names no address, or one that is not a string.
+        ConfigError: the config names no address, or an address that is not a string.
     """
     value = config["endpoints"].get(key) if key == "relay_outbound" else config.get(key)
     name = f"endpoints[{key!r}]" if key == "relay_outbound" else key

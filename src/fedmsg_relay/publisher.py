@@ -56,7 +56,7 @@ class Receipt(NamedTuple):
 
 
 class Publisher:
-    """What ``fedmsg.init`` sets up: a config and, from the first message on, a connection.
+    """The state that ``fedmsg.init`` sets up: a config and, from the first message on, a connection.
 
     Args:
         config: the merged global config, with whatever the caller changed in it.
@@ -164,11 +164,11 @@ class Publisher:
         return one
 
     def _send_or_spool(self, messages: Sequence[Message], timeout: float) -> tuple[Sent, list[str]]:
-        """Give messages to a relay, and those that it does not take to the spool; return the files of these, too."""
+        """Give messages to a relay, and the others to the spool; return the files of these, too."""
         if not self._spool:
             return self._send(messages, timeout), []
         if self._earlier_are_spooled():
-            # What a script sends now must not overtake what it sent when no relay was there.
+            # A message must not overtake messages that were sent when no relay was there.
             self._may_have_moved = True
             return Sent(0), spool.add(self._spool, messages)
         sent = self._send(messages, min(timeout, SPOOL_AFTER))

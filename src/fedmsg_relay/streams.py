@@ -66,7 +66,7 @@ class Position:
 
 
 class Heard(NamedTuple):
-    """What a stream has brought.
+    """A message or a fault that a stream has brought.
 
     Attributes:
         journal: of which the message is.

@@ -10,7 +10,7 @@ from fedmsg_relay.runtime.log import log
 
 
 class State(StrEnum):
-    """What a part of the bridge does, or what it waits for."""
+    """The work of a part of the bridge, or the event that it waits for."""
 
     CONNECTING = "connecting"
     WORKING = "working"

@@ -35,7 +35,7 @@ STOP_SECONDS = 10.0
 
 
 class Plan(NamedTuple):
-    """What a bridge does.
+    """The work of a bridge.
 
     Attributes:
         settings: ``[bridge]`` of relay.toml.

@@ -173,7 +173,7 @@ def _plan_one(addresses: Sequence[str], origin: str) -> Plan:
 
 
 def is_this_host(name: str, seconds: float = NAME_SECONDS) -> bool:
-    """Tell whether a host name is this host's: its own name, or one that resolves to an address it holds.
+    """Tell whether a host name is this host's: its own name, or a name that resolves to an address it holds.
 
     Args:
         name: a host name.

@@ -42,7 +42,7 @@ _new = tuple.__new__
 
 
 class Look(NamedTuple):
-    """What was found when a message was looked at.
+    """The result of the look at a message.
 
     Attributes:
         reason: why it is not taken, or None.

@@ -9,7 +9,7 @@ Invariants:
 1. A message is sent when the upstream has given its receipt, so the upstream has it on disk.
 2. One batch is in flight at a time, always to a relay that is joined (:mod:`fedmsg_relay.chain.link`). Without a
    receipt the same messages are submitted again, and the upstream's dedup window knows them.
-3. The upstream judges each message by itself. One that it refuses is counted and logged, and is in the journal only.
+3. The upstream judges each message by itself. A refused message is counted and logged, and is in the journal only.
 4. A message is noted as published when it has come out here as well. A message that the upstream has and that is not
    heard (:mod:`fedmsg_relay.chain.echo`) is published here. So where a link is cut or a relay is killed, own messages
    may come out here twice, but they do come out.
@@ -244,7 +244,7 @@ class ForwardingStage:
         elif isinstance(answer, submit.Accepted):
             link.reset("it gave the receipt of another batch")
         elif messages > 1:
-            self._batch_messages = messages // 2  # until the one that is at fault is alone
+            self._batch_messages = messages // 2  # until the message at fault is alone
         else:
             self._refused.note(answer.code, "no seq" if sent.upto is None else f"seq {sent.upto}")
             self._echo.give_up(sent.batch)

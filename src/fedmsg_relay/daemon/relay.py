@@ -134,7 +134,7 @@ class Relay:
         return self.chained.forwarding if self.chained is not None else None
 
     def run(self) -> None:
-        """Relay until SIGTERM or SIGINT, also one that came during the start.
+        """Relay until SIGTERM or SIGINT. A signal that came during the start counts as well.
 
         Raises:
             RelayError: an address cannot be bound; it says which and why.

@@ -186,7 +186,7 @@ class Releases:
             self._end()
 
     def stop(self) -> None:
-        """End all releases, also those that are yet to come, as the relay is being stopped."""
+        """End all releases, also later ones, as the relay is being stopped."""
         self._stopped = True
         while self._current is not None or self._begin():
             self._end("the relay is being stopped")

@@ -1,4 +1,4 @@
-"""What one turn of the pipeline took in, and what it has to answer, as it goes through the stages."""
+"""The messages and answers of one turn of the pipeline, on their way through the stages."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class Database:
         """Make JournalErrors, which name the journal, of SQLite's errors; tell a bad disk from a bad file.
 
         Args:
-            reading: whether messages are only read, so that one that is too large is not what was written.
+            reading: whether messages are only read. A message that is too large is then not as it was written.
 
         Raises:
             JournalCorruptError: the file is not a journal any more.

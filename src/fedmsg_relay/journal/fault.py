@@ -12,7 +12,7 @@ RETRY_SECONDS = 1.0
 
 
 class Fault:
-    """What keeps the journal from work, if anything does.
+    """The fault that keeps the journal from work, if there is one.
 
     Attributes:
         text: why the journal cannot be opened or written; empty while it can.

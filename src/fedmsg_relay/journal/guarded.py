@@ -35,7 +35,7 @@ class GuardedReading:
 
     @property
     def notices(self) -> list[str]:
-        """What an operator must know about messages and notes that were lost."""
+        """Notices for the operator about lost messages and lost notes."""
         return self._notices.texts
 
     @property

@@ -81,7 +81,7 @@ class Messages:
         """Get the newest messages by their ``msg_id``, oldest first, to rebuild the dedup window.
 
         Args:
-            messages: number of messages to look at, those that retention has removed among them.
+            messages: number of messages to look at. Messages that retention has removed count as well.
 
         Raises:
             JournalError: they cannot be read.

@@ -1,4 +1,4 @@
-"""The listeners that the journal notes: those that were connected last, so that the next start can wait for them."""
+"""The listeners that the journal notes: they were connected last, and the next start can wait for them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class NotedListeners:
         self.complete = True
 
     def compare(self, noted: int | None) -> None:
-        """Find out whether the addresses are those that were written.
+        """Find out whether the addresses are the same as were written.
 
         Args:
             noted: the checksum beside ``published``; None where it is damaged.

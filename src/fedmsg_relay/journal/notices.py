@@ -1,4 +1,4 @@
-"""What an operator must know about messages and notes of the journal that were lost."""
+"""Notices for the operator about lost messages and lost notes of the journal."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 
 AHEAD = 1000
-"""Numbers that are added at once beyond those that are needed."""
+"""Numbers that are added at once beyond the needed ones."""
 
 
 class Numbers:

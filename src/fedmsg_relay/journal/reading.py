@@ -19,7 +19,7 @@ class Portion(NamedTuple):
     """Messages that follow each other.
 
     Attributes:
-        records: those that are intact.
+        records: the intact ones.
         upto: ``seq`` of the last message that was looked at; the others up to there are damaged or missing.
     """
 

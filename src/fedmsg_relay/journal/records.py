@@ -1,4 +1,4 @@
-"""Messages of the journal in memory: those to be journaled, those that were, and those that were not taken."""
+"""Messages of the journal in memory: entries to be journaled, journaled records, and rejected messages."""
 
 from __future__ import annotations
 

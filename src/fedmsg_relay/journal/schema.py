@@ -32,7 +32,7 @@ Invariants of the rows:
 2. A block is written once, and removed as a whole. Nothing in it changes.
 3. Each ``seq`` of a block is in ``number``.
 
-What is found damaged:
+Damage:
 
 - A block whose ``crc`` is wrong counts as damaged with all its messages: a flipped bit costs up to 50.
 - A table that SQLite cannot read, or blocks that break the first invariant, make the file a broken one
@@ -203,7 +203,7 @@ def refuse_newer(path: Path) -> None:
 
 
 def refuse_newer_format(db: sqlite3.Connection) -> None:
-    """Refuse a journal whose format is not among those that this version reads.
+    """Refuse a journal of a format that this version does not read.
 
     Args:
         db: a journal.

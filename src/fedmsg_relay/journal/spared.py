@@ -1,4 +1,4 @@
-"""The messages that retention spares: those that the bridge has not sent.
+"""The messages that retention spares, because the bridge has not sent them.
 
 The bridge notes its cursor in ``bridge.cursor`` beside the journal, so that the relay opens no second database for it.
 """
@@ -19,7 +19,7 @@ def note(state: Path, cursor: int) -> None:
 
     Args:
         state: directory of the journal.
-        cursor: ``seq`` of the last message of those that are sent.
+        cursor: ``seq`` up to which all messages are sent.
     """
     path = state / _NAME
     with suppress(OSError):
@@ -35,7 +35,7 @@ def cursor(state: Path) -> int | None:
         state: directory of the journal.
 
     Returns:
-        ``seq`` of the last message of those that are sent; None where no bridge has run.
+        ``seq`` up to which all messages are sent; None where no bridge has run.
     """
     with suppress(OSError, ValueError):
         return int((state / _NAME).read_text(encoding="ascii"))

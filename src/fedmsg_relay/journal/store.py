@@ -146,7 +146,7 @@ class Journal(Messages):
         self._numbers.note(last)
 
     def carry_over(self, aside: Path, published: int | None, last: int) -> int | None:
-        """Take over, into this new journal, messages that wait in one that was set aside.
+        """Take over, into this new journal, messages that wait in a journal that was set aside.
 
         Args:
             aside: path of the old one.

@@ -112,7 +112,7 @@ class Window:
 
 
 def read_recent(db: sqlite3.Connection, after: int) -> Iterator[tuple[str, Sighting]]:
-    """Read the messages of the window from a journal, oldest first, also those that retention has removed.
+    """Read the messages of the window from a journal, oldest first, also removed ones.
 
     Args:
         db: a journal.

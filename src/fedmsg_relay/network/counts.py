@@ -31,7 +31,7 @@ class AddressCounts:
     An address that was forgotten begins again at 0, so only the count of a small one can be too small.
 
     Attributes:
-        count: of all addresses together, also of those that were forgotten.
+        count: of all addresses together, also of forgotten ones.
     """
 
     def __init__(self) -> None:

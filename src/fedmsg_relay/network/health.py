@@ -91,7 +91,7 @@ class _Door:
 
     @property
     def fault(self) -> str:
-        """What is wrong with it, for a person."""
+        """The fault, for a person."""
         seconds = time.monotonic() - self.since
         if self.missed < FAULT_LOOKS or seconds < FAULT_SECONDS:
             return ""

@@ -12,7 +12,7 @@ from fedmsg_relay.runtime import limits
 
 
 class Replies:
-    """What is written to the peers of an endpoint.
+    """The bytes that are written to the peers of an endpoint.
 
     Args:
         readiness: tells when a peer has room again.

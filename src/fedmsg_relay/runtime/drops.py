@@ -48,7 +48,7 @@ class DropLog:
         """Write the lines that are due.
 
         Args:
-            everything: also those that are not, at the end.
+            everything: also drops that are not due yet, for the end.
         """
         if not self._waiting:
             return
