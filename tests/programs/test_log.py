@@ -6,6 +6,7 @@ import contextlib
 import re
 import shutil
 import signal
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -18,6 +19,12 @@ from raw import RawPeer
 from relays import Relay
 
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (INFO|WARNING|ERROR) fedmsg-relay\[(\d+)\] \S.*")
+
+
+def assert_each_connected_once(lines: list[str], names: list[str]) -> None:
+    """Each peer has one line. The kernel may give a port again to a later peer, which then has the same name."""
+    connected = Counter(line.rpartition("publisher connected ")[2] for line in lines if "publisher connected " in line)
+    assert {name: connected[name] for name in names} == Counter(names)
 
 
 def come_and_go(bus: Bus, count: int) -> list[str]:
@@ -99,7 +106,7 @@ def test_a_renamed_log_is_reopened_without_losing_a_line(bus: Bus, told: bool) -
         names += come_and_go(bus, 20)
         wait_until(bus.host.log_file.exists, "the log is there again")
     lines = every_line(bus)
-    assert [sum(f"publisher connected {name}" in line for line in lines) for name in names] == [1] * len(names)
+    assert_each_connected_once(lines, names)
     if told:
         assert sum("log reopened" in line for line in lines) == 3
 
@@ -110,7 +117,7 @@ def test_sigusr1_without_a_rename_loses_nothing(bus: Bus) -> None:
     bus.relay.wait_for_log("log reopened")
     names += come_and_go(bus, 5)
     lines = every_line(bus)
-    assert [sum(f"publisher connected {name}" in line for line in lines) for name in names] == [1] * len(names)
+    assert_each_connected_once(lines, names)
 
 
 @pytest.mark.parametrize("postrotate", [True, False], ids=["with postrotate", "without postrotate"])
@@ -133,7 +140,7 @@ def test_logrotate_forced_twice_under_traffic_loses_no_line(bus: Bus, postrotate
         wait_until(bus.host.log_file.exists, "the log is there again")
     assert (bus.host.log_file.parent / "fedmsg-relay.log.2").exists()
     lines = every_line(bus)
-    assert [sum(f"publisher connected {name}" in line for line in lines) for name in names] == [1] * len(names)
+    assert_each_connected_once(lines, names)
 
 
 def test_without_a_log_directory_it_logs_to_stderr(host: Host) -> None:
