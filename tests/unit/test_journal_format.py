@@ -174,8 +174,10 @@ def test_a_journal_broken_again_at_once_is_not_set_aside_a_second_time(tmp_path:
         guard._fault.note(JournalCorruptError("made up"))
         guard.recover()
     assert len([*tmp_path.glob("journal.db.corrupt-*")]) == 1
-    assert guard.fault
     guard._fault.next_try = 0.0
+    guard.recover()
+    assert "set aside less than 60 s ago" in guard.fault
+    guard._fault.next_try = guard._opener._left_alone_until = 0.0  # a minute later
     guard.recover()
     assert not guard.fault
     guard.close()
