@@ -36,6 +36,19 @@ def web(bus: Bus) -> Iterator[Web]:
         yield web
 
 
+@contextlib.contextmanager
+def two_relays(site: Callable[[], Site]) -> Iterator[tuple[Site, Site, Web, Web]]:
+    """Two relays and their web processes. The config of the first one's host names both."""
+    first, second = site(), site()
+    with contextlib.closing(Web(first.host)) as one, contextlib.closing(Web(second.host)) as other:
+        for relay in (first, second):
+            relay.relay.start()
+        configure(first.host, one, other)
+        one.start()
+        other.start()
+        yield first, second, one, other
+
+
 def configure(host: Host, *webs: Web) -> None:
     host.configure_submit()
     host.write("fedmsg.d/web.py", f"config = {{'relay_web': {[web.url for web in webs]!r}}}\n")
@@ -172,13 +185,7 @@ def test_a_relay_web_that_is_not_a_url_is_one_line(host: Host) -> None:
 
 def test_tail_has_each_message_of_two_relays_once_whichever_is_down(site: Callable[[], Site], sockets: Sockets) -> None:
     """In the order of each relay. What both have, as after a retry at the other one, comes once."""
-    first, second = site(), site()
-    with contextlib.closing(Web(first.host)) as one, contextlib.closing(Web(second.host)) as other:
-        for relay in (first, second):
-            relay.relay.start()
-        configure(first.host, one, other)
-        one.start()
-        other.start()
+    with two_relays(site) as (first, second, one, _):
         here, there = numbered(3000), [envelope("org.example.test.numbered.there", n) for n in range(3000)]
         both = [envelope("org.example.test.numbered.both", n) for n in range(200)]
         submitters = [sockets.submitter(relay.host.submit) for relay in (first, second)]
@@ -229,13 +236,7 @@ def test_a_number_is_not_a_place_where_there_are_several_relays(bus: Bus, web: W
 
 
 def test_a_name_that_only_one_of_two_relays_has_is_a_place_for_both(site: Callable[[], Site], sockets: Sockets) -> None:
-    first, second = site(), site()
-    with contextlib.closing(Web(first.host)) as one, contextlib.closing(Web(second.host)) as other:
-        for relay in (first, second):
-            relay.relay.start()
-        configure(first.host, one, other)
-        one.start()
-        other.start()
+    with two_relays(site) as (first, second, one, other):
         here, there = numbered(20), [envelope("org.example.test.there", n) for n in range(20)]
         submit(sockets.submitter(first.host.submit), here)
         submit(sockets.submitter(second.host.submit), there)
