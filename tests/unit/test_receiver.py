@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 from collections.abc import Iterator
 
@@ -81,6 +82,50 @@ def test_a_message_sent_with_the_handshake_is_heard(bound: tuple[Receiver, str])
     with contextlib.closing(socket.create_connection((host, int(port)))) as client:
         client.sendall(GREETING + frame(b"", more=True) + frame(b"at once"))
         assert heard(receiver)[1] == [b"", b"at once"]
+
+
+def in_one_turn(receiver: Receiver, client: RawPeer, first: bytes, then: bytes) -> list[zmtp.Message]:
+    """What one turn takes of a client that sends more while the turn is taking what it has sent first."""
+    client.send(frame(b"", more=True) + frame(first))
+    taken: list[zmtp.Message] = []
+
+    def turn() -> bool:
+        for peer, messages in receiver.receive(*BOUNDS):
+            taken.extend(messages)
+            if len(taken) == 1:
+                client.send(frame(b"", more=True) + frame(then))
+                assert select.select([peer], [], [], PATIENCE)[0]  # it has come
+        return bool(taken)
+
+    wait_until(turn, "a message")
+    return taken
+
+
+def test_a_turn_that_has_read_much_takes_what_comes_meanwhile(bound: tuple[Receiver, str]) -> None:
+    receiver, address = bound
+    client = RawPeer(address).shake_hands(b"DEALER")
+    much = bytes(limits.GATHER_BYTES)
+    assert in_one_turn(receiver, client, much, b"meanwhile") == [[b"", much], [b"", b"meanwhile"]]
+    client.close()
+
+
+def test_a_turn_that_has_read_little_leaves_what_comes_meanwhile_to_the_next(bound: tuple[Receiver, str]) -> None:
+    receiver, address = bound
+    client = RawPeer(address).shake_hands(b"DEALER")
+    assert in_one_turn(receiver, client, b"little", b"meanwhile") == [[b"", b"little"]]
+    assert heard(receiver)[1] == [b"", b"meanwhile"]
+    client.close()
+
+
+def test_a_turn_does_not_take_what_comes_for_longer_than_its_time(
+    bound: tuple[Receiver, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "GATHER_SECONDS", 0.0)
+    receiver, address = bound
+    client = RawPeer(address).shake_hands(b"DEALER")
+    much = bytes(limits.GATHER_BYTES)
+    assert in_one_turn(receiver, client, much, b"meanwhile") == [[b"", much]]
+    client.close()
 
 
 LARGE = 200_000

@@ -102,6 +102,7 @@ class Receiver:
             A peer, and what it has sent: one message or more.
         """
         self._poll_events()
+        looked, until = 0, time.monotonic() + limits.GATHER_SECONDS
         work = frames = taken = 0
         while self._ready and work < limits.TURN_MESSAGES and frames < limits.TURN_FRAMES and taken < limits.TURN_BYTES:
             peer = self._ready.popleft()
@@ -135,6 +136,9 @@ class Receiver:
                 peer.splitter.output.clear()
             if len(data) == chunk:  # there may be more
                 self._queue(peer)
+            if not self._ready and taken - looked >= limits.GATHER_BYTES and time.monotonic() < until:
+                looked = taken
+                self._poll_events()  # so a fast publisher fills a turn, and a turn is one transaction
         if self._unfinished.any_held_back:
             self._see_to_held_back()
 

@@ -70,6 +70,13 @@ TURN_FRAMES = 100_000
 TURN_BYTES = 16 * 1024 * 1024
 """Bytes after which a turn takes no further message from an endpoint."""
 
+GATHER_BYTES, GATHER_SECONDS = 16 * 1024, 0.01
+"""A turn that has read these bytes since it last looked at an endpoint looks again, for this time at most.
+
+What has come meanwhile is read in the same turn. Each turn is one transaction, so larger ones cost less a message. A
+turn with less is published at once.
+"""
+
 BACKLOG_BYTES = 32 * 1024 * 1024
 """Bytes of submitted batches that may wait for their turn; beyond that the relay answers busy."""
 
