@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -12,11 +9,10 @@ from functools import partial
 import pytest
 
 from bus import join
-from disk import Disk
 from harness import Host, wait_until
 from messages import Message, compare, envelope, numbered
 from sites import Site, chained
-from wire import Listener, Publisher, Sockets, Submitter
+from wire import Listener, Publisher, Sockets
 
 
 def subscribed(sockets: Sockets, site: Site, publisher: Publisher) -> Listener:
@@ -63,33 +59,6 @@ def test_while_upstream_is_away_receipts_are_given_and_everything_waits(old: Sit
     listener.expect(numbered(1500))
     assert old.relay.settled()["waiting"] == 0
     assert new.relay.settled()["journaled"] == 1500
-
-
-def _taken(client: Submitter, message: Message) -> bool:
-    client.send(message)
-    return bool(client.answer()["status"] == "accepted")
-
-
-def test_unjournaled_messages_are_kept_until_upstream_has_them(old: Site, new: Site, sockets: Sockets) -> None:
-    with contextlib.closing(Disk(old.host)) as disk, contextlib.closing(old.relay):
-        chained(old, new)
-        publisher = sockets.publisher(old.host.inbound)
-        subscribed(sockets, new, publisher)
-        client = sockets.submitter(old.host.submit)
-        os.kill(new.relay.pid, signal.SIGSTOP)
-        disk.fill()
-        unjournaled = numbered(50)
-        publisher.send_all(unjournaled)
-        wait_until(lambda: old.relay.status()["messages"]["unjournaled"] == 50, "50 that could not be journaled")
-        disk.free()
-        receipted = envelope("submit", 0)
-        wait_until(lambda: _taken(client, receipted), "a receipt again")
-        new.relay.kill()
-        new.relay.start()
-        wait_until(lambda: len([one for one in new.journaled() if one in unjournaled]) == 50, "all of it upstream")
-        assert [one for one in new.journaled() if one in unjournaled] == unjournaled
-        assert new.journaled().count(receipted) == 1
-        assert old.relay.settled()["waiting"] == 0
 
 
 def test_repeated_kills_of_upstream_lose_nothing_and_journal_nothing_twice(

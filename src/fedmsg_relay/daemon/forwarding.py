@@ -21,7 +21,8 @@ import socket
 import time
 from collections import deque
 from dataclasses import dataclass
-from itertools import islice
+from itertools import takewhile
+from typing import NamedTuple
 
 from fedmsg_relay import submit
 from fedmsg_relay.chain.echo import Echo, ForwardedBatch, Message
@@ -57,6 +58,14 @@ class _InFlight:
     damaged: int = 0
 
 
+class _Unjournaled(NamedTuple):
+    """A message that could not be journaled."""
+
+    after: int
+    """``seq`` of the last message that was journaled before it."""
+    entry: Entry
+
+
 class ForwardingStage:
     """Submits to the upstream what the journal holds, and publishes what is heard from there.
 
@@ -83,7 +92,7 @@ class ForwardingStage:
         self._batch_messages = limits.FORWARD_MESSAGES
         self._refused = DropLog("upstream refused %d %s: %s (last: %s)")
         self._not_before = 0.0
-        self._unjournaled: deque[Entry] = deque()
+        self._unjournaled: deque[_Unjournaled] = deque()
         self._echo = Echo()
         self._inquirers = Inquirers()
         self._republishing = Republishing(outbound, links, self._echo)
@@ -163,7 +172,7 @@ class ForwardingStage:
             Whether there is more to do at once.
         """
         room = limits.UNJOURNALED_MESSAGES - len(self._unjournaled)
-        self._unjournaled.extend(turn.entries[:room])
+        self._unjournaled.extend(_Unjournaled(self._guard.last, entry) for entry in turn.entries[:room])
         if (lost := len(turn.entries) - room) > 0:
             log.error("lost %d messages: they could not be journaled, forwarded or kept in memory", lost)
         return self.send(turn)
@@ -181,7 +190,7 @@ class ForwardingStage:
         Returns:
             Messages that are in memory only.
         """
-        unjournaled, sent = list(self._unjournaled), self._guard.cursor.sent
+        unjournaled, sent = [entry for _, entry in self._unjournaled], self._guard.cursor.sent
         self._unjournaled.clear()
         self.close()
         turn.counts.published -= sent - self._guard.cursor.sent
@@ -207,21 +216,29 @@ class ForwardingStage:
         link = self.links.using
         if self._in_flight is not None or link is None or self._full or time.monotonic() < self._not_before:
             return
-        if not self._guard.waiting:
-            self._submit_unjournaled(link)
-            return
-        waiting = self._guard.next_waiting(self._batch_messages, limits.FORWARD_BYTES)
+        if not self._submit_journaled(link, turn) and self._unjournaled:
+            self._submit(link, self._next_unjournaled())
+
+    def _submit_journaled(self, link: Link, turn: Turn) -> bool:
+        """Submit the next messages of the journal, up to where one could not be journaled; tell if there are any."""
+        limit = self._batch_messages
+        if self._unjournaled:
+            limit = min(limit, self._unjournaled[0].after - self._guard.cursor.sent)
+        if limit <= 0:
+            return False
+        waiting = self._guard.next_waiting(limit, limits.FORWARD_BYTES)
         messages = [(record.topic, record.body) for record in waiting.records]
         if messages:
             self._submit(link, messages, waiting.upto, waiting.damaged)
-        else:
+        elif waiting.damaged:
             self._count(waiting.upto, turn, 0, waiting.damaged)
+        return bool(messages or waiting.damaged)
 
-    def _submit_unjournaled(self, link: Link) -> None:
-        """Submit messages that could not be journaled."""
-        messages = ((topic, body) for topic, body, _ in self._unjournaled)
-        for batch in islice(submit.batches(messages, self._batch_messages, limits.FORWARD_BYTES), 1):
-            self._submit(link, batch)
+    def _next_unjournaled(self) -> list[Message]:
+        """Get the next messages that could not be journaled, up to where one was."""
+        upto = max(self._unjournaled[0].after, self._guard.cursor.sent)
+        messages = (entry[:2] for _, entry in takewhile(lambda each: each.after <= upto, self._unjournaled))
+        return next(submit.batches(messages, self._batch_messages, limits.FORWARD_BYTES))
 
     def _submit(self, link: Link, messages: list[Message], upto: int | None = None, damaged: int = 0) -> None:
         if link.submit(messages):
