@@ -44,6 +44,34 @@ def test_messages_submitted_to_a_chained_relay_come_out_upstream(old: Site, new:
     listener.expect(numbered(1000))
 
 
+def test_a_message_that_upstream_had_before_comes_out_once(old: Site, new: Site, sockets: Sockets) -> None:
+    """As when a script turns from one relay to the other, as it has got no receipt in time."""
+    chained(old, new)
+    listeners = [sockets.listener(site.host.outbound) for site in (old, new)]
+    join(sockets.publisher(new.host.inbound), *listeners)
+    assert sockets.submitter(new.host.submit).ask(*numbered(10))["status"] == "accepted"
+    for listener in listeners:
+        listener.expect(numbered(10))
+    assert sockets.submitter(old.host.submit).ask(*numbered(11))["status"] == "accepted"
+    for listener in listeners:
+        listener.expect(numbered(1, 10))
+
+
+def test_messages_without_a_msg_id_come_out_as_often_as_they_came(old: Site, new: Site, sockets: Sockets) -> None:
+    chained(old, new)
+    publisher = sockets.publisher(old.host.inbound)
+    listeners = [sockets.listener(site.host.outbound) for site in (old, new)]
+    join(publisher, *listeners)
+    same = (b"org.example.test.same", b'"alike"')
+    for _ in range(3):
+        publisher.send_all([same, same])
+        for listener in listeners:
+            listener.expect([same, same])
+    publisher.send_all(numbered(1))
+    for listener in listeners:
+        listener.expect(numbered(1))
+
+
 def test_while_upstream_is_away_receipts_are_given_and_everything_waits(old: Site, new: Site, sockets: Sockets) -> None:
     old.chain_to(new).relay.start()
     assert old.host.run("fedmsg-relay", "status").stdout.startswith("WARNING - upstream is away: ")

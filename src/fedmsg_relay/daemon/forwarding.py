@@ -20,12 +20,13 @@ from __future__ import annotations
 import socket
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import NamedTuple
 
 from fedmsg_relay import submit
-from fedmsg_relay.chain.echo import Echo, ForwardedBatch, Message
+from fedmsg_relay.chain.echo import Echo, ForwardedBatch
 from fedmsg_relay.chain.inquirers import Inquirers
 from fedmsg_relay.chain.link import Answer, Link
 from fedmsg_relay.chain.links import Links
@@ -34,7 +35,7 @@ from fedmsg_relay.daemon.publishing import PublishedMark
 from fedmsg_relay.daemon.republishing import Republishing
 from fedmsg_relay.daemon.turn import Turn
 from fedmsg_relay.journal.guard import JournalGuard
-from fedmsg_relay.journal.records import Entry
+from fedmsg_relay.journal.records import Entry, Record
 from fedmsg_relay.network.outbound import Outbound
 from fedmsg_relay.runtime import limits
 from fedmsg_relay.runtime.drops import DropLog
@@ -227,22 +228,24 @@ class ForwardingStage:
         if limit <= 0:
             return False
         waiting = self._guard.next_waiting(limit, limits.FORWARD_BYTES)
-        messages = [(record.topic, record.body) for record in waiting.records]
-        if messages:
-            self._submit(link, messages, waiting.upto, waiting.damaged)
+        if waiting.records:
+            self._submit(link, waiting.records, waiting.upto, waiting.damaged)
         elif waiting.damaged:
             self._count(waiting.upto, turn, 0, waiting.damaged)
-        return bool(messages or waiting.damaged)
+        return bool(waiting.records or waiting.damaged)
 
-    def _next_unjournaled(self) -> list[Message]:
+    def _next_unjournaled(self) -> list[Entry]:
         """Get the next messages that could not be journaled, up to where one was."""
         upto = max(self._unjournaled[0].after, self._guard.cursor.sent)
-        messages = (entry[:2] for _, entry in takewhile(lambda each: each.after <= upto, self._unjournaled))
-        return next(submit.batches(messages, self._batch_messages, limits.FORWARD_BYTES))
+        entries = [entry for _, entry in takewhile(lambda each: each.after <= upto, self._unjournaled)]
+        messages = ((topic, body) for topic, body, _ in entries)
+        return entries[: len(next(submit.batches(messages, self._batch_messages, limits.FORWARD_BYTES)))]
 
-    def _submit(self, link: Link, messages: list[Message], upto: int | None = None, damaged: int = 0) -> None:
+    def _submit(self, link: Link, found: Sequence[Record | Entry], upto: int | None = None, damaged: int = 0) -> None:
+        messages = [(each.topic, each.body) for each in found]
         if link.submit(messages):
-            batch = ForwardedBatch(messages, self._guard.cursor.sent)
+            named = {(each.topic, each.body) for each in found if each.msg_id is not None}
+            batch = ForwardedBatch(messages, named, self._guard.cursor.sent)
             self._echo.expect(batch)
             self._in_flight = _InFlight(link, batch, upto, damaged)
 
