@@ -19,11 +19,8 @@ from __future__ import annotations
 
 import socket
 import time
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import takewhile
-from typing import NamedTuple
 
 from fedmsg_relay import submit
 from fedmsg_relay.chain.echo import Echo, ForwardedBatch
@@ -34,6 +31,7 @@ from fedmsg_relay.daemon.listener_wait import ListenerWait
 from fedmsg_relay.daemon.publishing import PublishedMark
 from fedmsg_relay.daemon.republishing import Republishing
 from fedmsg_relay.daemon.turn import Turn
+from fedmsg_relay.daemon.unjournaled import Unjournaled
 from fedmsg_relay.journal.guard import JournalGuard
 from fedmsg_relay.journal.records import Entry, Record
 from fedmsg_relay.network.outbound import Outbound
@@ -57,14 +55,6 @@ class _InFlight:
     upto: int | None = None
     """``seq`` of its last message; None where its messages could not be journaled."""
     damaged: int = 0
-
-
-class _Unjournaled(NamedTuple):
-    """A message that could not be journaled."""
-
-    after: int
-    """``seq`` of the last message that was journaled before it."""
-    entry: Entry
 
 
 class ForwardingStage:
@@ -93,7 +83,7 @@ class ForwardingStage:
         self._batch_messages = limits.FORWARD_MESSAGES
         self._refused = DropLog("upstream refused %d %s: %s (last: %s)")
         self._not_before = 0.0
-        self._unjournaled: deque[_Unjournaled] = deque()
+        self._unjournaled = Unjournaled()
         self._echo = Echo()
         self._inquirers = Inquirers()
         self._republishing = Republishing(outbound, links, self._echo)
@@ -172,10 +162,7 @@ class ForwardingStage:
         Returns:
             Whether there is more to do at once.
         """
-        room = limits.UNJOURNALED_MESSAGES - len(self._unjournaled)
-        self._unjournaled.extend(_Unjournaled(self._guard.last, entry) for entry in turn.entries[:room])
-        if (lost := len(turn.entries) - room) > 0:
-            log.error("lost %d messages: they could not be journaled, forwarded or kept in memory", lost)
+        self._unjournaled.keep(turn.entries, self._guard.last)
         return self.send(turn)
 
     def note_published(self) -> None:
@@ -191,8 +178,7 @@ class ForwardingStage:
         Returns:
             Messages that are in memory only.
         """
-        unjournaled, sent = [entry for _, entry in self._unjournaled], self._guard.cursor.sent
-        self._unjournaled.clear()
+        unjournaled, sent = self._unjournaled.take_all(), self._guard.cursor.sent
         self.close()
         turn.counts.published -= sent - self._guard.cursor.sent
         return unjournaled
@@ -218,13 +204,13 @@ class ForwardingStage:
         if self._in_flight is not None or link is None or self._full or time.monotonic() < self._not_before:
             return
         if not self._submit_journaled(link, turn) and self._unjournaled:
-            self._submit(link, self._next_unjournaled())
+            self._submit(link, self._unjournaled.next(self._guard.cursor.sent, self._batch_messages))
 
     def _submit_journaled(self, link: Link, turn: Turn) -> bool:
         """Submit the next messages of the journal, up to where one could not be journaled; tell if there are any."""
         limit = self._batch_messages
         if self._unjournaled:
-            limit = min(limit, self._unjournaled[0].after - self._guard.cursor.sent)
+            limit = min(limit, self._unjournaled.after - self._guard.cursor.sent)
         if limit <= 0:
             return False
         waiting = self._guard.next_waiting(limit, limits.FORWARD_BYTES)
@@ -233,13 +219,6 @@ class ForwardingStage:
         elif waiting.damaged:
             self._count(waiting.upto, turn, 0, waiting.damaged)
         return bool(waiting.records or waiting.damaged)
-
-    def _next_unjournaled(self) -> list[Entry]:
-        """Get the next messages that could not be journaled, up to where one was."""
-        upto = max(self._unjournaled[0].after, self._guard.cursor.sent)
-        entries = [entry for _, entry in takewhile(lambda each: each.after <= upto, self._unjournaled)]
-        messages = ((topic, body) for topic, body, _ in entries)
-        return entries[: len(next(submit.batches(messages, self._batch_messages, limits.FORWARD_BYTES)))]
 
     def _submit(self, link: Link, found: Sequence[Record | Entry], upto: int | None = None, damaged: int = 0) -> None:
         messages = [(each.topic, each.body) for each in found]
@@ -277,8 +256,7 @@ class ForwardingStage:
             turn.counts.refused_upstream += len(sent.batch.messages) - published
             self._count(sent.upto, turn, published, sent.damaged)
             return
-        for _ in sent.batch.messages:
-            self._unjournaled.popleft()
+        self._unjournaled.drop(len(sent.batch.messages))
 
     def _count(self, upto: int, turn: Turn, published: int, damaged: int) -> None:
         turn.counts.published += published
