@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import resource
-import socket
-import struct
 import time
 from collections.abc import Iterator
-from functools import partial
 
 import pytest
 
@@ -16,7 +13,6 @@ from bus import join
 from harness import BUSY, PATIENCE, wait_until
 from hostile import CHAIN, Answer, Hostile
 from messages import envelope, numbered
-from raw import frame
 from resolver import Resolver
 from sites import Site, chained
 from wire import Sockets
@@ -269,32 +265,3 @@ def test_the_name_of_an_upstream_is_looked_up_anew_for_each_connection(
     join(sockets.publisher(new.host.inbound), listener)
     assert sockets.submitter(old.host.submit).ask(*numbered(1))["status"] == "accepted"
     listener.wait_for(numbered(1)[0])
-
-
-def test_a_link_sends_no_ping(old: Site) -> None:
-    """A libzmq at a full queue ends its process when it answers one after the connection was reset."""
-    port = old.host.port()
-    with socket.socket() as door:
-        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        door.bind(("127.0.0.1", port))
-        door.listen()
-        door.settimeout(PATIENCE)
-        address = f"tcp://127.0.0.1:{port}"
-        old.host.write("relay.toml", f'[upstream]\nsubmit = ["{address}"]\noutbound = ["{address}"]\n')
-        old.relay.start()
-        with accept(door, b"ROUTER") as submit, accept(door, b"XPUB") as outbound:
-            # They say nothing, and the link ends when it has had enough of that.
-            said = [b"".join(iter(partial(each.recv, 65536), b"")) for each in (submit, outbound)]
-    assert b"FMR1?" in said[0]
-    assert b"fedmsg-relay-mirror." in said[1]
-    assert b"PING" not in b"".join(said)
-
-
-def accept(door: socket.socket, kind: bytes) -> socket.socket:
-    """Shake hands with the next one that connects."""
-    connection, _ = door.accept()
-    connection.settimeout(PATIENCE)
-    ready = b"\x05READY\x0bSocket-Type" + struct.pack(">I", len(kind)) + kind
-    greeting = b"\xff" + bytes(8) + b"\x7f\x03\x01" + b"NULL".ljust(20, b"\0") + bytes(32)
-    connection.sendall(greeting + b"\x04" + frame(ready)[1:])
-    return connection
