@@ -10,9 +10,10 @@ from collections.abc import Iterator
 import pytest
 
 from bus import join
+from fedmsg_relay.daemon.forwarding import SHORTEST_RETRY_SECONDS
 from harness import BUSY, PATIENCE, wait_until
 from hostile import CHAIN, Answer, Hostile
-from messages import envelope, numbered
+from messages import Message, envelope, numbered
 from resolver import Resolver
 from sites import Site, chained
 from wire import Sockets
@@ -134,6 +135,22 @@ def test_upstream_may_put_off_a_batch_for_years_it_is_asked_again_soon(
     wait_until(lambda: hostile.asked > 2, "it is asked who it is")
     hostile.behave()
     listener.wait_for(numbered(1)[0])
+
+
+def test_upstream_that_puts_a_batch_off_for_no_time_is_not_asked_without_end(
+    old: Site, hostile: Hostile, sockets: Sockets
+) -> None:
+    batches: list[float] = []
+
+    def put_off(_: list[Message]) -> list[Answer]:
+        batches.append(time.monotonic())
+        return [{"status": "busy", "retry_after": 0}]
+
+    hostile.take = put_off
+    old.relay.start()
+    assert sockets.submitter(old.host.submit).ask(*numbered(1))["status"] == "accepted"
+    wait_until(lambda: len(batches) > 10, "it is tried again and again")
+    assert batches[10] - batches[0] > 10 * SHORTEST_RETRY_SECONDS * 0.9
 
 
 def test_messages_that_may_not_be_forwarded_yet_are_held_within_bounds(
