@@ -54,9 +54,14 @@ def borrowed(fd: int) -> socket.socket:
         A socket of its own, to be closed.
 
     Raises:
-        OSError: it is closed.
+        OSError: it is closed, or the number is that of another kind of file by now.
     """
-    return socket.socket(fileno=os.dup(fd))
+    copy = os.dup(fd)
+    try:
+        return socket.socket(fileno=copy)
+    except OSError:
+        os.close(copy)
+        raise
 
 
 def flow(fd: int) -> Flow | None:
