@@ -56,6 +56,7 @@ TO_AN_INQUIRY: dict[str, list[Answer]] = {
     "chain-a-number": [CHAIN | {"chain": 5}],
     "chain-of-numbers": [CHAIN | {"chain": [1]}],
     "chain-of-lines": [CHAIN | {"chain": ["a\nb"]}],
+    "chain-empty": [CHAIN | {"chain": []}],
     "chain-long": [CHAIN | {"chain": ["x"] * 10_000}],
     "complete-text": [CHAIN | {"complete": "yes"}],
     "nested": [NESTED],
