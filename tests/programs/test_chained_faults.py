@@ -202,6 +202,21 @@ def test_large_waiting_messages_are_forwarded_without_all_being_in_memory(
     assert most - before < 12 * LARGE
 
 
+def test_a_message_larger_than_all_that_may_wait_holds_up_nothing(old: Site, new: Site, sockets: Sockets) -> None:
+    limit = f"[limits]\nmax_message_size = {8 * LARGE}\n"
+    new.host.write("relay.toml", limit)
+    new.relay.start()
+    settings = old.chain_to(new).host.settings_file
+    settings.write_text(settings.read_text() + limit)
+    old.join()
+    large = envelope("org.example.test.large", 0, filler="x" * (5 * LARGE))
+    listener = sockets.listener(new.host.outbound)
+    publisher = sockets.publisher(old.host.inbound)
+    join(publisher, listener)
+    publisher.send_all([large, *numbered(3)])
+    listener.expect([large, *numbered(3)])
+
+
 FEW_FILES = 12
 """Fewer than a relay has open, so that it gets no further one; more than it polls at once, which has the same limit."""
 
