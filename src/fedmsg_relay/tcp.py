@@ -121,17 +121,16 @@ def is_established(connection: socket.socket) -> bool:
     return _count(_STATE, connection) == _ESTABLISHED
 
 
-def bytes_received(fd: int) -> int:
+def bytes_received(connection: socket.socket) -> int:
     """Tell how many bytes a peer has sent since it connected.
 
     Args:
-        fd: its file descriptor.
+        connection: TCP.
 
     Raises:
         OSError: it is closed, or is not TCP.
     """
-    with borrowed(fd) as connection:
-        return _count(_BYTES_RECEIVED, connection)
+    return _count(_BYTES_RECEIVED, connection)
 
 
 def is_quiet(connection: socket.socket) -> bool:
