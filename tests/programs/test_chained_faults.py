@@ -11,7 +11,7 @@ import pytest
 
 from bus import join
 from fedmsg_relay.daemon.forwarding import SHORTEST_RETRY_SECONDS
-from harness import BUSY, PATIENCE, wait_until
+from harness import BUSY, wait_until
 from hostile import CHAIN, Answer, Hostile
 from messages import Message, envelope, numbered
 from resolver import Resolver
@@ -174,47 +174,6 @@ def test_messages_that_may_not_be_forwarded_yet_are_held_within_bounds(
     assert hostile.published > 32
     assert client.ask(*numbered(1, 1))["status"] == "accepted"
     assert old.relay.memory() - before < 100 * 2**20
-
-
-LARGE = 8 * 1024 * 1024
-
-
-def test_large_waiting_messages_are_forwarded_without_all_being_in_memory(
-    old: Site, new: Site, sockets: Sockets
-) -> None:
-    old.chain_to(new).relay.start()
-    client = sockets.submitter(old.host.submit)
-    large = [envelope("org.example.test.large", number, filler="x" * LARGE) for number in range(30)]
-    for message in large:
-        assert client.ask(message)["status"] == "accepted"
-    before = old.relay.memory()
-    most = 0
-    listener = sockets.listener(new.host.outbound)
-    new.relay.start()
-
-    def out() -> bool:
-        nonlocal most
-        most = max(most, old.relay.memory())
-        return len(listener.hear(0.01)) == len(large)
-
-    wait_until(out, "all of it is upstream", 3 * PATIENCE)
-    listener.expect(large)
-    assert most - before < 12 * LARGE
-
-
-def test_a_message_larger_than_all_that_may_wait_holds_up_nothing(old: Site, new: Site, sockets: Sockets) -> None:
-    limit = f"[limits]\nmax_message_size = {8 * LARGE}\n"
-    new.host.write("relay.toml", limit)
-    new.relay.start()
-    settings = old.chain_to(new).host.settings_file
-    settings.write_text(settings.read_text() + limit)
-    old.join()
-    large = envelope("org.example.test.large", 0, filler="x" * (5 * LARGE))
-    listener = sockets.listener(new.host.outbound)
-    publisher = sockets.publisher(old.host.inbound)
-    join(publisher, listener)
-    publisher.send_all([large, *numbered(3)])
-    listener.expect([large, *numbered(3)])
 
 
 FEW_FILES = 12
