@@ -181,7 +181,7 @@ def test_the_limits_of_journal_and_spool() -> None:
     assert f"a quarter of the disk (at most {room.WANTED_BYTES >> 20} MiB)" in told
     assert f"with {room.RESERVE >> 10} KiB to spare. Below {room.SHORT >> 20} MiB the WAL" in told
     assert f"The format is {position.FORMAT}." in told
-    assert f"Of one `msg_id` the newest {window.NAMESAKES} messages" in prose("docs/submit.md")
+    assert f"Of one `msg_id` the first and the newest {window.NAMESAKES - 1} messages" in prose("docs/submit.md")
     assert f"queue of {outbound.SEND_QUEUE:,} messages" in told
     assert f"Each user may have {spool.MAX_FILES:,} messages or {spool.MAX_BYTES // 2**30} GiB waiting" in told
     assert f"holds {undeliverable.MAX_FILES} files and {undeliverable.MAX_BYTES >> 20} MiB at most" in told

@@ -16,7 +16,7 @@ from fedmsg_relay.journal.reading import read_message
 from fedmsg_relay.journal.records import Entry, digest
 
 NAMESAKES = 4
-"""Number of messages that are remembered of one ``msg_id``: the newest. So a look-up is never long."""
+"""Number of messages that are remembered of one ``msg_id``: the first, and the newest. So a look-up is never long."""
 
 GENERATIONS = 8
 """Parts of the window, of which one is forgotten at once."""
@@ -39,6 +39,17 @@ def fingerprint(topic: bytes, body: bytes) -> int:
         body: second frame.
     """
     return hash((topic, body))
+
+
+def remembered(sightings: tuple[Sighting, ...]) -> tuple[Sighting, ...]:
+    """Choose which messages with one ``msg_id`` are remembered.
+
+    The first one is among them: nobody can make the relay forget a message by sending others with its ``msg_id``.
+
+    Args:
+        sightings: where they are, the newest last.
+    """
+    return sightings if len(sightings) <= NAMESAKES else (sightings[0], *sightings[1 - NAMESAKES :])
 
 
 class Window:
@@ -69,7 +80,7 @@ class Window:
             newest.update(known)
         else:
             for msg_id, sightings in known.items():
-                newest[msg_id] = (*newest.get(msg_id, ()), *sightings)[-NAMESAKES:]
+                newest[msg_id] = remembered((*newest.get(msg_id, ()), *sightings))
         if len(newest) >= self._full:
             self._generations.append({})
 
@@ -86,7 +97,7 @@ class Window:
         for generation in self._generations:
             if msg_id in generation:
                 found += generation[msg_id]
-        return found[-NAMESAKES:]
+        return remembered(found)
 
     def keep_from(self, other: Window, upto: int) -> None:
         """Take over messages that another window knows and this one does not.
