@@ -231,7 +231,7 @@ def test_the_limits_of_the_web_process() -> None:
         f"Every {web_limits.KEEP_ALIVE_SECONDS:g} s without a message",
         f"The {web_limits.LAGGARDS} that lost most",
         f"more than {web_limits.WAL_BYTES >> 20} MiB, all readers pause for {web_limits.PAUSE_SECONDS:g} s",
-        f"| live streams | {web_limits.STREAMS};",
+        f"| live streams | {web_limits.STREAMS}, of which {web_limits.ADDRESS_STREAMS} of one IP address;",
         f"among its last {tailing.REMEMBERED:,}",
         f"may differ by {tailing.OVERLAP_SECONDS:g} s",
     ):
