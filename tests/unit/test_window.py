@@ -30,7 +30,7 @@ def test_of_one_name_it_knows_the_first_and_the_newest_whenever_they_came() -> N
     window = Window(LIMIT, [("name", (1, None))])
     for seq in range(2, 3 * LIMIT):
         window.add({"name" if seq % 20 == 0 else f"other-{seq}": ((seq, None),)})
-    # Older ones than 376 are forgotten, whatever their name.
+    # Messages before 363 are forgotten, whatever their name.
     assert [seq for seq, _ in window.find("name")] == [380, 540, 560, 580]
     assert window.find("nobody") == ()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import TypeAlias
 
 from fedmsg_relay.journal import block
@@ -18,8 +19,8 @@ from fedmsg_relay.journal.records import Entry, digest
 NAMESAKES = 4
 """Number of messages that are remembered of one ``msg_id``: the first, and the newest. So a look-up is never long."""
 
-GENERATIONS = 8
-"""Parts of the window, of which one is forgotten at once."""
+GENERATIONS = 4
+"""Parts of the window, of which one is forgotten at once. A look-up looks into each of them."""
 
 FINGERPRINT_BYTES = 4096
 """Smaller messages are read at the start, so that their retries are known even if the journal is then lost."""
@@ -93,11 +94,8 @@ class Window:
         Returns:
             The newest last.
         """
-        found: tuple[Sighting, ...] = ()
-        for generation in self._generations:
-            if msg_id in generation:
-                found += generation[msg_id]
-        return remembered(found)
+        found = [generation[msg_id] for generation in self._generations if msg_id in generation]
+        return remembered(tuple(chain.from_iterable(found))) if found else ()
 
     def keep_from(self, other: Window, upto: int) -> None:
         """Take over messages that another window knows and this one does not.
