@@ -135,9 +135,9 @@ def run(*command: str) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    if len(arguments) > 1 or arguments[:1] in (["-h"], ["--help"]):
+    if len(arguments) > 1 or (arguments and arguments[0].startswith("-")):
         print(__doc__, end="")
-        return 0 if len(arguments) == 1 else 64
+        return 0 if arguments in (["-h"], ["--help"]) else 64
     into = Path(*arguments) if arguments else ROOT / "dist"
     try:
         into.mkdir(parents=True, exist_ok=True)

@@ -32,13 +32,22 @@ Pins = dict[str, tuple[str, set[str]]]
 """By name of a package its version and the hashes of its wheels."""
 
 
-def main() -> None:
+def main(arguments: list[str]) -> int:
+    if arguments:
+        print(__doc__, end="")
+        return 0 if arguments in (["-h"], ["--help"]) else 64
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     base = pins(project["dependencies"], {})
+    extras = {
+        extra: pins([*project["dependencies"], *needed], base)
+        for extra, needed in project["optional-dependencies"].items()
+        if extra not in NOT_ON_TARGETS
+    }
+    # Only now: where pip fails, the files stay as they fit together.
     write("base", base, {})
-    for extra, needed in project["optional-dependencies"].items():
-        if extra not in NOT_ON_TARGETS:
-            write(extra, pins([*project["dependencies"], *needed], base), base)
+    for extra, pinned in extras.items():
+        write(extra, pinned, base)
+    return 0
 
 
 def pins(needed: list[str], known: Pins) -> Pins:
@@ -88,4 +97,4 @@ def pip(*arguments: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

@@ -242,7 +242,7 @@ def main() -> int:
             ca.crl(asked.days)
         for name in getattr(asked, "names", ()):
             (ca.issue if asked.verb == "issue" else ca.revoke)(name, asked.days)
-    except (CaError, OSError, ValueError) as error:
+    except (CaError, OSError, ValueError, OverflowError) as error:
         print(f"script/ca: {error}", file=sys.stderr)
         return 1
     return 0

@@ -199,10 +199,7 @@ def files(
                 raise ConfigError(f"{path} is not a file")
         return list(filenames)
     home, here = os.path.expanduser("~"), here or current_directory()
-    folders = ["/etc/fedmsg.d", f"{home}/.fedmsg.d", f"{here}/fedmsg.d"]
-    if "VIRTUAL_ENV" in os.environ:
-        folders.append(os.path.join(os.environ["VIRTUAL_ENV"], "etc/fedmsg.d"))
-    found = [path for folder in folders for path in _listing(folder, stand_in)]
+    found = [path for folder in _folders(here) for path in _listing(folder, stand_in)]
     single = ["/etc/fedmsg-config.py", f"{home}/.fedmsg-config.py", f"{here}/fedmsg-config.py"]
     return found + [path for path in single if os.path.isfile(path) or path in stand_in]
 
@@ -218,7 +215,9 @@ def sources(config: Mapping[str, Any], stand_in: Mapping[str, str] | None = None
         The files, separated by commas, or that none was found.
     """
     named = config.get("config_filename")
-    return ", ".join(files([named] if named else None, stand_in)) or "no file found in the usual places"
+    if named:
+        return ", ".join(files([named], stand_in))
+    return (", ".join(files(None, stand_in)) or "no file found in the usual places") + _closed_folders()
 
 
 def listed(value: object) -> list[Any]:
@@ -271,6 +270,22 @@ def current_directory() -> str:
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and value.encode(errors="ignore").decode() == value  # without lone surrogates
+
+
+def _closed_folders() -> str:
+    """Name the folders that this user may not read, as the end of a sentence; empty if there are none."""
+    there = [folder for folder in _folders(current_directory()) if os.path.isdir(folder)]
+    closed = [folder for folder in there if not os.access(folder, os.R_OK | os.X_OK)]
+    return "".join(f"; {folder} cannot be read by this user" for folder in closed)
+
+
+def _folders(here: str) -> list[str]:
+    """List the folders of config files, in order."""
+    home = os.path.expanduser("~")
+    folders = ["/etc/fedmsg.d", f"{home}/.fedmsg.d", f"{here}/fedmsg.d"]
+    if "VIRTUAL_ENV" in os.environ:
+        folders.append(os.path.join(os.environ["VIRTUAL_ENV"], "etc/fedmsg.d"))
+    return folders
 
 
 def _listing(folder: str, stand_in: Mapping[str, str]) -> list[str]:

@@ -18,7 +18,7 @@ EX_IOERR = 74
 EX_NOPERM = 77
 EX_CONFIG = 78
 
-_NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF, errno.EPIPE)
+_NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF, errno.EPIPE, errno.EAGAIN)
 """Errors of writing to a file that is already open."""
 
 
@@ -98,7 +98,7 @@ def _run(name: str, command: Callable[[], int]) -> int:
     try:
         return command()
     except RelayError as error:
-        say(f"{name}: {' '.join(str(error).split())}")
+        say(f"{name}: {one_line(error)}")
         return error.exit_code
     except SystemExit as ended:  # after --help; what it has printed is yet to be flushed
         if isinstance(ended.code, str):
@@ -122,6 +122,15 @@ def say(line: str) -> None:
         print(printable(line), file=sys.stderr)
     except OSError:
         _discard(sys.stderr)
+
+
+def one_line(error: object) -> str:
+    """Write an error as one line, which no text in it can steer: a config file may raise anything.
+
+    Args:
+        error: the error, or its text.
+    """
+    return printable(" ".join(str(error).split()))
 
 
 def tenths(seconds: float) -> str:

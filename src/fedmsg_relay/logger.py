@@ -54,7 +54,10 @@ def _run() -> int:
     filename = options.pop("config_filename", None)
     config = {"cert_prefix": "shell", **global_config.read([filename] if filename else None), **options}
     if print_config:
-        print(json.dumps(config, indent=2, default=str))
+        try:
+            print(json.dumps(config, indent=2, default=str))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise errors.ConfigError(f"global config: cannot be printed as JSON: {error}") from error
         return errors.EX_OK
     from fedmsg_relay.publisher import DEFAULT_TIMEOUT, Publisher  # noqa: PLC0415 -- ZeroMQ is not needed for --help and --print-config
 

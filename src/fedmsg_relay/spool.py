@@ -80,9 +80,11 @@ def place(config: Mapping[str, Any]) -> str:
     Raises:
         ConfigError: no directory can have this name.
     """
-    path = str(config.get("relay_spool", DIRECTORY))
-    if "\0" in path or not _can_be_encoded(path):
-        raise ConfigError(f"global config: relay_spool: {path!r} is not the name of a directory")
+    path = config.get("relay_spool", DIRECTORY)
+    if not isinstance(path, str) or path[:1] not in {"", "/"} or "\0" in path or not _can_be_encoded(path):
+        raise ConfigError(
+            f"global config: relay_spool must be the absolute path of a directory, or '' for none; it is {path!r}"
+        )
     return path
 
 

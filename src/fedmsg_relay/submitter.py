@@ -78,6 +78,7 @@ class SubmitConnection:
         request = write_request(messages)
         why = "no relay answered"
         preferred = self._addresses
+        refusing: list[str] = []
         asked = 0
         if self._socket is not None and self._monitor.poll(0):
             self._disconnect()  # the connection has ended since the last batch
@@ -92,20 +93,28 @@ class SubmitConnection:
             if isinstance(reply, Accepted):
                 return reply.last
             if isinstance(reply, Refused):
-                raise _refusal(reply)
+                preferred = [a for a in preferred if a != self.address]
+                refusing.append(self.address)
+                if reply.code != _SOURCE_NOT_ALLOWED or not preferred:
+                    raise _refusal(reply, refusing)
+                self._disconnect()  # each relay has networks of its own, and this one has taken nothing
+                continue
             if isinstance(reply, Busy):
                 why = f"{self.address} is busy"
                 pause = min(max(pause, reply.retry_after), 1.0)
             else:
                 why = f"{self.address} gave no receipt"
             asked += 1
-            if asked % len(self._addresses) == 0:  # no relay took it
+            if asked % len(preferred) == 0:  # no relay took it
                 time.sleep(max(0.0, min(pause, deadline - time.monotonic())))
-            if not isinstance(reply, Busy) or len(self._addresses) > 1:
+            if not isinstance(reply, Busy) or len(preferred) > 1:
                 # The next relay first, this one again after it.
                 preferred = [a for a in preferred if a != self.address] + [self.address]
                 self._disconnect()
-        why = f"{why} within {tenths(timeout)} s at {', '.join(self._addresses)} ({self._where}){self._unresolved}"
+        asked_at = ", ".join(address for address in self._addresses if address not in refusing)
+        why = f"{why} within {tenths(timeout)} s at {asked_at} ({self._where}){self._unresolved}"
+        if refusing:
+            why += f"; {', '.join(refusing)} refused this host: {_SOURCE_NOT_ALLOWED}"
         raise NoRelayError(f"{why}; not acknowledged")
 
     def _connect(self, preferred: Sequence[str], deadline: float) -> bool:
@@ -142,11 +151,13 @@ class SubmitConnection:
             self._socket = None
 
 
-def _refusal(refused: Refused) -> RelayError:
+def _refusal(refused: Refused, refusing: Sequence[str]) -> RelayError:
     """Make the error of a refusal. Where the request itself is refused, the relay is at fault and not the message."""
-    text = f"refused by the relay: {refused.code} ({refused.detail}); not sent"
+    text = f"refused by the relay: {refused.code} ({refused.detail})"
+    if refused.code == _SOURCE_NOT_ALLOWED:
+        every = f"; each of {', '.join(refusing)} refused it" if len(refusing) > 1 else ""
+        return SourceNotAllowedError(f"{text}{every}; not sent")
+    text += "; not sent"
     if refused.code in set(Refusal):
         return NoRelayError(text)
-    if refused.code == _SOURCE_NOT_ALLOWED:
-        return SourceNotAllowedError(text)
     return NotWellFormedError(text) if refused.code in CODES else RefusedError(text)

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping
 import pytest
 import zmq
 
-from fedmsg_relay.errors import EX_UNAVAILABLE
+from fedmsg_relay.errors import EX_DATAERR, EX_NOPERM, EX_UNAVAILABLE
 from harness import Host
 from pairs import Pair, journaled, log
+from spooled import waiting
 
 
 @contextlib.contextmanager
@@ -77,6 +78,66 @@ def test_a_message_that_the_first_relay_refuses_is_not_sent_to_the_second(pair: 
     assert "too-large" in ran.one_error_line()
     assert asked == [1]
     assert journaled(pair.second) == []
+
+
+NOT_ALLOWED = {"status": "refused", "reason": "source-not-allowed", "detail": "from 192.0.2.7; message 1 of 1"}
+
+
+def test_the_second_is_asked_where_the_first_refuses_the_address_of_this_host(pair: Pair) -> None:
+    pair.configure(spool=True)
+    pair.first.kill()
+    with answering(pair.first.host.submit, NOT_ALLOWED) as asked:
+        ran = pair.host.run("fedmsg-logger", stdin="one\ntwo\n")
+    assert (ran.code, ran.stderr) == (0, ""), "neither refused nor spooled"
+    assert asked == [2]
+    assert journaled(pair.second) == [{"log": "one"}, {"log": "two"}]
+
+
+def test_a_host_that_every_relay_refuses_is_told_which_were_asked(pair: Pair) -> None:
+    pair.configure(spool=True)
+    for relay in pair.relays:
+        relay.kill()
+    first, second = (relay.host.submit for relay in pair.relays)
+    with answering(first, NOT_ALLOWED) as asked_first, answering(second, NOT_ALLOWED) as asked_second:
+        ran = log(pair.host, "hello")
+    assert ran.code == EX_NOPERM
+    assert f"source-not-allowed (from 192.0.2.7; message 1 of 1); each of {first}, {second}" in ran.one_error_line()
+    assert (asked_first, asked_second) == ([1], [1])
+    assert waiting(pair.host) == []
+
+
+def test_a_message_waits_for_a_dead_relay_where_the_other_refuses_this_host(pair: Pair) -> None:
+    pair.configure(spool=True)
+    for relay in pair.relays:
+        relay.kill()
+    with answering(pair.first.host.submit, NOT_ALLOWED) as asked:
+        ran = log(pair.host, "hello")
+        assert "1 spooled" in ran.one_error_line()
+        assert asked == [1], "it is not asked again"
+        pair.second.start()
+        assert pair.host.run("fedmsg-relay", "spool", "deliver", "--patience", "10").code == 0
+    assert journaled(pair.second) == [{"log": "hello"}]
+
+
+def test_without_a_spool_it_is_said_which_relay_is_silent_and_which_refused(pair: Pair) -> None:
+    for relay in pair.relays:
+        relay.kill()
+    first, second = (relay.host.submit for relay in pair.relays)
+    with answering(first, NOT_ALLOWED):
+        ran = log(pair.host, "hello", "--timeout", "1")
+    assert ran.code == EX_UNAVAILABLE
+    assert f"no relay answered within 1 s at {second} (" in ran.one_error_line()
+    assert f"; {first} refused this host: source-not-allowed; " in ran.one_error_line()
+
+
+def test_a_fault_of_the_message_is_told_also_after_a_refusal_of_the_host(pair: Pair) -> None:
+    for relay in pair.relays:
+        relay.kill()
+    too_large = {"status": "refused", "reason": "too-large", "detail": "message 1 of 1"}
+    with answering(pair.first.host.submit, NOT_ALLOWED), answering(pair.second.host.submit, too_large):
+        ran = log(pair.host, "hello")
+    assert ran.code == EX_DATAERR
+    assert ran.one_error_line() == "fedmsg-logger: refused by the relay: too-large (message 1 of 1); not sent"
 
 
 NO_ANSWERS: dict[str, Mapping[str, object]] = {

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from bus import Bus
-from fedmsg_relay.errors import EX_IOERR
+from fedmsg_relay.errors import EX_CONFIG, EX_IOERR
 from harness import Host
 from spooled import waiting
 
@@ -102,6 +102,8 @@ INTERNAL = ("_start", "moment", "sequence", "seconds value", "stand_in", "_addre
         "fedmsg-relay journal ls --limit -1": "--limit: '-1' is not a number from 0 on",
         "fedmsg-relay tail --since 1e300": "--since: '1e300' is not a time",
         "fedmsg-relay spool deliver --patience 0": "--patience: '0' is not a positive number of seconds",
+        "fedmsg-relay spool deliver --textfile /": "--textfile: '/' is not the name of a file",
+        "fedmsg-relay endpoints --submit tcp://a:1": "--inbound, --outbound and --submit need --check",
         "fedmsg-relay check-config --stand-in x": "--stand-in: 'x' is not of the form NEW=INSTALLED",
         "fedmsg-relay expect app01": "IP[:PORT]: 'app01' is not an IP address, with or without a port",
         "fedmsg-logger --timeout nan": "--timeout: 'nan' is not a positive number of seconds",
@@ -129,6 +131,45 @@ def test_a_stdout_that_takes_nothing_is_said_in_one_line(shared_bus: Bus, comman
     assert "cannot write to stdout" in ran.one_error_line()
     ran = shared_bus.host.run("/bin/sh", "-c", f"{command} | true")
     assert (ran.code, ran.stderr) == (0, ""), "who does not want to know is not told"
+
+
+def test_a_stdout_that_does_not_wait_for_its_reader_is_said_in_one_line(host: Host) -> None:
+    host.configure(large="x" * 300_000)
+    script = (
+        "import os, subprocess, sys\n"
+        "reads, writes = os.pipe()\n"
+        "os.set_blocking(writes, False)\n"
+        "sys.exit(subprocess.run(['fedmsg-logger', '--print-config'], stdout=writes).returncode)\n"
+    )
+    ran = host.run("python", "-c", script)
+    assert ran.code == EX_IOERR
+    assert "cannot write to stdout" in ran.one_error_line()
+
+
+def test_a_config_that_json_cannot_hold_is_not_printed(host: Host) -> None:
+    host.write("fedmsg.d/zz.py", "config = {b'bytes': 1}\n")
+    ran = host.run("fedmsg-logger", "--print-config")
+    assert (ran.code, ran.stdout) == (EX_CONFIG, "")
+    assert "cannot be printed as JSON: keys must be str" in ran.one_error_line()
+
+
+@pytest.mark.parametrize("command", ["probe", "endpoints --check", "status"])
+def test_plugins_say_in_one_line_whatever_a_config_raises(host: Host, command: str) -> None:
+    host.write("fedmsg.d/zz.py", "raise ValueError('one\\ntwo | \\033[2J')\n")
+    ran = host.run("fedmsg-relay", *command.split(), env={"RUNTIME_DIRECTORY": str(host.directory / "none")})
+    assert (ran.code, ran.stderr) == (3, "")
+    (line,) = ran.stdout.splitlines()
+    assert r"zz.py, line 1: ValueError: one two / \x1b[2J" in line
+    ran = host.run("fedmsg-relay", *command.split(), "--json", env={"RUNTIME_DIRECTORY": str(host.directory / "none")})
+    assert "one two" in json.loads(ran.stdout)["summary"]
+
+
+def test_what_a_config_prints_is_not_the_output_of_a_command(host: Host) -> None:
+    host.write("fedmsg.d/zz.py", "print('touch intruder')\nconfig = {}\n")
+    ran = host.run("/bin/sh", "-c", 'eval "$(fedmsg-relay endpoints --shell)"; echo "$RELAY_INBOUND"')
+    assert (ran.stdout, ran.stderr) == (f"{host.inbound}\n", "touch intruder\n")
+    assert not (host.directory / "intruder").exists()
+    assert json.loads(host.run("fedmsg-relay", "check-config", "--scripts", "--json").stdout)["ok"]
 
 
 def test_a_stderr_that_takes_nothing_changes_no_exit_code(lonely: Host) -> None:

@@ -25,6 +25,18 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, SCRIPT, *arguments], capture_output=True, text=True, timeout=60, check=False)
 
 
+@pytest.mark.parametrize("days", ["99999999999", "999999999", "9999999"])
+def test_a_time_that_no_certificate_can_have_is_said_in_one_line(tmp_path: Path, days: str) -> None:
+    Ca(tmp_path).init()
+    crl = (tmp_path / "crl.pem").read_bytes()
+    for verb, *names in (["crl"], ["issue", "shell-a"]):
+        done = run(verb, tmp_path, *names, "--days", days)
+        assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, "", 1)
+        assert done.stderr.startswith("script/ca: ")
+    assert (tmp_path / "crl.pem").read_bytes() == crl
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ca.crt", "ca.key", "crl.pem"]
+
+
 def verdict(directory: Path, signer: str) -> tuple[str | None, str | None]:
     pair = signing.Pair(signer, str(directory / f"{signer}.key"), str(directory / f"{signer}.crt"))
     body = canonical(signing.Signer(pair).sign(envelope()))

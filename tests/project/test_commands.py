@@ -33,7 +33,8 @@ AREAS: Mapping[str, Mapping[str, str]] = {
     "molecule": {**CONTAINERS, "systemctl": "systemd"},
     ".ci": {},
     "examples": {},
-    "src": {},
+    # Asked only where it is there.
+    "src": {"systemctl": "systemd"},
 }
 """What is installed for the files of each directory."""
 ON_THE_HOSTS = (ROOT / "molecule/shared/files", ROOT / "molecule/shared/image")

@@ -109,6 +109,25 @@ def test_a_demo_that_is_interrupted_leaves_nothing_behind(demo: Demo, number: si
     assert demo.left_behind() == []
 
 
+@pytest.mark.parametrize("script", ["pin_requirements.py", "build_collection.py"])
+@pytest.mark.parametrize(("option", "code"), [("--help", 0), ("-h", 0), ("--no-such-option", 64)])
+def test_an_option_of_a_script_makes_nothing(tmp_path: Path, script: str, option: str, code: int) -> None:
+    pins = {path: path.read_bytes() for path in (ROOT / "requirements").iterdir()}
+    done = subprocess.run(
+        [sys.executable, ROOT / "script" / script, option],
+        cwd=tmp_path,
+        env={**os.environ, "PIP_NO_INDEX": "1"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (code, "")
+    assert f"script/{'pin' if script.startswith('pin') else 'collection'}" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+    assert {path: path.read_bytes() for path in (ROOT / "requirements").iterdir()} == pins
+
+
 MATRIX = (
     "0.7 INFO     [move > discovery] scenario test matrix: converge, idempotence, verify, verify verify_moved.yml\n"
 )

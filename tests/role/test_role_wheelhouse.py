@@ -10,6 +10,7 @@ import sys
 import tarfile
 import tomllib
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -195,6 +196,19 @@ def test_a_wheelhouse_with_another_wheel_than_its_pins_is_refused(packed: Path, 
         assert done.returncode != 0
         assert "DO NOT MATCH THE HASHES" in done.stderr
         assert not into.exists()
+
+
+def test_the_wheel_of_the_program_has_each_file_once_and_no_other(packed: Path) -> None:
+    (path,) = (packed / "wheels").glob("fedmsg_relay-*.whl")
+    with zipfile.ZipFile(path) as wheel:
+        held = [name for name in wheel.namelist() if ".dist-info/" not in name]
+    source = ROOT / "src"
+    files = {path for path in source.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    command = source / "fedmsg_relay/fedmsg-spool"
+    (script,) = (name for name in held if ".data/scripts/" in name)
+    assert Path(script).name == command.name
+    assert sorted({*held} - {script}) == sorted(str(path.relative_to(source)) for path in files - {command})
+    assert {"fedmsg_relay/py.typed", "fedmsg_relay/web/templates/base.html"} <= {*held}
 
 
 def test_what_is_not_a_wheelhouse_is_refused(tmp_path: Path) -> None:

@@ -45,8 +45,12 @@ def read(directory: Path) -> Facts | None:
         LedgerError: it cannot be read.
     """
     path = directory / NAME
-    if not path.exists():
+    try:
+        path.stat()
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        raise LedgerError(f"{path}: {error.strerror}") from error
     try:
         with closing(schema.open_for_reading(path)) as db:
             newest = db.execute("SELECT * FROM aside ORDER BY seq DESC LIMIT 1").fetchone()

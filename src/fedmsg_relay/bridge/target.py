@@ -152,11 +152,13 @@ def node(url: str) -> str:
 
 def _read(settings: Bridge, origin: str) -> Mapping[str, Any]:
     path = FEDORA_MESSAGING if settings.fedora_messaging is None else Path(settings.fedora_messaging)
-    if settings.fedora_messaging == "" or (settings.fedora_messaging is None and not path.exists()):
+    if settings.fedora_messaging == "":
         return {}
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
+        if settings.fedora_messaging is None and isinstance(error, FileNotFoundError | NotADirectoryError):
+            return {}
         raise ConfigError(f"{origin}: bridge.fedora_messaging {path}: {error.strerror}") from error
     except ValueError as error:  # tomllib's, which may quote a line with a password
         raise ConfigError(f"{origin}: bridge.fedora_messaging {path}: is not TOML") from error

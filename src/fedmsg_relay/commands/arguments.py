@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from functools import wraps
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from fedmsg_relay import config as global_config
-from fedmsg_relay.errors import ConfigError, UsageError
+from fedmsg_relay.errors import ConfigError, UsageError, one_line
 
 Value = TypeVar("Value")
 
@@ -105,7 +107,31 @@ def read_config(options: argparse.Namespace, stand_in: dict[str, str] | None = N
     Raises:
         ConfigError: it cannot be read.
     """
-    return global_config.read(config_files(options), stand_in)
+    with redirect_stdout(sys.stderr):  # what a config file prints is not the output of the command
+        return global_config.read(config_files(options), stand_in)
+
+
+def plain(error: object) -> str:
+    """Write an error for the line of a Nagios plugin, in which ``|`` begins the performance data.
+
+    Args:
+        error: the error, or its text.
+    """
+    return one_line(error).replace("|", "/")
+
+
+def print_unknown(error: object, as_json: bool) -> int:
+    """Print that a plugin cannot tell.
+
+    Args:
+        error: why.
+        as_json: whether to print JSON.
+
+    Returns:
+        Its exit code.
+    """
+    print(json.dumps({"ok": False, "summary": one_line(error)}) if as_json else f"UNKNOWN - {plain(error)}")
+    return UNKNOWN
 
 
 def endpoint_keys(config: global_config.Config) -> list[str]:

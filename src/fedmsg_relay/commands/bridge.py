@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedmsg_relay.commands.arguments import OK, UNKNOWN, accepts, add_config, add_json, add_settings, read_config
+from fedmsg_relay.commands.arguments import OK, accepts, add_config, add_json, add_settings, print_unknown, read_config
 from fedmsg_relay.errors import ConfigError, RelayError
 from fedmsg_relay.runtime import paths
 
@@ -142,8 +142,7 @@ def _status(options: argparse.Namespace) -> int:
     try:
         found = report(paths.state_of_host(), settings.load(options.settings).journal.keep_days)
     except RelayError as error:
-        print(json.dumps({"ok": False, "summary": str(error)}) if options.json else f"UNKNOWN - {error}")
-        return UNKNOWN
+        return print_unknown(error, options.json)
     if options.json:
         print(json.dumps({"ok": found.code == OK, "summary": found.summary, **found.facts}))
     else:
@@ -169,8 +168,7 @@ def _details(found: Report) -> list[str]:
 def _acknowledge(_: argparse.Namespace) -> int:
     from fedmsg_relay.bridge import ledger  # noqa: PLC0415 -- the other commands need less
 
-    if not (paths.state_of_host() / ledger.NAME).exists():
-        raise _no_bridge()
+    _require_a_bridge()
     names = {"forward.gap", "forward.jumped", "forward.renewed", "tap.missing", "tap.different", "tap.unknown"}
     opened = ledger.Ledger(paths.state_of_host())
     with opened.transaction() as db:
@@ -184,8 +182,7 @@ def _acknowledge(_: argparse.Namespace) -> int:
 def _retry(_: argparse.Namespace) -> int:
     from fedmsg_relay.bridge import ledger, retrying  # noqa: PLC0415 -- the other commands need less
 
-    if not (paths.state_of_host() / ledger.NAME).exists():
-        raise _no_bridge()
+    _require_a_bridge()
     opened = ledger.Ledger(paths.state_of_host())
     count = retrying.ask(opened)
     opened.close()
@@ -193,5 +190,11 @@ def _retry(_: argparse.Namespace) -> int:
     return OK
 
 
-def _no_bridge() -> RelayError:
-    return RelayError(f"no bridge has run on this host: there is no {paths.state_of_host() / 'bridge.db'}")
+def _require_a_bridge() -> None:
+    path = paths.state_of_host() / "bridge.db"
+    try:
+        path.stat()
+    except FileNotFoundError as error:
+        raise RelayError(f"no bridge has run on this host: there is no {path}") from error
+    except OSError as error:
+        raise RelayError(f"{path}: {error.strerror}") from error

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedmsg_relay import config as global_config
 from fedmsg_relay import errors
+from fedmsg_relay.commands import spool_state
 from fedmsg_relay.commands.arguments import (
     OK,
     accepts,
@@ -62,6 +64,7 @@ def stand_in(text: str) -> tuple[str, str]:
 
 def _check(options: argparse.Namespace) -> int:
     stand_ins = dict(options.stand_in)
+    _require(stand_ins, options)
     config = read_config(options, stand_ins)
     keys = endpoint_keys(config)
     result: dict[str, Any] = {
@@ -70,6 +73,8 @@ def _check(options: argparse.Namespace) -> int:
         **{key: global_config.addresses(config, key) for key in keys},
     }
     result["sign"] = _sign(config)
+    spooled = spool_state.look(config)
+    result["spool"] = spooled._asdict()
     if options.scripts:
         for key in keys:
             refuse_to_connect(result[key], f"global config: {key}")
@@ -91,10 +96,22 @@ def _check(options: argparse.Namespace) -> int:
         print("\n".join(_describe_trust(trust)))
     if found := result.get("bridge"):
         print(f"would bridge to {' '.join(found['nodes'])} exchange {found['exchange']}")
+    print("\n".join(map(errors.printable, spool_state.describe(spooled))))
     if result["sign"]:
         print(result["sign"].get("fault") or "would sign as {name} with {key}".format_map(result["sign"]))
     print("OK")
     return OK
+
+
+def _require(stand_ins: dict[str, str], options: argparse.Namespace) -> None:
+    """Refuse to check a file that is not there, or that would not be read where it is to be installed."""
+    for installed, new in stand_ins.items():
+        try:
+            Path(new).open("rb").close()
+        except OSError as error:
+            raise errors.ConfigError(f"--stand-in: {new}: {error.strerror}") from error
+        if installed not in global_config.files(config_files(options), stand_ins):
+            raise errors.UsageError(f"--stand-in: {installed} is not one of the files that are read")
 
 
 def _describe_trust(trust: dict[str, Any]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import sqlite3
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -33,10 +34,7 @@ def add_command(actions: Any) -> None:
 
 def _convert(options: argparse.Namespace) -> int:
     path = options.journal or paths.state_of_host() / "journal.db"
-    if not path.exists():
-        raise JournalError(f"journal {path}: there is none")
-    if not schema.needs_conversion(path):
-        schema.open_to_look(path).close()
+    if not _has_earlier_format(path):
         print(f"journal {path}: it has format {position.FORMAT}: nothing to do")
         return OK
     log.addHandler(logging.StreamHandler(sys.stderr))
@@ -49,3 +47,15 @@ def _convert(options: argparse.Namespace) -> int:
         if lock:
             lock.close()
     return OK
+
+
+def _has_earlier_format(path: Path) -> bool:
+    try:
+        with closing(schema.open_for_reading(path)) as db:
+            schema.refuse_other(path, db)
+        if schema.needs_conversion(path):
+            return True
+        schema.open_to_look(path).close()
+    except sqlite3.Error as error:
+        raise JournalError(f"journal {path}: {error}") from error
+    return False

@@ -10,15 +10,15 @@ from typing import Any
 from fedmsg_relay import config as global_config
 from fedmsg_relay.commands.arguments import (
     OK,
-    UNKNOWN,
     add_config,
     add_json,
     endpoint_keys,
+    print_unknown,
     read_config,
     refuse_to_connect,
     seconds,
 )
-from fedmsg_relay.errors import ConfigError
+from fedmsg_relay.errors import ConfigError, UsageError
 
 
 def add_command(commands: Any) -> None:
@@ -58,6 +58,8 @@ def add_command(commands: Any) -> None:
 def _endpoints(options: argparse.Namespace) -> int:
     if options.check:
         return _check(options)
+    if options.inbound or options.outbound or options.submit:
+        raise UsageError("--inbound, --outbound and --submit need --check (see fedmsg-relay endpoints --help)")
     config = read_config(options)
     found = {key: global_config.addresses(config, key) for key in endpoint_keys(config)}
     if options.json:
@@ -85,8 +87,7 @@ def _check(options: argparse.Namespace) -> int:
         for key, addresses in wanted.items():
             refuse_to_connect(addresses, key)
     except ConfigError as error:
-        print(json.dumps({"ok": False, "summary": str(error)}) if options.json else f"UNKNOWN - {error}")
-        return UNKNOWN
+        return print_unknown(error, options.json)
     found = reach.check(wanted, options.timeout)
     code, line = reach.judge(found)
     print(json.dumps(reach.describe(found)) if options.json else line)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from fedmsg_relay.commands.arguments import OK, accepts
-from fedmsg_relay.errors import JournalError
 from fedmsg_relay.journal.store import Journal
 from fedmsg_relay.runtime import paths
 
@@ -31,10 +30,7 @@ def add_command(commands: Any) -> None:
 
 def _expect(options: argparse.Namespace) -> int:
     path = options.journal or paths.state() / "journal.db"
-    lock = paths.lock(path.parent)
-    if lock is None:
-        raise JournalError(f"{path} cannot be written")
-    with lock, closing(Journal(path)) as journal:
+    with paths.lock(path.parent), closing(Journal(path)) as journal:
         journal.remember_listeners(options.listeners)
     return OK
 

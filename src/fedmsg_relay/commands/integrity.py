@@ -6,7 +6,8 @@ import argparse
 import json
 import sqlite3
 
-from fedmsg_relay.commands.arguments import CRITICAL, OK
+from fedmsg_relay.commands.arguments import CRITICAL, OK, plain
+from fedmsg_relay.errors import ConfigError
 from fedmsg_relay.journal import block, broken, position, schema
 
 
@@ -27,6 +28,7 @@ def check(db: sqlite3.Connection, options: argparse.Namespace) -> int:
     try:
         faults = [str(row[0]) for row in db.execute("PRAGMA integrity_check(10)") if row[0] != "ok"]
         if not faults:
+            schema.refuse_newer_of(options.journal, db)
             schema.refuse_earlier(options.journal, db)
             last = _check_notes(db, faults)
             count = _check_messages(db, last, faults)
@@ -34,16 +36,18 @@ def check(db: sqlite3.Connection, options: argparse.Namespace) -> int:
         if not broken.is_broken(error):  # not there, or locked: nothing is known about it
             raise
         faults.append(str(error))
+    except ConfigError as error:  # a newer version wrote it
+        faults.append(str(error))
     except (ValueError, TypeError, OverflowError) as error:
         faults.append(f"it holds data that no relay has written: {error}")
-    summary = f"{'CRITICAL' if faults else 'OK'} - {count} messages" + "".join(f"; {fault}" for fault in faults[:10])
+    word, told = "CRITICAL" if faults else "OK", "".join(f"; {plain(fault)}" for fault in faults[:10])
+    summary = f"{word} - {count} messages{told}"
     print(json.dumps({"ok": not faults, "messages": count, "faults": faults}) if options.json else summary)
     return CRITICAL if faults else OK
 
 
 def _check_notes(db: sqlite3.Connection, faults: list[str]) -> int:
     """Check what the journal notes about itself; return the ``seq`` of its last message."""
-    schema.refuse_newer_format(db)
     found = schema.find_position(db)
     faults += found.faults
     listeners = [str(address) for (address,) in db.execute("SELECT address FROM listener")]

@@ -73,7 +73,7 @@ def add_command(commands: Any) -> None:
     add_json(quarantine)
     release.add_command(actions)
     check = add("check", integrity.check, "check every page and every message's checksum (Nagios exit codes)")
-    check.set_defaults(any_format=True)  # a file that is not a journal is a finding
+    check.set_defaults(any_format=True, any_file=True)  # a file that is not a journal is a finding
     add_json(check)
     conversion.add_command(actions)
 
@@ -112,6 +112,8 @@ def _with_journal(run: Callable[[sqlite3.Connection, argparse.Namespace], int], 
     except sqlite3.Error as error:
         raise JournalError(f"journal {path}: {error}") from error
     try:
+        if not getattr(options, "any_file", False):
+            schema.refuse_other(path, db)
         if not getattr(options, "any_format", False):
             schema.refuse_earlier(path, db)
         return run(db, options)

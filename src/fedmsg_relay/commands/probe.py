@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from fedmsg_relay import config as global_config
-from fedmsg_relay.commands.arguments import UNKNOWN, add_config, add_json, config_files, read_config, seconds
+from fedmsg_relay.commands.arguments import add_config, add_json, config_files, print_unknown, read_config, seconds
 from fedmsg_relay.errors import ConfigError
 
 
@@ -46,8 +46,7 @@ def _probe(options: argparse.Namespace) -> int:
         outbound = options.outbound or global_config.addresses(config, "relay_outbound")
         result = probe(config, inbound, outbound, options.timeout)
     except ConfigError as error:
-        print(json.dumps({"ok": False, "summary": str(error)}) if options.json else f"UNKNOWN - {error}")
-        return UNKNOWN
+        return print_unknown(error, options.json)
     code, line = result.judge()
     print(json.dumps(result.describe()) if options.json else line)
     return code

@@ -10,7 +10,7 @@ from typing import Any
 
 from fedmsg_relay import config as global_config
 from fedmsg_relay import errors, spool
-from fedmsg_relay.commands.arguments import Parser, add_config, add_json, read_config, seconds
+from fedmsg_relay.commands.arguments import Parser, accepts, add_config, add_json, read_config, seconds
 
 
 def add_command(commands: Any) -> None:
@@ -34,7 +34,7 @@ def add_command(commands: Any) -> None:
     )
     delivery.add_argument(
         "--textfile",
-        type=Path,
+        type=_file,
         metavar="FILE",
         help="at the end write here how many messages wait, for the textfile collector of Prometheus' node exporter",
     )
@@ -42,6 +42,15 @@ def add_command(commands: Any) -> None:
         add_config(action)
         action.add_argument("--spool", metavar="DIR", help="instead of relay_spool of the config, or the usual place")
         add_json(action)
+
+
+@accepts("the name of a file")
+def _file(text: str) -> Path:
+    """Take the name of a file from the command line."""
+    path = Path(text)
+    if not path.name:
+        raise ValueError
+    return path
 
 
 def _list(options: argparse.Namespace) -> int:

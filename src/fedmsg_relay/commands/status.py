@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedmsg_relay import config as global_config
-from fedmsg_relay.commands.arguments import CRITICAL, OK, UNKNOWN, add_config, add_json, read_config
+from fedmsg_relay.commands.arguments import (
+    CRITICAL,
+    OK,
+    UNKNOWN,
+    add_config,
+    add_json,
+    plain,
+    print_unknown,
+    read_config,
+)
 from fedmsg_relay.commands.judgement import judge, named_files
 from fedmsg_relay.errors import ConfigError, NoRelayError, printable
 from fedmsg_relay.runtime import paths
@@ -39,6 +48,8 @@ def _status(options: argparse.Namespace) -> int:
         code, line = _judge_silence(options, error)
         print(json.dumps({"ok": False, "summary": line.partition(" - ")[2]}) if options.json else line)
         return code
+    except ConfigError as error:  # of a user without a home
+        return print_unknown(error, options.json)
     try:
         code, line = judge(answer)
         below = details(answer)
@@ -62,7 +73,7 @@ def _judge_silence(options: argparse.Namespace, silence: NoRelayError) -> tuple[
         named = global_config.addresses(read_config(options), "relay_inbound")
         elsewhere = f"; the config names {' '.join(named)}"
     except ConfigError as error:
-        named, elsewhere = [], f", and its config names none: {error}"
+        named, elsewhere = [], f", and its config names none: {plain(error)}"
     if paths.is_relay_host() or reach.is_here(named):
         return CRITICAL, f"CRITICAL - {silence}"
     return UNKNOWN, f"UNKNOWN - no relay runs on this host{elsewhere}"

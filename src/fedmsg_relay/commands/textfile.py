@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -34,12 +35,22 @@ def write(path: Path, directory: str) -> None:
         raise RelayError(f"{error.filename or path}: {error.strerror}") from error
 
 
+def oldest(waiting: Iterable[str]) -> float:
+    """Tell when the oldest of some messages was spooled: their names begin with that time, in nanoseconds.
+
+    Args:
+        waiting: the names of their files.
+
+    Returns:
+        The time, in Unix seconds; 0 if there is none.
+    """
+    return min((int(name[:20]) for name in waiting if name[:20].isdecimal()), default=0) / 1e9
+
+
 def _metrics(waiting: list[str], aside: int) -> str:
-    """Write the metrics. The name of a message begins with the time at which it was spooled, in nanoseconds."""
-    oldest = min((int(name[:20]) for name in waiting if name[:20].isdecimal()), default=0) / 1e9
     values = {
         "messages": ("Messages that wait in the spool of this host.", len(waiting)),
-        "oldest_timestamp_seconds": ("When the oldest of them was spooled; 0 if there is none.", oldest),
+        "oldest_timestamp_seconds": ("When the oldest of them was spooled; 0 if there is none.", oldest(waiting)),
         "set_aside_files": ("Files that cannot be delivered.", aside),
         "looked_timestamp_seconds": ("When the spool was looked at.", round(time.time(), 3)),
     }

@@ -26,7 +26,7 @@ from fedmsg_relay.daemon.settings import Settings
 from fedmsg_relay.daemon.signals import Signals
 from fedmsg_relay.daemon.stage import Stage
 from fedmsg_relay.daemon.wakeup import Wakeup
-from fedmsg_relay.errors import ConfigError, RelayError
+from fedmsg_relay.errors import ConfigError, JournalError, RelayError
 from fedmsg_relay.journal import schema
 from fedmsg_relay.journal.guard import JournalGuard
 from fedmsg_relay.network import handshake
@@ -107,7 +107,10 @@ class Relay:
         try:
             self._bind(self.outbound.bind, "outbound", plans.outbound)
             state = paths.state()
-            self._lock = paths.lock(state)
+            try:
+                self._lock = paths.lock(state)
+            except JournalError as error:  # messages of inbound are forwarded all the same
+                log.error("%s", error)
             journal = state / "journal.db"
             if schema.needs_conversion(journal):  # with millions of messages that takes a minute
                 self.notifier.tell(STATUS="converting the journal", EXTEND_TIMEOUT_USEC=str(CONVERSION_SECONDS * 10**6))

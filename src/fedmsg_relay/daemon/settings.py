@@ -179,16 +179,15 @@ def load(path: Path | None = None) -> Settings:
         The settings; the defaults where there is no file.
 
     Raises:
-        ConfigError: the named file is missing or is not TOML, or a key or value is not accepted. The error names the
-            file, the key and the accepted values.
+        ConfigError: the file cannot be read or is not TOML, the named one is missing, or a key or value is not
+            accepted. The error names the file, the key and the accepted values.
     """
-    if path is None:
-        if not DEFAULT_PATH.exists():
-            return Settings()
-        path = DEFAULT_PATH
+    named, path = path, path or DEFAULT_PATH
     try:
         return msgspec.toml.decode(path.read_bytes(), type=Settings)
     except OSError as error:
+        if named is None and isinstance(error, FileNotFoundError | NotADirectoryError):
+            return Settings()
         raise ConfigError(f"{path}: {error.strerror}") from error
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: {_explain(str(error))}") from error

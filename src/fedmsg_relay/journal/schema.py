@@ -52,12 +52,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import stat
 from pathlib import Path
 from urllib.parse import quote
 
 from fedmsg_relay.errors import ConfigError, JournalError
 from fedmsg_relay.journal import earlier, position, publish_times
-from fedmsg_relay.journal.position import UntrustedError
 from fedmsg_relay.journal.records import lenient_text
 from fedmsg_relay.journal.transaction import transaction
 
@@ -103,7 +103,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         path: of ``journal.db``.
 
     Raises:
-        UntrustedError: it holds what was never written.
+        position.UntrustedError: it holds what was never written.
         ConfigError: a newer version wrote it.
         sqlite3.Error: it cannot be opened, or not written.
     """
@@ -114,7 +114,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         if db.execute("PRAGMA page_count").fetchone()[0] < 2 and not _is_made(db):
             _make(db)
             path.chmod(0o640)
-        _refuse_newer(path, db)
+        refuse_newer_of(path, db)
         if earlier.form(db) or earlier.is_half_converted(db):
             earlier.convert(db, STATEMENTS)
         # Look at both ends, so that a file which is not a journal any more is found now and not in the pipeline.
@@ -139,9 +139,12 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
     Raises:
         sqlite3.Error: it cannot be opened.
     """
+    with contextlib.suppress(OSError):
+        if stat.S_ISFIFO(path.stat().st_mode):  # SQLite would wait for its other end
+            raise sqlite3.OperationalError("not a regular file")
     # SQLite reads a WAL by a file that it makes beside it. Where this user cannot make one and there is no WAL, no
     # relay is writing.
-    still = not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists()
+    still = not os.access(path.parent, os.W_OK) and not os.access(f"{path}-wal", os.F_OK)
     mode = "mode=ro&immutable=1" if still else "mode=ro"
     try:
         db = sqlite3.connect(f"file:{quote(os.fsencode(path))}?{mode}", uri=True)
@@ -199,28 +202,44 @@ def refuse_newer(path: Path) -> None:
     with contextlib.suppress(sqlite3.Error, OSError, UnicodeError):
         if path.exists():
             with contextlib.closing(open_for_reading(path)) as db:
-                _refuse_newer(path, db)
+                refuse_newer_of(path, db)
 
 
-def refuse_newer_format(db: sqlite3.Connection) -> None:
-    """Refuse a journal of a format that this version does not read.
+def refuse_newer_of(path: Path, db: sqlite3.Connection) -> None:
+    """Refuse an open journal that a newer version wrote.
 
     Args:
-        db: a journal.
+        path: of ``journal.db``.
+        db: the journal.
 
     Raises:
-        UntrustedError: its format is newer than this version reads.
+        ConfigError: its format is newer than this version reads.
+        sqlite3.Error: it cannot be read.
     """
     for (found,) in db.execute("SELECT format FROM state").fetchall():
         if isinstance(found, int) and found > position.FORMAT:
-            raise UntrustedError(f"its format {found} is newer than this version reads ({position.FORMAT})")
+            raise ConfigError(
+                f"journal {path}: its format {found} is newer than this version reads ({position.FORMAT}): "
+                "run the version that wrote it, or move the file away"
+            )
 
 
-def _refuse_newer(path: Path, db: sqlite3.Connection) -> None:
-    try:
-        refuse_newer_format(db)
-    except UntrustedError as error:
-        raise ConfigError(f"journal {path}: {error}: run the version that wrote it, or move the file away") from error
+def refuse_other(path: Path, db: sqlite3.Connection) -> None:
+    """Refuse a database that is not a journal, such as an empty file, or that a newer version wrote.
+
+    Args:
+        path: of ``journal.db``.
+        db: the database.
+
+    Raises:
+        JournalError: it is not a journal.
+        ConfigError: its format is newer than this version reads.
+        sqlite3.Error: it cannot be read.
+    """
+    if not db.execute("SELECT 1 FROM sqlite_master WHERE name IN ('state', 'block', 'message')").fetchone():
+        raise JournalError(f"journal {path}: it is not a journal: it has none of a journal's tables")
+    if _is_made(db):
+        refuse_newer_of(path, db)
 
 
 def refuse_earlier(path: Path, db: sqlite3.Connection) -> None:
@@ -248,7 +267,7 @@ def find_position(db: sqlite3.Connection) -> position.Position:
         db: a journal.
 
     Raises:
-        UntrustedError: its notes are damaged.
+        position.UntrustedError: its notes are damaged.
         sqlite3.Error: it cannot be read.
     """
     return earlier.find_position(db) if earlier.form(db) else position.find(db)

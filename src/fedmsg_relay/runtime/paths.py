@@ -10,8 +10,7 @@ from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
 
-from fedmsg_relay.errors import ConfigError
-from fedmsg_relay.runtime.log import log
+from fedmsg_relay.errors import ConfigError, JournalError
 from fedmsg_relay.submit import is_identity
 
 
@@ -61,31 +60,30 @@ def is_relay_host() -> bool:
     Returns:
         True where its unit, its runtime directory or its journal is there.
     """
-    units = (Path(folder, "fedmsg-relay.service") for folder in ("/etc/systemd/system", "/usr/lib/systemd/system"))
-    return any(
-        path.exists()
-        for path in (*units, Path("/etc/init.d/fedmsg-relay"), status_socket().parent, state_of_host() / "journal.db")
-    )
+    units = [Path(folder, "fedmsg-relay.service") for folder in ("/etc/systemd/system", "/usr/lib/systemd/system")]
+    places = [*units, Path("/etc/init.d/fedmsg-relay"), status_socket().parent]
+    # What this user may not look at is not there.
+    return any(os.access(path, os.F_OK) for path in places) or os.access(state_of_host() / "journal.db", os.F_OK)
 
 
-def lock(directory: Path) -> TextIOWrapper | None:
+def lock(directory: Path) -> TextIOWrapper:
     """Lock a state directory, so that only one relay works in it: two would write one journal.
 
     Args:
         directory: the state directory; made when it is not there.
 
     Returns:
-        The file that holds the lock while it is open; None if nothing can be written there, so no journal either.
+        The file that holds the lock while it is open.
 
     Raises:
         ConfigError: another relay works there.
+        JournalError: nothing can be written there, so no journal either.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
         held = (directory / "lock").open("a+", encoding="ascii")
     except OSError as error:
-        log.error("state directory %s: %s", directory, error.strerror)
-        return None
+        raise JournalError(f"state directory {directory}: {error.strerror}") from error
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -130,4 +128,10 @@ def _state(access: int) -> Path:
 
 
 def _user_state() -> Path:
-    return Path(os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser(), "fedmsg-relay")
+    if named := os.environ.get("XDG_STATE_HOME"):
+        return Path(named, "fedmsg-relay")
+    try:
+        return Path("~/.local/state/fedmsg-relay").expanduser()
+    except RuntimeError as error:
+        why = f"user {os.geteuid()} has no home directory: set HOME, or STATE_DIRECTORY and RUNTIME_DIRECTORY"
+        raise ConfigError(why) from error
