@@ -58,6 +58,8 @@ class DropLog:
                 noun = self._noun if pending.count == 1 else f"{self._noun}s"
                 log.warning(self._line, pending.count, noun, reason, pending.source)
                 pending.count, pending.next_line = 0, now + INTERVAL
+        # A reason may be the word of a peer.
+        self._pending = {reason: each for reason, each in self._pending.items() if each.count or now < each.next_line}
         self._waiting = any(pending.count for pending in self._pending.values())
 
 
