@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 
+from bus import Bus, join
 from harness import wait_until
 from raw import RawPeer, framed
 from relays import Relay
@@ -49,3 +50,21 @@ def test_publishers_are_not_taken_for_listeners_that_have_left(relay: Relay) -> 
         assert relay.log_lines("listener cut") == []
     listeners = {line.split()[-1].rpartition(":")[0] for line in relay.log_lines("listener connected")}
     assert listeners <= {"127.0.0.3", ""}, "those that left before they were looked at have no address"
+
+
+def test_the_log_names_the_peer_that_does_not_speak_zeromq_and_no_other(bus: Bus) -> None:
+    with contextlib.closing(RawPeer(bus.host.outbound)) as silent:
+        bus.relay.wait_for_log("listener connected", silent.name)
+        listener = bus.sockets.listener(bus.host.outbound)
+        join(bus.publisher, listener)
+        listener.close()
+        bus.relay.wait_for_log("listener disconnected")
+        with contextlib.closing(RawPeer(bus.host.outbound)) as noisy:
+            bus.relay.wait_for_log("listener connected", noisy.name)
+            noisy.send(b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"OTHER".ljust(20, b"\0") + bytes(32))
+            noisy.wait_closed()
+        bus.relay.wait_for_log("listener disconnected", noisy.name)
+    bus.relay.wait_for_log("listener disconnected", silent.name)
+    failed = [line.split("handshake failed ")[1].split(": ")[0] for line in bus.relay.log_lines("handshake failed")]
+    assert failed == [noisy.name, silent.name]
+    assert bus.relay.status()["connections"]["handshake_failed"] == 2

@@ -7,6 +7,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 
 import zmq
 
@@ -19,6 +20,9 @@ from fedmsg_relay.runtime import limits, threads
 from fedmsg_relay.runtime.log import log
 
 _EVENTS = zmq.Event.ACCEPTED | zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED | zmq.Event.MONITOR_STOPPED
+
+LOOKED_AT = 100
+"""Maximum number of connections that are looked at to find the one whose handshake is over."""
 
 
 class Listeners:
@@ -74,8 +78,7 @@ class Listeners:
             elif event == zmq.Event.DISCONNECTED:
                 self._went(value)
             elif event == zmq.Event.HANDSHAKE_SUCCEEDED:
-                # The event does not say whose; handshakes are short, so it is the one that began first.
-                self._handshaking.pop(next(iter(self._handshaking), -1), None)
+                self._handshaking.pop(self._shaken(), None)
             else:
                 self._monitor.close()
                 return
@@ -93,6 +96,17 @@ class Listeners:
         if address != UNKNOWN:
             self._inflow.watch(fd)
             self._turn_away_surplus(fd, address)
+
+    def _shaken(self) -> int:
+        """Find the connection whose handshake is over: the event does not say it.
+
+        Handshakes are short, so it is the first one of those whose peers have sent something.
+        """
+        for fd in islice(self._handshaking, LOOKED_AT):
+            with suppress(OSError), self._borrowed(fd) as connection:
+                if tcp.bytes_received(connection):
+                    return fd
+        return next(iter(self._handshaking), -1)
 
     @contextmanager
     def _borrowed(self, fd: int) -> Iterator[socket.socket]:
