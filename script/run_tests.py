@@ -130,8 +130,11 @@ def run_bounded(part: Part, output: int) -> Verdict:
 
 
 def variables() -> dict[str, str]:
-    """The commands of `.venv` first; a UTF-8 locale, which Ansible insists on."""
-    return os.environ | {
+    """The commands of `.venv` first; a UTF-8 locale, which Ansible insists on.
+
+    Bytecode is kept: without it each process that Ansible forks compiles the role's filters anew.
+    """
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | {
         "PATH": f"{VENV / 'bin'}:{os.environ['PATH']}",
         "LC_ALL": "C.UTF-8",
         "NO_COLOR": "1",

@@ -185,6 +185,11 @@ def test_a_user_that_cannot_make_a_fresh_machine_is_told_what_to_do(
         fresh.can_be_made(tmp_path / "log")
 
 
+def test_parts_keep_bytecode_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    assert "PYTHONDONTWRITEBYTECODE" not in run_tests.variables()
+
+
 def test_of_pytest_a_file_or_one_test_can_be_run_alone() -> None:
     (part,) = parts.unit_parts(["tests/programs/test_log.py", "tests/programs/test_relay.py::test_x"])
     assert part.command[-2:] == ["tests/programs/test_log.py", "tests/programs/test_relay.py::test_x"]
