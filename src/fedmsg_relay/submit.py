@@ -215,7 +215,7 @@ def _read(found: Any) -> Reply | None:
             if type(pause) in {int, float} and 0 <= pause < _HUGE:  # NaN is not
                 return Busy(float(pause))
         case {"status": "relay", "chain": list(chain), "complete": bool(complete), "heard": bool(heard)}:
-            if len(chain) <= MAX_CHAIN and all(map(is_identity, chain)):
+            if 0 < len(chain) <= MAX_CHAIN and all(map(is_identity, chain)):
                 return Introduction(chain, complete, heard)
     return None
 

@@ -54,9 +54,14 @@ def borrowed(fd: int) -> socket.socket:
         A socket of its own, to be closed.
 
     Raises:
-        OSError: it is closed.
+        OSError: it is closed, or the number is that of another kind of file by now.
     """
-    return socket.socket(fileno=os.dup(fd))
+    copy = os.dup(fd)
+    try:
+        return socket.socket(fileno=copy)
+    except OSError:
+        os.close(copy)
+        raise
 
 
 def flow(fd: int) -> Flow | None:
@@ -116,17 +121,16 @@ def is_established(connection: socket.socket) -> bool:
     return _count(_STATE, connection) == _ESTABLISHED
 
 
-def bytes_received(fd: int) -> int:
+def bytes_received(connection: socket.socket) -> int:
     """Tell how many bytes a peer has sent since it connected.
 
     Args:
-        fd: its file descriptor.
+        connection: TCP.
 
     Raises:
         OSError: it is closed, or is not TCP.
     """
-    with borrowed(fd) as connection:
-        return _count(_BYTES_RECEIVED, connection)
+    return _count(_BYTES_RECEIVED, connection)
 
 
 def is_quiet(connection: socket.socket) -> bool:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import resource
-import socket
-import struct
 import time
 from collections.abc import Iterator
-from functools import partial
 
 import pytest
 
 from bus import join
-from harness import BUSY, PATIENCE, wait_until
+from fedmsg_relay.daemon.forwarding import SHORTEST_RETRY_SECONDS
+from harness import BUSY, wait_until
 from hostile import CHAIN, Answer, Hostile
-from messages import envelope, numbered
-from raw import frame
+from messages import Message, envelope, numbered
 from resolver import Resolver
 from sites import Site, chained
 from wire import Sockets
@@ -59,6 +56,7 @@ TO_AN_INQUIRY: dict[str, list[Answer]] = {
     "chain-a-number": [CHAIN | {"chain": 5}],
     "chain-of-numbers": [CHAIN | {"chain": [1]}],
     "chain-of-lines": [CHAIN | {"chain": ["a\nb"]}],
+    "chain-empty": [CHAIN | {"chain": []}],
     "chain-long": [CHAIN | {"chain": ["x"] * 10_000}],
     "complete-text": [CHAIN | {"complete": "yes"}],
     "nested": [NESTED],
@@ -140,6 +138,22 @@ def test_upstream_may_put_off_a_batch_for_years_it_is_asked_again_soon(
     listener.wait_for(numbered(1)[0])
 
 
+def test_upstream_that_puts_a_batch_off_for_no_time_is_not_asked_without_end(
+    old: Site, hostile: Hostile, sockets: Sockets
+) -> None:
+    batches: list[float] = []
+
+    def put_off(_: list[Message]) -> list[Answer]:
+        batches.append(time.monotonic())
+        return [{"status": "busy", "retry_after": 0}]
+
+    hostile.take = put_off
+    old.relay.start()
+    assert sockets.submitter(old.host.submit).ask(*numbered(1))["status"] == "accepted"
+    wait_until(lambda: len(batches) > 10, "it is tried again and again")
+    assert batches[10] - batches[0] > 10 * SHORTEST_RETRY_SECONDS * 0.9
+
+
 def test_messages_that_may_not_be_forwarded_yet_are_held_within_bounds(
     old: Site, hostile: Hostile, sockets: Sockets
 ) -> None:
@@ -160,32 +174,6 @@ def test_messages_that_may_not_be_forwarded_yet_are_held_within_bounds(
     assert hostile.published > 32
     assert client.ask(*numbered(1, 1))["status"] == "accepted"
     assert old.relay.memory() - before < 100 * 2**20
-
-
-LARGE = 8 * 1024 * 1024
-
-
-def test_large_waiting_messages_are_forwarded_without_all_being_in_memory(
-    old: Site, new: Site, sockets: Sockets
-) -> None:
-    old.chain_to(new).relay.start()
-    client = sockets.submitter(old.host.submit)
-    large = [envelope("org.example.test.large", number, filler="x" * LARGE) for number in range(30)]
-    for message in large:
-        assert client.ask(message)["status"] == "accepted"
-    before = old.relay.memory()
-    most = 0
-    listener = sockets.listener(new.host.outbound)
-    new.relay.start()
-
-    def out() -> bool:
-        nonlocal most
-        most = max(most, old.relay.memory())
-        return len(listener.hear(0.01)) == len(large)
-
-    wait_until(out, "all of it is upstream", 3 * PATIENCE)
-    listener.expect(large)
-    assert most - before < 12 * LARGE
 
 
 FEW_FILES = 12
@@ -269,32 +257,3 @@ def test_the_name_of_an_upstream_is_looked_up_anew_for_each_connection(
     join(sockets.publisher(new.host.inbound), listener)
     assert sockets.submitter(old.host.submit).ask(*numbered(1))["status"] == "accepted"
     listener.wait_for(numbered(1)[0])
-
-
-def test_a_link_sends_no_ping(old: Site) -> None:
-    """A libzmq at a full queue ends its process when it answers one after the connection was reset."""
-    port = old.host.port()
-    with socket.socket() as door:
-        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        door.bind(("127.0.0.1", port))
-        door.listen()
-        door.settimeout(PATIENCE)
-        address = f"tcp://127.0.0.1:{port}"
-        old.host.write("relay.toml", f'[upstream]\nsubmit = ["{address}"]\noutbound = ["{address}"]\n')
-        old.relay.start()
-        with accept(door, b"ROUTER") as submit, accept(door, b"XPUB") as outbound:
-            # They say nothing, and the link ends when it has had enough of that.
-            said = [b"".join(iter(partial(each.recv, 65536), b"")) for each in (submit, outbound)]
-    assert b"FMR1?" in said[0]
-    assert b"fedmsg-relay-mirror." in said[1]
-    assert b"PING" not in b"".join(said)
-
-
-def accept(door: socket.socket, kind: bytes) -> socket.socket:
-    """Shake hands with the next one that connects."""
-    connection, _ = door.accept()
-    connection.settimeout(PATIENCE)
-    ready = b"\x05READY\x0bSocket-Type" + struct.pack(">I", len(kind)) + kind
-    greeting = b"\xff" + bytes(8) + b"\x7f\x03\x01" + b"NULL".ljust(20, b"\0") + bytes(32)
-    connection.sendall(greeting + b"\x04" + frame(ready)[1:])
-    return connection

@@ -76,8 +76,14 @@ def test_a_reload_takes_a_much_larger_size_at_once(host: Host, start_bus: StartB
 
 @pytest.mark.parametrize(
     "text",
-    ["[limits]\nmax_message_size = 'big'\n", "[limits\n", "[limits]\nmax_mesage_size = 5\n"],
-    ids=["wrong type", "not TOML", "unknown key"],
+    [
+        "[limits]\nmax_message_size = 'big'\n",
+        "[limits\n",
+        "[limits]\nmax_mesage_size = 5\n",
+        f"[limits]\nmax_message_size = {'9' * 5000}\n",
+        f"[trust]\nexempt = {'[' * 5000}\n",
+    ],
+    ids=["wrong type", "not TOML", "unknown key", "huge number", "deeply nested"],
 )
 def test_sighup_with_invalid_settings_keeps_the_old_ones(host: Host, start_bus: StartBus, text: str) -> None:
     host.write("relay.toml", "")

@@ -54,6 +54,17 @@ def test_half_of_the_room_is_for_those_of_whom_nothing_waits(peers: list[Peer]) 
     assert backlog.put(batch(late, "l1")), "there is room again"
 
 
+def test_a_batch_larger_than_the_room_waits_where_half_of_that_is_left(peers: list[Peer]) -> None:
+    backlog = Backlog()
+    huge, other, late = peers
+    assert backlog.put(batch(other, "o1", HALF))
+    assert backlog.put(batch(huge, "h1", 10 * HALF))
+    assert not backlog.put(batch(late, "l1", 10 * HALF)), "no more than one"
+    assert not backlog.put(batch(late, "l1"))
+    assert names(backlog) == ["o1", "h1"]
+    assert backlog.put(batch(late, "l1", 10 * HALF))
+
+
 def test_the_waiting_requests_of_one_submitter_are_limited(peers: list[Peer]) -> None:
     backlog = Backlog()
     put = [backlog.put(batch(peers[0], str(number))) for number in range(limits.WAITING_REQUESTS + 1)]

@@ -19,7 +19,9 @@ replies = st.one_of(
     ),
     st.builds(submit.Refused, st.sampled_from(submit.CODES), st.text()),
     st.builds(submit.Busy, st.floats(0, 1e12)),
-    st.builds(submit.Introduction, st.lists(identities, max_size=submit.MAX_CHAIN), st.booleans(), st.booleans()),
+    st.builds(
+        submit.Introduction, st.lists(identities, min_size=1, max_size=submit.MAX_CHAIN), st.booleans(), st.booleans()
+    ),
 )
 messages = st.lists(st.tuples(st.binary(max_size=5), st.binary(max_size=20)), max_size=30)
 

@@ -75,7 +75,9 @@ class Echo:
 
     @property
     def full(self) -> bool:
-        """Whether so many messages are awaited that no more may be submitted."""
+        """Whether so many messages are awaited that no more may be submitted, except those that got no answer."""
+        if self._unanswered is not None:
+            return False
         return len(self._awaited) >= limits.ECHO_MESSAGES or self._bytes >= limits.ECHO_BYTES
 
     def complete_up_to(self, sent: int) -> int:

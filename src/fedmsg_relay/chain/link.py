@@ -177,6 +177,17 @@ class Link:
         """
         yield from self._subscription.take(limit, self.state == State.JOINED)
 
+    def pass_over(self, limit: int) -> int:
+        """Let go of messages that another link brings as well.
+
+        Args:
+            limit: maximum number of messages.
+
+        Returns:
+            The number of messages.
+        """
+        return self._subscription.pass_over(limit)
+
     def reset(self, why: str) -> None:
         """Forget what is known of the relay, and connect to its submit anew.
 
@@ -272,5 +283,3 @@ class Link:
             self._state.become(decision.state, decision.why)
         if decision.state == State.JOINED:
             self._was_joined = True
-            if self._subscription.mirror is not None:
-                self._subscription.mirror.forwarded = True

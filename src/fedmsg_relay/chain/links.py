@@ -12,6 +12,8 @@ from fedmsg_relay.chain.state import State
 class Links:
     """The links of a chained relay. The first one that is joined gets everything; all of them are listened to.
 
+    Of relays that are chained to each other one is listened to: the others publish the same messages.
+
     Args:
         links: to each relay upstream.
     """
@@ -37,6 +39,24 @@ class Links:
         """Identities of the relays upstream, as far as they have told."""
         using = self.using
         return using.chain if using else [each for link in self._links for each in link.chain]
+
+    def repeats(self, link: Link) -> bool:
+        """Tell whether a link brings only messages that another one brings as well.
+
+        Args:
+            link: one of these.
+
+        Returns:
+            True if its relay is chained to that of another link, or is the same relay as that of an earlier one.
+        """
+        if link.state != State.JOINED:
+            return False
+        place = self._links.index(link)
+        for number, other in enumerate(self._links):
+            chain = link.chain if number < place else link.chain[1:]
+            if number != place and other.state == State.JOINED and other.chain[0] in chain:
+                return True
+        return False
 
     @property
     def leads_back(self) -> bool:

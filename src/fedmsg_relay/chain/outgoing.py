@@ -76,7 +76,9 @@ class Outgoing:
         self._handshake = handshake.Handshake(kind.role)
         self._splitter = zmtp.Splitter(0)
         self._unsent = bytearray()
-        self._acked = 0
+        self._written = self._acked = 0
+        self._due = 0
+        """Bytes up to the end of the last message. What is written behind it answers PINGs."""
         self._messages: deque[list[bytes]] = deque()
         self._held = 0
 
@@ -121,6 +123,7 @@ class Outgoing:
             frames: of the message.
         """
         self._unsent += zmtp.encode(frames, self._handshake.version)
+        self._due = self._written + len(self._unsent)
         with self._ended_by_faults():
             self._write()
 
@@ -144,7 +147,7 @@ class Outgoing:
         return bool(self._messages)
 
     def stands(self, seconds: float) -> bool:
-        """Tell whether the other host has not acknowledged any sent byte for some time.
+        """Tell whether the other host has not acknowledged any byte of the sent messages for some time.
 
         Args:
             seconds: the time.
@@ -152,7 +155,9 @@ class Outgoing:
         now = time.monotonic()
         flow = tcp.flow(self._socket.fileno()) if self._socket is not None else None
         if flow is not None and flow.acked != self._acked:
-            self._acked, self._moved = flow.acked, now
+            if self._acked < self._due:
+                self._moved = now
+            self._acked = flow.acked
         return now - self._moved >= seconds
 
     def close(self) -> None:
@@ -188,8 +193,11 @@ class Outgoing:
             self._handshake.output.clear()
         try:
             while self._unsent:
-                del self._unsent[: self._socket.send(self._unsent)]
-                self._moved = time.monotonic()
+                sent = self._socket.send(self._unsent)
+                del self._unsent[:sent]
+                if self._written < self._due:
+                    self._moved = time.monotonic()
+                self._written += sent
         except BlockingIOError:
             return
 

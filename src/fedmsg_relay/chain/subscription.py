@@ -74,7 +74,22 @@ class Subscription:
         if self.leftover is not None:
             yield from self._take_leftover(self.leftover, limit)
         elif self.mirror is not None and (joined or (self.mirror.forwarded and self._lingers)):
+            self.mirror.forwarded = True
             yield from self.mirror.take(limit)
+
+    def pass_over(self, limit: int) -> int:
+        """Let go of messages of the present subscription that are not to be published here.
+
+        Args:
+            limit: maximum number of messages.
+
+        Returns:
+            The number of messages.
+        """
+        if self.mirror is None:
+            return 0
+        self.mirror.forwarded = False
+        return sum(1 for _ in self.mirror.take(limit))
 
     @property
     def _lingers(self) -> bool:

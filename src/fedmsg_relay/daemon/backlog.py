@@ -54,7 +54,8 @@ class Backlog:
         """Let a batch wait, if there is room for it.
 
         Half of the room is for submitters that have no batch waiting. So a submitter that sends batch after batch,
-        without waiting for replies, does not take the room from everybody else.
+        without waiting for replies, does not take the room from everybody else. One batch may need more than there is:
+        else it would be turned back for ever.
 
         Args:
             batch: the batch.
@@ -65,7 +66,8 @@ class Backlog:
         peer = batch.reply_to.peer
         waiting = self._of.get(peer, ())
         room = limits.BACKLOG_BYTES // 2 if waiting else limits.BACKLOG_BYTES
-        if self._bytes + batch.size > room or len(waiting) >= limits.WAITING_REQUESTS:
+        needed = min(batch.size, limits.BACKLOG_BYTES // 2)
+        if self._bytes + needed > room or len(waiting) >= limits.WAITING_REQUESTS:
             self.turned_back += 1
             return False
         if not waiting:

@@ -42,8 +42,8 @@ from fedmsg_relay.runtime.log import log
 LAST_ECHO_SECONDS = 1.0
 """Time for which a stop waits to hear a message that the upstream has taken."""
 
-LONGEST_RETRY_SECONDS = 5.0
-"""Maximum time for which the upstream may put this relay off."""
+SHORTEST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 0.1, 5.0
+"""Bounds of the time for which the upstream may put this relay off; it may answer any number."""
 
 
 @dataclass
@@ -235,8 +235,8 @@ class ForwardingStage:
         self._in_flight = None
         messages = len(sent.batch.messages)
         if isinstance(answer, submit.Busy):
-            # Bounded: an upstream may answer any number.
-            self._not_before = time.monotonic() + min(answer.retry_after, LONGEST_RETRY_SECONDS)
+            pause = max(SHORTEST_RETRY_SECONDS, min(answer.retry_after, LONGEST_RETRY_SECONDS))
+            self._not_before = time.monotonic() + pause
         elif isinstance(answer, submit.Accepted) and answer.fits(messages):
             self._echo.take_receipt(sent.batch)
             self._finish(sent, turn, messages)

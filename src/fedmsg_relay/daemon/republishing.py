@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fedmsg_relay.chain.echo import Echo
+from fedmsg_relay.chain.link import Link
 from fedmsg_relay.chain.links import Links
 from fedmsg_relay.network.outbound import Outbound
 from fedmsg_relay.runtime.log import log
@@ -22,7 +23,7 @@ class Republishing:
 
     Args:
         outbound: where to publish.
-        links: to the relays upstream; all of them are listened to.
+        links: to the relays upstream.
         echo: own messages that are yet to be heard.
     """
 
@@ -39,11 +40,7 @@ class Republishing:
         """
         more = False
         for link in self._links:
-            number = 0
-            for number, message in enumerate(link.heard(HEARD_MESSAGES), start=1):  # noqa: B007 -- counted for below
-                for missed in self._echo.hear(message):
-                    self._outbound.publish(*missed)
-                self._outbound.publish(*message)
+            number = link.pass_over(HEARD_MESSAGES) if self._links.repeats(link) else self._publish(link)
             more = more or number == HEARD_MESSAGES
         using = self._links.using
         if more or using is None:
@@ -51,6 +48,15 @@ class Republishing:
         elif self._echo.waited_seconds > ECHO_SECONDS * len(using.chain):
             self.publish_missed()
         return more
+
+    def _publish(self, link: Link) -> int:
+        """Publish what was heard over a link; return the number of messages."""
+        number = 0
+        for number, message in enumerate(link.heard(HEARD_MESSAGES), start=1):  # noqa: B007 -- counted for below
+            for missed in self._echo.hear(message):
+                self._outbound.publish(*missed)
+            self._outbound.publish(*message)
+        return number
 
     def publish_missed(self) -> None:
         """Publish what the upstream has taken and what was not heard there."""

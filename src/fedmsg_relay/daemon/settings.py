@@ -191,7 +191,7 @@ def load(path: Path | None = None) -> Settings:
         raise ConfigError(f"{path}: {error.strerror}") from error
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: {_explain(str(error))}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:  # also of a number or a nesting that is too long
         raise ConfigError(f"{path}: not TOML: {error}") from error
 
 

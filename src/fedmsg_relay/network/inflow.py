@@ -10,7 +10,8 @@ from __future__ import annotations
 import select
 import socket
 import time
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 
 from fedmsg_relay import tcp
 from fedmsg_relay.network.connected import Connected
@@ -23,25 +24,26 @@ class Inflow:
 
     Args:
         connected: where each connection that is cut is counted.
+        borrow: borrows the connection of a listener; raises OSError if it is closed.
     """
 
-    def __init__(self, connected: Connected) -> None:
+    def __init__(self, connected: Connected, borrow: Callable[[int], AbstractContextManager[socket.socket]]) -> None:
         self._connected = connected
-        self._since: dict[int, tuple[float, str]] = {}
+        self._borrow = borrow
+        self._since: dict[int, float] = {}
         self._closing = False
         self._epoll = select.epoll()
         self._woken, self._waker = socket.socketpair()
         self._epoll.register(self._woken, select.EPOLLIN)
         self._thread = threads.start("inflow", self._watch)
 
-    def watch(self, fd: int, address: str) -> None:
+    def watch(self, fd: int) -> None:
         """Watch a connection; the kernel forgets it when it is closed.
 
         Args:
             fd: its file descriptor, which stays somebody else's.
-            address: of the peer.
         """
-        self._since[fd] = time.monotonic(), address
+        self._since[fd] = time.monotonic()
         with suppress(OSError):  # it is closed already
             try:
                 self._epoll.register(fd, select.EPOLLIN | select.EPOLLET)
@@ -61,14 +63,14 @@ class Inflow:
         while not self._closing:
             for fd, _ in self._epoll.poll():
                 if fd in self._since:
-                    self._look(fd, *self._since[fd])
+                    self._look(fd, self._since[fd])
 
-    def _look(self, fd: int, since: float, address: str) -> None:
+    def _look(self, fd: int, since: float) -> None:
         allowed = limits.LISTENER_BYTES + limits.LISTENER_BYTES_A_SECOND * (time.monotonic() - since)
-        with suppress(OSError):  # closed in this very moment, or not TCP
-            if (received := tcp.bytes_received(fd)) > allowed:
-                with tcp.borrowed(fd) as connection:
-                    connection.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError), self._borrow(fd) as connection:  # closed in this very moment, or not TCP
+            if (received := tcp.bytes_received(connection)) > allowed:
+                address = tcp.format_address(connection.getpeername())
+                connection.shutdown(socket.SHUT_RDWR)
                 self._connected.cut += 1
                 del self._since[fd]
                 log.warning("listener cut %s: it sent %d bytes of subscriptions", address, received)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import zmq
 
@@ -23,7 +25,8 @@ class Listeners:
     """The connections of a libzmq socket, watched by a thread of its own.
 
     A peer may be gone in a few milliseconds, and the kernel can tell its address only while it is there: so the
-    monitor is not read in the relay's loop, which may have a batch in hand.
+    monitor is not read in the relay's loop, which may have a batch in hand. Even so the file descriptor of a peer that
+    has left may be that of another file by now, such as a publisher's connection.
 
     Args:
         bound: the socket to watch, before it is bound.
@@ -35,12 +38,21 @@ class Listeners:
     def __init__(self, bound: zmq.Socket[bytes]) -> None:
         self.connected = Connected()
         self._bound = bound
-        self._inflow = Inflow(self.connected)
+        self._doors: set[str] = set()
+        self._inflow = Inflow(self.connected, self._borrowed)
         self._handshaking: dict[int, None] = {}
         self._looks: set[int] = set()
         """Connections that are not peers but the relay's own looks at its health."""
         self._monitor: zmq.Socket[bytes] = bound.get_monitor_socket(_EVENTS)
         self._thread = threads.start("listeners", self._watch)
+
+    def expect_at(self, address: str) -> None:
+        """Know an address at which peers connect; to be called before it is bound.
+
+        Args:
+            address: for :func:`zmq_bind`.
+        """
+        self._doors.add(_door(address))
 
     def connections(self) -> list[tuple[int, str]]:
         """File descriptors and addresses of the peers connected now."""
@@ -70,7 +82,7 @@ class Listeners:
 
     def _came(self, fd: int) -> None:
         address = own = UNKNOWN  # if it is gone already
-        with suppress(OSError), tcp.borrowed(fd) as connection:
+        with suppress(OSError), self._borrowed(fd) as connection:
             address, own = tcp.format_address(connection.getpeername()), own_address(connection)
         if is_own(address):
             self._looks.add(fd)
@@ -78,8 +90,17 @@ class Listeners:
         self._handshaking[fd] = None
         self.connected.came(fd, address, own)
         log.info("listener connected %s", address)
-        self._inflow.watch(fd, address)
-        self._turn_away_surplus(fd, address)
+        if address != UNKNOWN:
+            self._inflow.watch(fd)
+            self._turn_away_surplus(fd, address)
+
+    @contextmanager
+    def _borrowed(self, fd: int) -> Iterator[socket.socket]:
+        """Borrow the connection of a listener; raises OSError if the number is that of another file by now."""
+        with tcp.borrowed(fd) as connection:
+            if _door(own_address(connection)) not in self._doors:
+                raise OSError(errno.EBADF, "it is not a listener")
+            yield connection
 
     def _turn_away_surplus(self, fd: int, address: str) -> None:
         """Close a new connection if there are too many: listeners are silent, so silence tells nothing."""
@@ -93,7 +114,7 @@ class Listeners:
             return
         self.connected.note_turned_away()
         log.warning("listener turned away %s: %s", address, why)
-        with suppress(OSError), tcp.borrowed(fd) as connection:
+        with suppress(OSError), self._borrowed(fd) as connection:
             connection.shutdown(socket.SHUT_RDWR)
 
     def _went(self, fd: int) -> None:
@@ -106,6 +127,11 @@ class Listeners:
             self.connected.handshake_failed += 1
             log.warning("handshake failed %s: it does not speak ZeroMQ, or left before it did", address)
         log.info("listener disconnected %s", address)
+
+
+def _door(address: str) -> str:
+    """The part of an address by which a connection shows where it was accepted: the port, or the path."""
+    return address.rpartition(":")[2]
 
 
 def source(frame: zmq.Frame) -> tuple[int, str] | None:

@@ -85,6 +85,7 @@ class Outbound:
         Raises:
             OSError: it cannot be bound.
         """
+        self.listeners.expect_at(address)
         try:
             self.socket.bind(address)
         except zmq.ZMQError as error:

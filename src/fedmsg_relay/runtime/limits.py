@@ -78,7 +78,7 @@ turn with less is published at once.
 """
 
 BACKLOG_BYTES = 32 * 1024 * 1024
-"""Bytes of submitted batches that may wait for their turn; beyond that the relay answers busy."""
+"""Bytes of submitted batches that may wait for their turn, besides a large one; beyond it the relay answers busy."""
 
 TURN_SUBSCRIPTIONS = 200
 """Subscriptions of listeners that a turn looks at."""
