@@ -140,6 +140,14 @@ def test_a_config_that_names_no_relay_properly_is_refused_by_key(host: Host, tex
     assert key in ran.one_error_line()
 
 
+@pytest.mark.parametrize("command", ["tail", "trace"])
+def test_a_web_process_that_is_not_a_url_is_refused_with_what_one_looks_like(host: Host, command: str) -> None:
+    host.configure(relay_web=[5])
+    ran = host.run("fedmsg-relay", command, *(["x"] if command == "trace" else []))
+    assert (ran.code, ran.stdout) == (78, "")
+    assert "relay_web must name the relay's address, such as 'http://host:9943'" in ran.one_error_line()
+
+
 @pytest.mark.parametrize("path", ["a\0b", "\ud800"], ids=["NUL", "half a surrogate pair"])
 @pytest.mark.parametrize(
     "command",
