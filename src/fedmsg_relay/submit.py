@@ -215,7 +215,7 @@ def _read(found: Any) -> Reply | None:
             if type(pause) in {int, float} and 0 <= pause < _HUGE:  # NaN is not
                 return Busy(float(pause))
         case {"status": "relay", "chain": list(chain), "complete": bool(complete), "heard": bool(heard)}:
-            if len(chain) <= MAX_CHAIN and all(_is_identity(each) for each in chain):
+            if len(chain) <= MAX_CHAIN and all(map(is_identity, chain)):
                 return Introduction(chain, complete, heard)
     return None
 
@@ -228,7 +228,12 @@ def _is_count(value: Any) -> bool:
     return type(value) is int and 0 <= value < _HUGE  # a bool is not
 
 
-def _is_identity(value: Any) -> bool:
+def is_identity(value: Any) -> bool:
+    """Tell whether a relay can be known by this.
+
+    Args:
+        value: anything.
+    """
     return isinstance(value, str) and 0 < len(value) <= MAX_IDENTITY and value.isprintable()
 
 

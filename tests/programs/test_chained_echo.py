@@ -156,10 +156,13 @@ class Trial:
 
     def cut(self) -> None:
         self.cuts += 1
+        cuts = [self.line.cut, self.line.outbound.cut]
         if self.random.random() < 0.5:
             self.line.outbound.swallow()
             self.submit_for(0.1)
-        self.line.cut()
+        else:
+            cuts.append(self.line.submit.cut)
+        self.random.choice(cuts)()
 
     def kill_chained(self) -> None:
         self.line.old.relay.kill()

@@ -104,6 +104,21 @@ def test_a_replay_at_inbound_is_a_duplicate_also_after_a_restart(enforcing: Bus,
     counted(enforcing, duplicates=2)
 
 
+def test_messages_that_need_no_signature_do_not_make_the_relay_forget_one_by_its_msg_id(
+    enforcing: Bus, pki: Pki
+) -> None:
+    signed = pki.sign(0)
+    name = json.loads(signed[1])["msg_id"]
+    marks = [(MARKS.encode(), json.dumps({"topic": MARKS, "msg_id": name, "i": i}).encode()) for i in range(10)]
+    for message in (signed, *marks[:5]):
+        enforcing.publisher.send(*message)
+    enforcing.listener.expect([signed, *marks[:5]])
+    for message in (*marks[5:], signed, pki.sign(1)):
+        enforcing.publisher.send(*message)
+    enforcing.listener.expect([*marks[5:], pki.sign(1)])
+    counted(enforcing, duplicates=1)
+
+
 def in_other_bytes(message: Message) -> list[Message]:
     """The same message in bytes that its signature does not cover."""
     topic, body = message

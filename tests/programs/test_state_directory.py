@@ -12,6 +12,7 @@ from bus import Bus
 from harness import Host, Process
 from messages import numbered
 from relays import Relay
+from sites import Site, chained
 from wire import Submitter, accepted
 
 
@@ -52,3 +53,15 @@ def test_a_second_relay_may_start_once_the_first_has_ended(
     client = submit_bus.sockets.submitter(other.host.submit)
     assert client.ask(*numbered(3)) == accepted(last + 1, last + 3, duplicates=3)
     assert_refused(submit_bus.relay.launch(), submit_bus.host.directory / "state", other)
+
+
+@pytest.mark.parametrize("left", [b"\0" * 20, b"x" * 1000, b"two\nlines"])
+def test_an_identity_that_no_relay_can_have_is_made_anew(old: Site, new: Site, left: bytes) -> None:
+    """A power failure may leave bytes in a new file that nobody has written."""
+    identity = new.host.directory / "state" / "identity"
+    identity.write_bytes(left)
+    chained(old, new)
+    made = identity.read_text()
+    assert made.strip().isprintable()
+    new.restart()
+    assert identity.read_text() == made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -59,6 +60,24 @@ def test_a_live_stream_goes_on_after_the_last_event_id(bus: Bus, web: Web) -> No
     assert events[4] == b"id: %d\n" % (last - 1)
     assert json.loads(events[5].removeprefix(b"data: "))["body"].encode() == sent[1][1]
     assert events[7] == b"id: %d\n" % last
+
+
+def test_one_address_leaves_live_streams_to_others(web: Web) -> None:
+    def stream(source: str) -> http.client.HTTPResponse:
+        answer = streams.enter_context(web.asked("/stream", source=source))
+        if answer.status == 200:
+            answer.readline()  # it has begun
+        return answer
+
+    with contextlib.ExitStack() as streams:
+        assert {stream("127.0.0.1").status for _ in range(limits.ADDRESS_STREAMS)} == {200}
+        refused = stream("127.0.0.1")
+        assert refused.status == 503
+        assert json.loads(refused.read())["error"] == "too many live streams of 127.0.0.1: try again"
+        others = limits.STREAMS - limits.ADDRESS_STREAMS
+        assert {stream("127.0.0.2").status for _ in range(others)} == {200}
+        assert stream("127.0.0.3").status == 503
+    wait_until(lambda: b"fedmsg_relay_web_streams 0.0" in web.get("/metrics").body, "no stream is left")
 
 
 @pytest.mark.parametrize(

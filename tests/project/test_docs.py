@@ -181,7 +181,7 @@ def test_the_limits_of_journal_and_spool() -> None:
     assert f"a quarter of the disk (at most {room.WANTED_BYTES >> 20} MiB)" in told
     assert f"with {room.RESERVE >> 10} KiB to spare. Below {room.SHORT >> 20} MiB the WAL" in told
     assert f"The format is {position.FORMAT}." in told
-    assert f"Of one `msg_id` the newest {window.NAMESAKES} messages" in prose("docs/submit.md")
+    assert f"Of one `msg_id` the first and the newest {window.NAMESAKES - 1} messages" in prose("docs/submit.md")
     assert f"queue of {outbound.SEND_QUEUE:,} messages" in told
     assert f"Each user may have {spool.MAX_FILES:,} messages or {spool.MAX_BYTES // 2**30} GiB waiting" in told
     assert f"holds {undeliverable.MAX_FILES} files and {undeliverable.MAX_BYTES >> 20} MiB at most" in told
@@ -231,7 +231,7 @@ def test_the_limits_of_the_web_process() -> None:
         f"Every {web_limits.KEEP_ALIVE_SECONDS:g} s without a message",
         f"The {web_limits.LAGGARDS} that lost most",
         f"more than {web_limits.WAL_BYTES >> 20} MiB, all readers pause for {web_limits.PAUSE_SECONDS:g} s",
-        f"| live streams | {web_limits.STREAMS};",
+        f"| live streams | {web_limits.STREAMS}, of which {web_limits.ADDRESS_STREAMS} of one IP address;",
         f"among its last {tailing.REMEMBERED:,}",
         f"may differ by {tailing.OVERLAP_SECONDS:g} s",
     ):

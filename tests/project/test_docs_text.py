@@ -29,6 +29,16 @@ def anchors(path: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_each_row_of_a_table_has_as_many_cells_as_its_head(path: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    wrong = []
+    for table in re.findall(r"^\|(?:.*\n\|)*.*", text, re.MULTILINE):
+        rows = [re.sub(r"`[^`]*`|\\\|", "", row).rstrip() for row in table.splitlines()]
+        wrong += [row for row in rows if row.count("|") != rows[0].count("|") or not row.endswith("|")]
+    assert wrong == []
+
+
 def test_the_places_that_the_readme_names() -> None:
     places = first_column(section(page("README.md"), "## Where things are"))
     assert places

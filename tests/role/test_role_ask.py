@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import socket
 import subprocess
 import sys
@@ -18,9 +16,8 @@ from fedmsg_relay_host.relay import Relay
 
 from fedmsg_relay.journal.store import Journal
 from journaled import entries
+from role_modules import run_by_ansible
 
-ROLE = Path(__file__).parents[2] / "roles/fedmsg_relay"
-ANSIBLE = Path(sys.executable).parent / "ansible"
 PROGRAM = str(Path(sys.executable).with_name("fedmsg-relay"))
 
 
@@ -69,23 +66,7 @@ def test_ansible_runs_the_module(tmp_path: Path, listener: int) -> None:
         "port": listener,
         "waiting": True,
     }
-    done = subprocess.run(
-        [
-            *(ANSIBLE, "localhost", "--connection=local", "--check", "--module-name=fedmsg_relay_ask"),
-            f"--args={json.dumps(options)}",
-        ],
-        env={
-            **os.environ,
-            "ANSIBLE_LIBRARY": str(ROLE / "library"),
-            "ANSIBLE_MODULE_UTILS": str(ROLE / "module_utils"),
-            "ANSIBLE_NOCOLOR": "1",
-        },
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert "localhost | SUCCESS" in done.stdout, done.stdout + done.stderr
-    assert "- 127.0.0.1" in done.stdout
-    assert "waiting: 0" in done.stdout
+    told = run_by_ansible("fedmsg_relay_ask", options, "--check")
+    assert "localhost | SUCCESS" in told
+    assert "- 127.0.0.1" in told
+    assert "waiting: 0" in told

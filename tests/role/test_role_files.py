@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import grp
-import json
 import os
 import pwd
 import shutil
 import stat
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fedmsg_relay_host.files import Diff, Files, Item, RefusedError
 
-ROLE = Path(__file__).parents[2] / "roles/fedmsg_relay"
-ANSIBLE = Path(sys.executable).parent / "ansible"
+from role_modules import run_by_ansible
+
 USER = pwd.getpwuid(os.getuid()).pw_name
 GROUP = grp.getgrgid(os.getgid()).gr_name
 
@@ -261,35 +258,19 @@ def test_ansible_runs_it(present: Path) -> None:
         {"path": f"{present}/directory", "state": "file", "content": "x", **mine},
     ]
 
-    def run(*arguments: str, **parameters: Any) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [
-                *(str(ANSIBLE), "localhost", "--connection=local", "--diff", *arguments),
-                *("--module-name=fedmsg_relay_files", f"--args={json.dumps(parameters)}"),
-            ],
-            env={
-                **os.environ,
-                "ANSIBLE_LIBRARY": str(ROLE / "library"),
-                "ANSIBLE_MODULE_UTILS": str(ROLE / "module_utils"),
-                "ANSIBLE_NOCOLOR": "1",
-            },
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+    def run(*arguments: str, **parameters: Any) -> str:
+        return run_by_ansible("fedmsg_relay_files", parameters, "--diff", *arguments)
 
-    done = run("--check", files=files[:3])
-    assert "CHANGED" in done.stdout, done.stdout + done.stderr
-    assert "+text" in done.stdout
+    told = run("--check", files=files[:3])
+    assert "CHANGED" in told
+    assert "+text" in told
     assert not (present / "new").exists()
-    done = run(files=files)
-    assert f"{present}/directory already exists as a directory" in done.stdout, done.stdout + done.stderr
-    assert f"- {present}/new/file" in done.stdout
+    told = run(files=files)
+    assert f"{present}/directory already exists as a directory" in told
+    assert f"- {present}/new/file" in told
     assert (present / "new/file").read_text() == "text\n"
-    assert "SUCCESS" in run(files=files[:3]).stdout
-    done = run(absent=[f"{present}/new", f"{present}/nothing"])
-    assert f"- {present}/new\n" in done.stdout, done.stdout + done.stderr
+    assert "SUCCESS" in run(files=files[:3])
+    told = run(absent=[f"{present}/new", f"{present}/nothing"])
+    assert f"- {present}/new\n" in told
     assert not (present / "new").exists()
-    assert "SUCCESS" in run(absent=[f"{present}/new", f"{present}/nothing"]).stdout
+    assert "SUCCESS" in run(absent=[f"{present}/new", f"{present}/nothing"])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import subprocess
 import sys
@@ -16,9 +14,8 @@ from fedmsg_relay_host.installation import READ, Places
 from fedmsg_relay_host.look import ASK, COMMANDS
 
 from looked import Host, only, places_below
+from role_modules import run_by_ansible
 
-ROLE = Path(__file__).parents[2] / "roles/fedmsg_relay"
-ANSIBLE = Path(sys.executable).parent / "ansible"
 PORTS = """LISTEN 0      128          0.0.0.0:22        0.0.0.0:*    users:(("sshd",pid=12,fd=3))
 LISTEN 0      100                *:9941            *:*
 LISTEN 0      100             [::]:3999         [::]:*    users:(("fedmsg-relay",pid=17,fd=9),("x",pid=18,fd=9))
@@ -147,22 +144,6 @@ def test_a_command_that_has_to_work_and_does_not_is_an_error(places: Places, nam
 def test_ansible_runs_it(places: Places) -> None:
     """As Ansible's module, in a dry run, with everything that needs no service manager."""
     gather = sorted({*READ, *ASK} - {"bridge", "service", "spool", "web"})
-    done = subprocess.run(
-        [
-            *(ANSIBLE, "localhost", "--connection=local", "--check", "--module-name=fedmsg_relay_look"),
-            f"--args={json.dumps({**vars(places), 'gather': gather})}",
-        ],
-        env={
-            **os.environ,
-            "ANSIBLE_LIBRARY": str(ROLE / "library"),
-            "ANSIBLE_MODULE_UTILS": str(ROLE / "module_utils"),
-            "ANSIBLE_NOCOLOR": "1",
-        },
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert "localhost | SUCCESS" in done.stdout, done.stdout + done.stderr
-    assert all(f"\n    {name}:" in done.stdout for name in gather), done.stdout
+    told = run_by_ansible("fedmsg_relay_look", {**vars(places), "gather": gather}, "--check")
+    assert "localhost | SUCCESS" in told
+    assert all(f"\n    {name}:" in told for name in gather), told

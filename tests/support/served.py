@@ -67,10 +67,15 @@ class Web:
 
     @contextmanager
     def asked(
-        self, path: str, query: Any = (), headers: Mapping[str, str] | None = None, method: str = "GET"
+        self,
+        path: str,
+        query: Any = (),
+        headers: Mapping[str, str] | None = None,
+        method: str = "GET",
+        source: str = "127.0.0.1",
     ) -> Iterator[http.client.HTTPResponse]:
         """An answer that is not read yet."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE, source_address=(source, 0))
         try:
             target = f"{path}?{urlencode(query, doseq=True)}" if query else path
             connection.request(method, target, headers=dict(headers or {}))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 
@@ -86,4 +85,4 @@ def error_text(error: OSError) -> str:
     Args:
         error: the fault.
     """
-    return os.strerror(error.errno) if error.errno else str(error)
+    return error.strerror or str(error)

@@ -4,6 +4,9 @@ A chained relay publishes what it hears at the upstream's outbound, its own mess
 upstream has taken may never be heard: the link was cut just then, or one of the relays was killed. Our listeners get it
 all the same: it is published here once it has been missed. That shows when a later message is heard, as the upstream
 publishes in its journal's order, or when too much time has passed.
+
+The upstream may also have had a message before, as its submitter turned from that relay to this one. Then it was heard
+before it was forwarded, and will not be heard again.
 """
 
 from __future__ import annotations
@@ -11,8 +14,10 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+from fedmsg_relay.journal.window import fingerprint
 from fedmsg_relay.runtime import limits
 
 Message = tuple[bytes, bytes]
@@ -25,13 +30,32 @@ class ForwardedBatch:
 
     Attributes:
         messages: topic and body of each message.
+        named: those of them that have a ``msg_id``, by which the upstream knows a duplicate.
         after: ``seq`` in our journal before its first message.
         receipted: whether the upstream has given its receipt.
     """
 
     messages: Sequence[Message]
+    named: AbstractSet[Message]
     after: int
     receipted: bool = False
+
+
+class _Recent:
+    """The messages that were heard last, whosever they are."""
+
+    def __init__(self) -> None:
+        self._older: set[int] = set()
+        self._newer: set[int] = set()
+
+    def __contains__(self, message: Message) -> bool:
+        known = fingerprint(*message)
+        return known in self._newer or known in self._older
+
+    def add(self, message: Message) -> None:
+        if len(self._newer) >= limits.HEARD_MESSAGES:
+            self._older, self._newer = self._newer, set()
+        self._newer.add(fingerprint(*message))
 
 
 class Echo:
@@ -42,6 +66,7 @@ class Echo:
         self._awaited: OrderedDict[Message, ForwardedBatch] = OrderedDict()
         self._bytes = 0
         self._unanswered: ForwardedBatch | None = None
+        self._recent = _Recent()
 
     @property
     def awaited(self) -> bool:
@@ -70,6 +95,7 @@ class Echo:
         # If the previous batch got no answer, its messages come again; those that were heard are not heard twice.
         previous = self._unanswered.messages if self._unanswered is not None else ()
         heard = {message for message in previous if message not in self._awaited}
+        heard |= {message for message in batch.named if message in self._recent}
         for message in batch.messages:
             known = self._awaited.get(message)
             if known is None and message not in heard:
@@ -117,6 +143,7 @@ class Echo:
         Yields:
             Own messages that were missed, as the upstream has published them before this one.
         """
+        self._recent.add(message)
         if message not in self._awaited:
             return
         self.restart_wait()

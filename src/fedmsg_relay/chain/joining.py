@@ -57,7 +57,7 @@ def decide(relay: Introduction, identity: str, subscription: Subscription, state
     chain = " -> ".join(relay.chain)
     if identity in relay.chain:
         return Decision(State.LOOP, f"its chain leads back here ({chain}): nothing is forwarded", INQUIRE_SECONDS)
-    if relay.complete and relay.heard and subscription.leftover is None:
+    if relay.complete and relay.heard:
         return Decision(State.JOINED, f"chain {chain}", INQUIRE_SECONDS)
     if not relay.complete:
         return Decision(State.AWAY, "its own upstream is away", UNHEARD_SECONDS)

@@ -7,8 +7,9 @@ If the relay upstream is chained to this one, nothing comes out at either. Then 
 relay that was joined to the other before, as the other was chained later. If neither was, as after a restart of both
 hosts, it is the relay with the lower identity, after some time (:attr:`Link.leads_back`).
 
-Any fault of a link, or of the bytes that come over it, ends both its connections. It is logged in one line, and the
-link connects anew after a pause.
+Any fault of a link, or of the bytes that come over it, ends its connection to submit, and the one to outbound unless
+that is sound and messages from there were published here. It is logged in one line, and the link connects anew after a
+pause.
 """
 
 from __future__ import annotations
@@ -114,8 +115,8 @@ class Link:
         Args:
             forwarding: whether messages that the relay publishes are wanted now.
         """
-        wanted = self._connections[: None if forwarding else 1]
-        return [found for each in wanted if (found := each.wakeup_socket) is not None]
+        wanted = self._connections if forwarding else [self._submit]
+        return [found for each in wanted if each is not None and (found := each.wakeup_socket) is not None]
 
     @property
     def _connections(self) -> list[Outgoing]:
@@ -139,6 +140,8 @@ class Link:
         """
         self._state.tell()
         if self._submit is None:
+            self._subscription.update()
+            self._subscription.keep_or_end()
             if not self._pause.is_over:
                 return None
             self._submit = Outgoing(self.submit_address, _SUBMIT)
@@ -175,15 +178,17 @@ class Link:
         yield from self._subscription.take(limit, self.state == State.JOINED)
 
     def reset(self, why: str) -> None:
-        """Forget what is known of the relay, and connect anew.
+        """Forget what is known of the relay, and connect to its submit anew.
 
         Args:
             why: the reason, for the log.
         """
-        if self.state == State.JOINED and time.monotonic() - self._state.since > STEADY_SECONDS:
-            self._pause.shorten()
+        if self.state == State.JOINED:
+            self._subscription.linger()
+            if time.monotonic() - self._state.since > STEADY_SECONDS:
+                self._pause.shorten()
         self._state.become(State.AWAY, why)
-        self._subscription.end()
+        self._subscription.keep_or_end()
         if self._submit is not None:
             self._submit.close()
             self._submit = None
@@ -257,7 +262,11 @@ class Link:
     def _learn(self, relay: Introduction) -> None:
         """Take in which relay it is, and whether it has our subscription."""
         self._asked, self.chain = False, relay.chain
-        decision = decide(relay, self._identity, self._subscription, self.state)
+        try:
+            decision = decide(relay, self._identity, self._subscription, self.state)
+        except BrokenError:  # the subscription is at another relay, if it is anywhere
+            self._subscription.end()
+            raise
         self._next_inquiry = time.monotonic() + decision.pause
         if decision.state is not None:
             self._state.become(decision.state, decision.why)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Iterator
 
@@ -10,9 +9,6 @@ from fedmsg_relay.chain.outgoing import Kind, Outgoing
 from fedmsg_relay.network import handshake, outbound
 from fedmsg_relay.runtime import limits
 from fedmsg_relay.runtime.log import log
-
-LEFTOVER_SECONDS = 0.5
-"""Maximum time for taking in what the relay had published before its connection broke."""
 
 
 class Mirror:
@@ -37,7 +33,6 @@ class Mirror:
         self.connection = Outgoing(address, kind)
         self.forwarded = False
         self._oversized = 0
-        self._until = 0.0
 
     def update(self) -> None:
         """Take in what has come, without waiting."""
@@ -59,13 +54,3 @@ class Mirror:
         for frames in self.connection.take(limit):
             if len(frames) == 2:  # a relay publishes no others
                 yield frames[0], frames[1]
-
-    def leave(self) -> None:
-        """Take in only what has already come."""
-        self._until = time.monotonic() + LEFTOVER_SECONDS
-
-    @property
-    def over(self) -> bool:
-        """Whether all that had come when it was left has been taken."""
-        ended = bool(self.connection.fault) or time.monotonic() >= self._until
-        return ended and not self.connection.has_more

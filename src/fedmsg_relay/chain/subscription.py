@@ -1,11 +1,19 @@
-"""The subscription of a link to the upstream's outbound, and what is left of the previous one."""
+"""The subscription of a link to the upstream's outbound, and what is left of the previous one.
+
+There is one subscription at a time: with two, what the upstream publishes would come twice. So it stays while only the
+connection to submit is made anew, and a new one begins when all of the previous one is taken.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 from fedmsg_relay.chain.mirror import Mirror
 from fedmsg_relay.chain.outgoing import Outgoing
+
+LINGER_SECONDS = 0.5
+"""Time for which messages are taken after the link was joined: the upstream may have published them before."""
 
 
 class Subscription:
@@ -26,6 +34,7 @@ class Subscription:
         self.mirror: Mirror | None = None
         self.leftover: Mirror | None = None
         self._max_bytes = max_bytes
+        self._lingers_until = 0.0
 
     def limit(self, max_bytes: int) -> None:
         """Change the maximum size of a message.
@@ -43,8 +52,8 @@ class Subscription:
         return self.mirror.connection if self.mirror is not None else None
 
     def begin(self) -> None:
-        """Subscribe, if that has not been done yet."""
-        if self.mirror is None:
+        """Subscribe, if that has not been done yet and nothing is left of the previous subscription."""
+        if self.mirror is None and self.leftover is None:
             self.mirror = Mirror(self.address, self._max_bytes)
 
     def update(self) -> None:
@@ -63,20 +72,36 @@ class Subscription:
             Topic and body.
         """
         if self.leftover is not None:
-            self.leftover.update()
-            yield from self.leftover.take(limit)
-            if self.leftover.over:
-                self.leftover.connection.close()
-                self.leftover = None
-        elif joined and self.mirror is not None:
+            yield from self._take_leftover(self.leftover, limit)
+        elif self.mirror is not None and (joined or (self.mirror.forwarded and self._lingers)):
             yield from self.mirror.take(limit)
+
+    @property
+    def _lingers(self) -> bool:
+        return time.monotonic() < self._lingers_until
+
+    def _take_leftover(self, leftover: Mirror, limit: int) -> Iterator[tuple[bytes, bytes]]:
+        if self._lingers:
+            leftover.update()
+        yield from leftover.take(limit)
+        if not leftover.connection.has_more and (leftover.connection.fault or not self._lingers):
+            leftover.connection.close()
+            self.leftover = None
+
+    def linger(self) -> None:
+        """Let messages be taken for some more time, though the link is not joined any more."""
+        self._lingers_until = time.monotonic() + LINGER_SECONDS
+
+    def keep_or_end(self) -> None:
+        """End the subscription, unless the link was joined with it and its connection is sound."""
+        if self.mirror is not None and (self.mirror.connection.fault or not self.mirror.forwarded):
+            self.end()
 
     def end(self) -> None:
         """End the subscription. Messages that came while the link was joined can still be taken."""
         mirror, self.mirror = self.mirror, None
         if mirror is not None and mirror.forwarded:
-            mirror.leave()
-            self.leftover = mirror  # there is no older one: with one, the link would not have been joined
+            self.leftover = mirror  # there is no older one: see begin()
         elif mirror is not None:
             mirror.connection.close()
 

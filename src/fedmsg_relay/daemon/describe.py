@@ -24,7 +24,7 @@ from fedmsg_relay.runtime import paths, process, threads
 from fedmsg_relay.trust import reasons as trust
 
 if TYPE_CHECKING:
-    from fedmsg_relay.daemon.forwarding import ForwardingStage
+    from fedmsg_relay.chain.links import Links
     from fedmsg_relay.daemon.relay import Relay
 
 
@@ -40,7 +40,7 @@ def describe(relay: Relay) -> Status:
     pipeline, guard = relay.pipeline, relay.guard
     totals, dropped = pipeline.accounting.totals(), pipeline.accounting.dropped()
     ways = pipeline.accounting.ways()
-    journal = guard.journal
+    journal, forwarding = guard.journal, relay.forwarding  # once each: the loop may replace them meanwhile
     connected = {
         "inbound": relay.inbound.connected,
         "outbound": relay.outbound.listeners.connected,
@@ -97,7 +97,7 @@ def describe(relay: Relay) -> Status:
             "last": journal.last if journal else None,
             "holding": relay.listener_wait.on,
         },
-        "upstream": _upstream(relay.forwarding),
+        "upstream": None if forwarding is None else describe_links(forwarding.links),
         "unchained_from": relay.chained.unchained_from if relay.chained else [],
         "trust": {
             **describe_condition(relay.screening.condition),
@@ -132,16 +132,20 @@ def describe(relay: Relay) -> Status:
     }
 
 
-def _upstream(stage: ForwardingStage | None) -> UpstreamStatus | None:
-    if stage is None:
-        return None
+def describe_links(links: Links) -> UpstreamStatus:
+    """Describe the links of a chained relay.
+
+    Args:
+        links: to all relays upstream; their states may change meanwhile.
+    """
+    using = links.using
     return {
-        "state": stage.links.state,
-        "using": stage.links.using.submit_address if stage.links.using else None,
-        "submit": [link.submit_address for link in stage.links],
-        "outbound": [link.outbound_address for link in stage.links],
-        "states": [link.state for link in stage.links],
-        "reasons": [link.why for link in stage.links],
+        "state": links.state,
+        "using": None if using is None else using.submit_address,
+        "submit": [link.submit_address for link in links],
+        "outbound": [link.outbound_address for link in links],
+        "states": [link.state for link in links],
+        "reasons": [link.why for link in links],
     }
 
 

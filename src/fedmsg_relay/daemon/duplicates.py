@@ -9,7 +9,7 @@ from __future__ import annotations
 from fedmsg_relay.daemon.turn import Turn
 from fedmsg_relay.journal.guard import JournalGuard
 from fedmsg_relay.journal.records import Entry
-from fedmsg_relay.journal.window import NAMESAKES, fingerprint
+from fedmsg_relay.journal.window import fingerprint, remembered
 from fedmsg_relay.runtime.drops import DropLog
 from fedmsg_relay.trust.content import says_the_same
 
@@ -69,7 +69,7 @@ class Duplicates:
         """Find the ``seq`` of the same message, if it is in the dedup window or in this turn already."""
         if entry.msg_id is None:
             return None
-        namesakes = (*self._guard.window.find(entry.msg_id), *turn.known.get(entry.msg_id, ()))[-NAMESAKES:]
+        namesakes = remembered((*self._guard.window.find(entry.msg_id), *turn.known.get(entry.msg_id, ())))
         for seq, seen in reversed(namesakes):
             if turn.is_same(seq, entry) if seq > turn.base else self._guard.is_same(seq, seen, entry):
                 return seq

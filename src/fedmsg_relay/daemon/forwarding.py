@@ -19,12 +19,11 @@ from __future__ import annotations
 
 import socket
 import time
-from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from fedmsg_relay import submit
-from fedmsg_relay.chain.echo import Echo, ForwardedBatch, Message
+from fedmsg_relay.chain.echo import Echo, ForwardedBatch
 from fedmsg_relay.chain.inquirers import Inquirers
 from fedmsg_relay.chain.link import Answer, Link
 from fedmsg_relay.chain.links import Links
@@ -32,8 +31,9 @@ from fedmsg_relay.daemon.listener_wait import ListenerWait
 from fedmsg_relay.daemon.publishing import PublishedMark
 from fedmsg_relay.daemon.republishing import Republishing
 from fedmsg_relay.daemon.turn import Turn
+from fedmsg_relay.daemon.unjournaled import Unjournaled
 from fedmsg_relay.journal.guard import JournalGuard
-from fedmsg_relay.journal.records import Entry
+from fedmsg_relay.journal.records import Entry, Record
 from fedmsg_relay.network.outbound import Outbound
 from fedmsg_relay.runtime import limits
 from fedmsg_relay.runtime.drops import DropLog
@@ -83,7 +83,7 @@ class ForwardingStage:
         self._batch_messages = limits.FORWARD_MESSAGES
         self._refused = DropLog("upstream refused %d %s: %s (last: %s)")
         self._not_before = 0.0
-        self._unjournaled: deque[Entry] = deque()
+        self._unjournaled = Unjournaled()
         self._echo = Echo()
         self._inquirers = Inquirers()
         self._republishing = Republishing(outbound, links, self._echo)
@@ -162,10 +162,7 @@ class ForwardingStage:
         Returns:
             Whether there is more to do at once.
         """
-        room = limits.UNJOURNALED_MESSAGES - len(self._unjournaled)
-        self._unjournaled.extend(turn.entries[:room])
-        if (lost := len(turn.entries) - room) > 0:
-            log.error("lost %d messages: they could not be journaled, forwarded or kept in memory", lost)
+        self._unjournaled.keep(turn.entries, self._guard.last)
         return self.send(turn)
 
     def note_published(self) -> None:
@@ -181,8 +178,7 @@ class ForwardingStage:
         Returns:
             Messages that are in memory only.
         """
-        unjournaled, sent = list(self._unjournaled), self._guard.cursor.sent
-        self._unjournaled.clear()
+        unjournaled, sent = self._unjournaled.take_all(), self._guard.cursor.sent
         self.close()
         turn.counts.published -= sent - self._guard.cursor.sent
         return unjournaled
@@ -207,25 +203,28 @@ class ForwardingStage:
         link = self.links.using
         if self._in_flight is not None or link is None or self._full or time.monotonic() < self._not_before:
             return
-        if not self._guard.waiting:
-            self._submit_unjournaled(link)
-            return
-        waiting = self._guard.next_waiting(self._batch_messages, limits.FORWARD_BYTES)
-        messages = [(record.topic, record.body) for record in waiting.records]
-        if messages:
-            self._submit(link, messages, waiting.upto, waiting.damaged)
-        else:
+        if not self._submit_journaled(link, turn) and self._unjournaled:
+            self._submit(link, self._unjournaled.next(self._guard.cursor.sent, self._batch_messages))
+
+    def _submit_journaled(self, link: Link, turn: Turn) -> bool:
+        """Submit the next messages of the journal, up to where one could not be journaled; tell if there are any."""
+        limit = self._batch_messages
+        if self._unjournaled:
+            limit = min(limit, self._unjournaled.after - self._guard.cursor.sent)
+        if limit <= 0:
+            return False
+        waiting = self._guard.next_waiting(limit, limits.FORWARD_BYTES)
+        if waiting.records:
+            self._submit(link, waiting.records, waiting.upto, waiting.damaged)
+        elif waiting.damaged:
             self._count(waiting.upto, turn, 0, waiting.damaged)
+        return bool(waiting.records or waiting.damaged)
 
-    def _submit_unjournaled(self, link: Link) -> None:
-        """Submit messages that could not be journaled."""
-        messages = ((topic, body) for topic, body, _ in self._unjournaled)
-        for batch in islice(submit.batches(messages, self._batch_messages, limits.FORWARD_BYTES), 1):
-            self._submit(link, batch)
-
-    def _submit(self, link: Link, messages: list[Message], upto: int | None = None, damaged: int = 0) -> None:
+    def _submit(self, link: Link, found: Sequence[Record | Entry], upto: int | None = None, damaged: int = 0) -> None:
+        messages = [(each.topic, each.body) for each in found]
         if link.submit(messages):
-            batch = ForwardedBatch(messages, self._guard.cursor.sent)
+            named = {(each.topic, each.body) for each in found if each.msg_id is not None}
+            batch = ForwardedBatch(messages, named, self._guard.cursor.sent)
             self._echo.expect(batch)
             self._in_flight = _InFlight(link, batch, upto, damaged)
 
@@ -257,8 +256,7 @@ class ForwardingStage:
             turn.counts.refused_upstream += len(sent.batch.messages) - published
             self._count(sent.upto, turn, published, sent.damaged)
             return
-        for _ in sent.batch.messages:
-            self._unjournaled.popleft()
+        self._unjournaled.drop(len(sent.batch.messages))
 
     def _count(self, upto: int, turn: Turn, published: int, damaged: int) -> None:
         turn.counts.published += published

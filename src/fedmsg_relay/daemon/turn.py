@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from fedmsg_relay.daemon.accounting import Counts
 from fedmsg_relay.journal.records import Entry, Rejected
-from fedmsg_relay.journal.window import NAMESAKES, Sighting
+from fedmsg_relay.journal.window import Sighting, remembered
 from fedmsg_relay.network.peer import Peer
 
 
@@ -91,7 +91,7 @@ class Turn:
         self.entries.append(entry)
         seq, name, known = self.base + len(self.entries), entry.msg_id, self.known
         if name is not None:
-            known[name] = (*known.get(name, ())[1 - NAMESAKES :], (seq, fingerprint))
+            known[name] = remembered((*known.get(name, ()), (seq, fingerprint)))
         return seq
 
     def add_all(self, entries: Sequence[Entry], fingerprint: int | None = None) -> None:

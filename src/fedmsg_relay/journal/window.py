@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import TypeAlias
 
 from fedmsg_relay.journal import block
@@ -16,10 +17,10 @@ from fedmsg_relay.journal.reading import read_message
 from fedmsg_relay.journal.records import Entry, digest
 
 NAMESAKES = 4
-"""Number of messages that are remembered of one ``msg_id``: the newest. So a look-up is never long."""
+"""Number of messages that are remembered of one ``msg_id``: the first, and the newest. So a look-up is never long."""
 
-GENERATIONS = 8
-"""Parts of the window, of which one is forgotten at once."""
+GENERATIONS = 4
+"""Parts of the window, of which one is forgotten at once. A look-up looks into each of them."""
 
 FINGERPRINT_BYTES = 4096
 """Smaller messages are read at the start, so that their retries are known even if the journal is then lost."""
@@ -39,6 +40,17 @@ def fingerprint(topic: bytes, body: bytes) -> int:
         body: second frame.
     """
     return hash((topic, body))
+
+
+def remembered(sightings: tuple[Sighting, ...]) -> tuple[Sighting, ...]:
+    """Choose which messages with one ``msg_id`` are remembered.
+
+    The first one is among them: nobody can make the relay forget a message by sending others with its ``msg_id``.
+
+    Args:
+        sightings: where they are, the newest last.
+    """
+    return sightings if len(sightings) <= NAMESAKES else (sightings[0], *sightings[1 - NAMESAKES :])
 
 
 class Window:
@@ -69,7 +81,7 @@ class Window:
             newest.update(known)
         else:
             for msg_id, sightings in known.items():
-                newest[msg_id] = (*newest.get(msg_id, ()), *sightings)[-NAMESAKES:]
+                newest[msg_id] = remembered((*newest.get(msg_id, ()), *sightings))
         if len(newest) >= self._full:
             self._generations.append({})
 
@@ -82,11 +94,8 @@ class Window:
         Returns:
             The newest last.
         """
-        found: tuple[Sighting, ...] = ()
-        for generation in self._generations:
-            if msg_id in generation:
-                found += generation[msg_id]
-        return found[-NAMESAKES:]
+        found = [generation[msg_id] for generation in self._generations if msg_id in generation]
+        return remembered(tuple(chain.from_iterable(found))) if found else ()
 
     def keep_from(self, other: Window, upto: int) -> None:
         """Take over messages that another window knows and this one does not.

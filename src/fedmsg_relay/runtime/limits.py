@@ -100,6 +100,9 @@ FORWARD_MESSAGES, FORWARD_BYTES = 1000, 1024 * 1024
 ECHO_MESSAGES, ECHO_BYTES = 2000, 16 * 1024 * 1024
 """Of messages that were forwarded and did not come out here yet; beyond it no further batch is forwarded."""
 
+HEARD_MESSAGES = 25_000
+"""Messages heard last that are remembered at least, and twice as many at most."""
+
 UNJOURNALED_MESSAGES = 10_000
 """Messages kept in memory where they could neither be journaled nor forwarded."""
 

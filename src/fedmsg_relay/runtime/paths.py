@@ -11,6 +11,7 @@ from io import TextIOWrapper
 from pathlib import Path
 
 from fedmsg_relay.errors import ConfigError, JournalError
+from fedmsg_relay.submit import is_identity
 
 
 def status_socket() -> Path:
@@ -110,7 +111,8 @@ def identity(directory: Path) -> str:
     """
     path = directory / "identity"
     with suppress(OSError):
-        if known := path.read_text(encoding="utf-8", errors="replace").strip():
+        known = path.read_text(encoding="utf-8", errors="replace").strip()
+        if is_identity(known):  # else another relay would not take it, as after a power failure
             return known
     made = f"{socket.gethostname()}-{secrets.token_hex(4)}"
     with suppress(OSError):  # if nothing can be written, a restart makes another one

@@ -79,6 +79,9 @@ NAMESAKES = 100
 STREAMS = 200
 """Live streams at a time; a client beyond them is told to try again (503)."""
 
+ADDRESS_STREAMS = 150
+"""Live streams of one IP address; the rest is for others."""
+
 TIP_SECONDS = 0.05
 """Interval at which the end of the journal is looked at while somebody waits for it."""
 

@@ -102,9 +102,12 @@ async def live(request: Request) -> Response:
         return _start(journal, place, ends[1] if ends else 0)
 
     start = await site.reader.look(begin)
-    if site.streams >= limits.STREAMS:
+    address = request.client.host if request.client else ""
+    if site.streams.total() >= limits.STREAMS:
         raise JournalError("too many live streams at the moment: try again")
-    return answers.events(_events(site, start, place))
+    if site.streams[address] >= limits.ADDRESS_STREAMS:
+        raise JournalError(f"too many live streams of {address}: try again")
+    return answers.events(_events(site, start, place, address))
 
 
 async def refuse(_request: Request, error: Exception) -> Response:
@@ -114,9 +117,9 @@ async def refuse(_request: Request, error: Exception) -> Response:
     return answers.answer({"error": str(error), "oldest": oldest}, 409)
 
 
-async def _events(site: Site, start: int, place: Place) -> AsyncIterator[bytes]:
+async def _events(site: Site, start: int, place: Place, address: str) -> AsyncIterator[bytes]:
     at = start
-    site.streams += 1
+    site.streams[address] += 1
     try:
         # So that a client that is cut off before the first message comes back here.
         yield await site.reader.look(partial(_place_event, seq=at))
@@ -134,7 +137,9 @@ async def _events(site: Site, start: int, place: Place) -> AsyncIterator[bytes]:
             elif not await site.tip.wait(at, limits.KEEP_ALIVE_SECONDS):
                 yield b":\n\n"
     finally:
-        site.streams -= 1
+        site.streams[address] -= 1
+        if not site.streams[address]:
+            del site.streams[address]
 
 
 async def _event(message: Record | Large) -> AsyncIterator[bytes]:

@@ -41,7 +41,7 @@ async def metrics(request: Request) -> Response:
     except JournalError:
         times = None
     registry = CollectorRegistry()
-    registry.register(_Relay(condition, times, site.streams))
+    registry.register(_Relay(condition, times, site.streams.total()))
     if found := await bridge.look(site):
         registry.register(_Bridge(found, site.keep_days))
     ProcessCollector(namespace=f"{PREFIX}web", registry=registry)

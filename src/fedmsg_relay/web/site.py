@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import Counter
 from pathlib import Path
 
 from fedmsg_relay.runtime import threads
@@ -31,7 +32,7 @@ class Site:
         names: finds messages by ``msg_id``.
         watch: asks the relay how it is.
         tip: wakes live streams.
-        streams: number of live streams.
+        streams: number of live streams of each IP address.
     """
 
     def __init__(self, journal: Path, signatures: Signatures, keep_days: float) -> None:
@@ -42,7 +43,7 @@ class Site:
         self.names = Names(self.source)
         self.watch = Watch()
         self.tip = Tip(self.reader)
-        self.streams = 0
+        self.streams: Counter[str] = Counter()
         self._ended = threading.Event()
 
     def begin(self) -> None:
