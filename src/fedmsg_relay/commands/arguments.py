@@ -152,5 +152,6 @@ def refuse_to_connect(addresses: list[str], origin: str) -> None:
     from fedmsg_relay.network.address import split  # noqa: PLC0415 -- most commands need less
 
     for address in addresses:
-        if not address.startswith("ipc://") and split(address, origin)[0] == "*":
+        is_path = address.startswith("ipc://") and address != "ipc://"
+        if not is_path and split(address, origin)[0] == "*":
             raise ConfigError(f"{origin}: {address!r} names no host that scripts and listeners could connect to")

@@ -149,7 +149,7 @@ def _plan_one(addresses: Sequence[str], origin: str) -> Plan:
     local: dict[str, None] = {}
     foreign = []
     for address in addresses:
-        if address.startswith("ipc://"):
+        if address.startswith("ipc://") and address != "ipc://":
             local[address] = None
             continue
         host, port = split(address, origin)

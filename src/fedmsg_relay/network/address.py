@@ -7,7 +7,8 @@ import re
 
 from fedmsg_relay.errors import ConfigError
 
-_TCP = re.compile(r"tcp://(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:/]+):(?P<port>\d{1,5})")
+_TCP = re.compile(r"tcp://(?P<host>\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.-]+)?\]|[A-Za-z0-9_.*;-]+):(?P<port>[0-9]{1,5})")
+"""libzmq refuses any other character in a host. The name of an interface may stand before it, with ``;``."""
 
 
 def split(address: str, origin: str) -> tuple[str, int]:
