@@ -127,6 +127,7 @@ def test_an_address_that_scripts_cannot_connect_to_is_refused_by_key(
         "tcp://app\xe9:9942",
         "tcp://a,b:9942",
         "ipc://",
+        f"ipc:///{'x' * 107}",
     ],
 )
 def test_what_libzmq_takes_for_no_address_is_refused_before_a_script_is(host: Host, address: str) -> None:
@@ -134,7 +135,7 @@ def test_what_libzmq_takes_for_no_address_is_refused_before_a_script_is(host: Ho
     for options in (["--scripts"], []):
         ran = run_command(host, "check-config", *options)
         assert (ran.code, ran.stdout) == (78, "")
-        assert f"relay_submit: {address!r} is not an address; accepted: tcp://HOST:PORT" in ran.one_error_line()
+        assert f"relay_submit: {address!r} is not an address; accepted: " in ran.one_error_line()
 
 
 def test_addresses_that_scripts_can_connect_to_are_accepted(host: Host) -> None:
