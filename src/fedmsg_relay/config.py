@@ -269,6 +269,18 @@ def current_directory() -> str:
         return os.devnull
 
 
+def is_file_name(text: str) -> bool:
+    """Tell whether a file can have a name: the system refuses a NUL, and what its encoding does not have.
+
+    Args:
+        text: the name; empty is accepted.
+    """
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+
+
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and value.encode(errors="ignore").decode() == value  # without lone surrogates
 
