@@ -4,6 +4,7 @@
 It connects to every relay that the global config names and runs until it is interrupted.
 """
 
+import signal
 import sys
 from contextlib import suppress
 
@@ -26,5 +27,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with suppress(KeyboardInterrupt, BrokenPipeError):
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # without a word, once nobody reads its output any more
+    with suppress(KeyboardInterrupt):
         main()

@@ -6,8 +6,10 @@ Usage: pkgdb2branch.py PACKAGE BRANCH
 
 import argparse
 import getpass
+import sys
 
 import fedmsg_relay as fedmsg
+from fedmsg_relay.errors import RelayError
 
 
 def main() -> None:
@@ -27,4 +29,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except RelayError as error:  # neither a relay nor the spool has the message
+        sys.exit(f"the bus was not told: {error}")

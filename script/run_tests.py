@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +36,7 @@ from parts import LOGS, Part, Verdict
 TAIL_LINES = 60
 DESTROY_SECONDS = 120
 LANES = 2
-"""Parts at a time of pytest and the scenarios: much of each is waiting. Scenarios give way to pytest."""
+"""Parts at a time: much of pytest and of a scenario is waiting. Scenarios give way to pytest."""
 
 # Signals that told the tests to end. They are noted and looked at where nothing is half done.
 signals: list[int] = []
@@ -130,8 +130,11 @@ def run_bounded(part: Part, output: int) -> Verdict:
 
 
 def variables() -> dict[str, str]:
-    """The commands of `.venv` first; a UTF-8 locale, which Ansible insists on."""
-    return os.environ | {
+    """The commands of `.venv` first; a UTF-8 locale, which Ansible insists on.
+
+    Bytecode is kept: without it each process that Ansible forks compiles the role's filters anew.
+    """
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | {
         "PATH": f"{VENV / 'bin'}:{os.environ['PATH']}",
         "LC_ALL": "C.UTF-8",
         "NO_COLOR": "1",
@@ -144,6 +147,7 @@ def heading(text: str) -> None:
 
 def set_up(what: str, action: Callable[[], object]) -> Result | None:
     """The failure to set something up, as the result of a part; None when it is there."""
+    look_at_signals()
     heading(f"set up: {what}")
     began = time.monotonic()
     try:
@@ -161,43 +165,44 @@ def start(engine: containers.Engine) -> None:
 
 
 def run_all(what: str, names: list[str]) -> Iterator[Result]:
-    apt_log = LOGS / "apt.log"
+    """Run the parts. What a group of them needs is set up while those before it run."""
     if what != "fresh" and (failure := set_up("the tools", lambda: environment.make_venv("dev"))):
         yield failure
         return
-    if what in ("all", "lint"):
-        yield from map(run, parts.lint_parts())
-    if what == "quick":
-        yield from map(run, [*parts.lint_parts(quick=True), *parts.unit_parts([parts.UNIT_TESTS])])
-    if what in ("all", "unit", "molecule") and (failure := set_up("stock fedmsg", environment.make_stock_venv)):
-        yield failure
-        return
+    apt_log = LOGS / "apt.log"
     with ExitStack() as stack:
         engine = containers.Engine(LOGS / "dockerd.log")
         stack.callback(engine.stop)
+        lanes = ThreadPoolExecutor(LANES)
+        stack.callback(lanes.shutdown, cancel_futures=True)
+        running: list[Future[Result]] = []
+
+        def begin(to_run: list[Part]) -> None:
+            running.extend(lanes.submit(run, part) for part in to_run)
+
+        if what in ("all", "lint"):
+            begin(parts.lint_parts())
+        if what == "quick":
+            begin([*parts.lint_parts(quick=True), *parts.unit_parts([parts.UNIT_TESTS])])
         groups = {
-            "unit": (
-                "packages",
-                lambda: prepare_unit(names, apt_log),
-                parts.unit_parts,
-            ),
+            "unit": ("stock fedmsg and packages", lambda: prepare_unit(names, apt_log), parts.unit_parts),
             "fresh": ("fresh machines", lambda: fresh.can_be_made(apt_log), parts.fresh_parts),
             "molecule": ("containers", lambda: start(engine), parts.molecule_parts),
         }
-        to_run: list[Part] = []
         for group, (needed, prepare, parts_of) in groups.items():
             if what not in ("all", group):
                 continue
             if failure := set_up(needed, prepare):
                 yield failure
             else:
-                to_run += parts_of(names)
-        with ThreadPoolExecutor(LANES) as lanes:
-            yield from lanes.map(run, to_run)
+                begin(parts_of(names))
+        for part in running:
+            yield part.result()
 
 
 def prepare_unit(names: list[str], log: Path) -> None:
-    """Install what tests call, and what those of the bridge talk to."""
+    """Install what tests talk to and what they call."""
+    environment.make_stock_venv()
     packages.install(parts.packages_of(names), "the tests", log)
     if parts.bridged(names):
         environment.make_fedora_venv()

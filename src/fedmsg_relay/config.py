@@ -237,7 +237,7 @@ def addresses(config: Mapping[str, Any], key: str) -> list[str]:
 
     Args:
         config: the merged config.
-        key: ``relay_inbound``, or ``relay_outbound`` (which stands in ``endpoints``).
+        key: such as ``relay_inbound``, or ``relay_outbound`` (which stands in ``endpoints``).
 
     Returns:
         Addresses such as ``tcp://busgateway01.example.org:9941``; at least one.
@@ -249,8 +249,9 @@ def addresses(config: Mapping[str, Any], key: str) -> list[str]:
     name = f"endpoints[{key!r}]" if key == "relay_outbound" else key
     found = [] if value is None else listed(value)
     if not found or not all(address and _is_text(address) for address in found):
+        example = "http://host:9943" if key == "relay_web" else "tcp://host:9941"
         raise ConfigError(
-            f"global config: {name} must name the relay's address, such as 'tcp://host:9941', or a list of them; "
+            f"global config: {name} must name the relay's address, such as {example!r}, or a list of them; "
             f"it is {value!r} (read: {sources(config)})"
         )
     return found
@@ -266,6 +267,18 @@ def current_directory() -> str:
         return os.getcwd()
     except FileNotFoundError:
         return os.devnull
+
+
+def is_file_name(text: str) -> bool:
+    """Tell whether a file can have a name: the system refuses a NUL, and what its encoding does not have.
+
+    Args:
+        text: the name; empty is accepted.
+    """
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
 
 
 def _is_text(value: object) -> bool:

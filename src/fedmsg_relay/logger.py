@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from typing import Any, NoReturn
 
 from fedmsg_relay import config as global_config
@@ -52,7 +52,9 @@ def _run() -> int:
     print_config = options.pop("print_config", False)
     message = options.pop("logger_message", "") or None  # as with stock an empty one does not count
     filename = options.pop("config_filename", None)
-    config = {"cert_prefix": "shell", **global_config.read([filename] if filename else None), **options}
+    with redirect_stdout(sys.stderr):  # what a config file prints is not the output of this command
+        found = global_config.read([filename] if filename else None)
+    config = {"cert_prefix": "shell", **found, **options}
     if print_config:
         try:
             print(json.dumps(config, indent=2, default=str))

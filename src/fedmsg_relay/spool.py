@@ -28,6 +28,7 @@ from collections.abc import Mapping, Sequence
 from itertools import count, islice
 from typing import Any
 
+from fedmsg_relay.config import is_file_name
 from fedmsg_relay.errors import ConfigError, NoRelayError
 
 DIRECTORY = "/var/spool/fedmsg-relay"
@@ -81,19 +82,11 @@ def place(config: Mapping[str, Any]) -> str:
         ConfigError: no directory can have this name.
     """
     path = config.get("relay_spool", DIRECTORY)
-    if not isinstance(path, str) or path[:1] not in {"", "/"} or "\0" in path or not _can_be_encoded(path):
+    if not isinstance(path, str) or path[:1] not in {"", "/"} or not is_file_name(path):
         raise ConfigError(
             f"global config: relay_spool must be the absolute path of a directory, or '' for none; it is {path!r}"
         )
     return path
-
-
-def _can_be_encoded(path: str) -> bool:
-    try:
-        os.fsencode(path)
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def pending(path: str) -> list[str]:

@@ -118,8 +118,29 @@ def test_an_address_that_scripts_cannot_connect_to_is_refused_by_key(
     assert key in ran.one_error_line()
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "tcp://app 01:9942",
+        "tcp://app01:\uff19\uff19",
+        "tcp://[zz]:9942",
+        "tcp://app\xe9:9942",
+        "tcp://a,b:9942",
+        "ipc://",
+        f"ipc:///{'x' * 107}",
+    ],
+)
+def test_what_libzmq_takes_for_no_address_is_refused_before_a_script_is(host: Host, address: str) -> None:
+    host.configure(relay_submit=[address])
+    for options in (["--scripts"], []):
+        ran = run_command(host, "check-config", *options)
+        assert (ran.code, ran.stdout) == (78, "")
+        assert f"relay_submit: {address!r} is not an address; accepted: " in ran.one_error_line()
+
+
 def test_addresses_that_scripts_can_connect_to_are_accepted(host: Host) -> None:
     several = ["tcp://app01.example.org:9941", "tcp://127.0.0.1:9941", "tcp://[::1]:9941", "ipc:///run/x.sock"]
+    several += ["tcp://[fe80::1%eth0]:9941", "tcp://app_01-a:9941", "tcp://eth0;app01:9941"]
     host.configure(several, several, relay_submit=several)
     ran = run_command(host, "check-config", "--scripts")
     assert (ran.code, ran.stderr) == (0, "")
@@ -138,6 +159,14 @@ def test_a_config_that_names_no_relay_properly_is_refused_by_key(host: Host, tex
     ran = run_command(host, command, "--config-filename", only)
     assert ran.code == 78
     assert key in ran.one_error_line()
+
+
+@pytest.mark.parametrize("command", ["tail", "trace"])
+def test_a_web_process_that_is_not_a_url_is_refused_with_what_one_looks_like(host: Host, command: str) -> None:
+    host.configure(relay_web=[5])
+    ran = host.run("fedmsg-relay", command, *(["x"] if command == "trace" else []))
+    assert (ran.code, ran.stdout) == (78, "")
+    assert "relay_web must name the relay's address, such as 'http://host:9943'" in ran.one_error_line()
 
 
 @pytest.mark.parametrize("path", ["a\0b", "\ud800"], ids=["NUL", "half a surrogate pair"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -85,6 +86,17 @@ def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("pwd.getpwuid", unknown)
     with pytest.raises(ConfigError, match="has no home directory: set HOME, or STATE_DIRECTORY"):
         paths.state()
+
+
+def test_check_config_does_not_call_a_file_read_that_was_left_out(host: Host) -> None:
+    closed = host.write("fedmsg.d/zz.py", "config = {}\n")
+    closed.chmod(0)
+    ran = run(host, "fedmsg-relay check-config --scripts")
+    assert ran.code == 0
+    installed = host.directory / "fedmsg.d" / "relay.py"
+    assert ran.stdout.splitlines()[:2] == [f"read      {installed}", f"left out  {closed}, this user may not read it"]
+    told = json.loads(run(host, "fedmsg-relay check-config --scripts --json").stdout)
+    assert (told["files"], told["left_out"]) == ([str(installed)], [str(closed)])
 
 
 def test_a_folder_of_the_config_that_is_closed_is_named(host: Host) -> None:

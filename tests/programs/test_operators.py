@@ -170,6 +170,11 @@ def test_what_a_config_prints_is_not_the_output_of_a_command(host: Host) -> None
     assert (ran.stdout, ran.stderr) == (f"{host.inbound}\n", "touch intruder\n")
     assert not (host.directory / "intruder").exists()
     assert json.loads(host.run("fedmsg-relay", "check-config", "--scripts", "--json").stdout)["ok"]
+    assert json.loads(host.run("fedmsg-logger", "--print-config").stdout)["relay_inbound"] == [host.inbound]
+    host.write("fedmsg.d/zz.py", "print('touch intruder')\nconfig = []\n")
+    ran = host.run("fedmsg-relay", "tail")
+    assert (ran.code, ran.stdout) == (EX_CONFIG, "")
+    assert ran.stderr.splitlines()[0] == "touch intruder"
 
 
 def test_a_stderr_that_takes_nothing_changes_no_exit_code(lonely: Host) -> None:

@@ -38,6 +38,11 @@ REFUSED = {
         ["trust.submit_from: 'app01.example.org' is not a network (accepted: '192.0.2.0/24', "],
     ),
     "a negative rate": ("[limits]\nsubmit_rate = -1\n", ["limits.submit_rate"]),
+    "a port that the web process cannot have": (
+        "[http]\nlisten = ['tcp://127.0.0.1:99999']\n",
+        ["http.listen: 'tcp://127.0.0.1:99999' is not an address", "port 1 to 65535"],
+    ),
+    "a host of the web process with a space": ("[http]\nlisten = ['tcp://a b:9943']\n", ["http.listen", "is not an"]),
     "an address of the web process without tcp": ("[http]\nlisten = ['*:9943']\n", ["http.listen", "tcp://*"]),
     "not TOML": ("[limits]\nmax_message_size = \n", ["line 2"]),
 }

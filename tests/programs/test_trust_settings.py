@@ -45,6 +45,9 @@ REFUSED: dict[str, tuple[dict[str, object], str, str]] = {
     "no CA": ({"ca_cert_location": None}, "", "name a file"),
     "an empty CA": ({}, 'ca = ""', "name a file"),
     "a list for the CA": ({"ca_cert_location": ["/ca.crt"]}, "", "ca_cert_location must be text"),
+    "a NUL in the name of the CA": ({"ca_cert_location": "/ca\0.crt"}, "", "ca_cert_location: '/ca\\x00.crt' is not"),
+    "a name of the CRL that cannot be": ({"crl_location": "/\ud800"}, "", "is not the name of a file"),
+    "a NUL in relay.toml": ({}, 'ca = "/ca\\u0000.crt"', "trust.ca: '/ca\\x00.crt' is not the name of a file"),
     "a policy that is text": ({"routing_policy": {TOPIC: SHELL}}, "", "routing_policy['org.example.test.signed']"),
     "gpg alone": ({"crypto_validate_backends": ["gpg"]}, "", "crypto_validate_backends"),
 }

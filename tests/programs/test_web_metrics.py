@@ -154,6 +154,18 @@ def test_each_metric_that_is_named_is_one(shared_bus: Bus, web: Web, path: Any) 
     assert named <= types | ELSEWHERE | of_the_spool(shared_bus.host)
 
 
+def test_the_panels_of_the_dashboard_cover_each_place_once() -> None:
+    places = [panel["gridPos"] for panel in json.loads(DASHBOARD.read_text())["panels"]]
+    covered = [
+        (x, y)
+        for place in places
+        for x in range(place["x"], place["x"] + place["w"])
+        for y in range(place["y"], place["y"] + place["h"])
+    ]
+    assert len(covered) == len({*covered}), "no panel is upon another"
+    assert {*covered} == {(x, y) for x in range(24) for y in range(max(y for _, y in covered) + 1)}, "no gap"
+
+
 def test_a_relay_of_another_version_is_said(host: Host) -> None:
     path = host.directory / "run" / "status.sock"
     with socket.socket(socket.AF_UNIX) as door, contextlib.closing(Web(host)) as web:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import environment
 import fresh
 import parts
 import pytest
@@ -202,6 +203,39 @@ def test_a_user_that_cannot_make_a_fresh_machine_is_told_what_to_do(
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(SetupError, match="run `sudo script/test fresh`"):
         fresh.can_be_made(tmp_path / "log")
+
+
+def part(name: str, command: str) -> parts.Part:
+    return parts.Part(name, ["sh", "-c", command], 30, parts.content)
+
+
+def test_each_part_is_run_and_a_failure_shows_the_end_of_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def no_packages(*_: object) -> None:
+        raise SetupError("there is no apt-get")
+
+    for module in (parts, run_tests):
+        monkeypatch.setattr(module, "LOGS", tmp_path)
+    monkeypatch.setattr(run_tests, "ROOT", tmp_path)
+    monkeypatch.setattr(environment, "make_venv", lambda _: None)
+    monkeypatch.setattr(parts, "lint_parts", lambda: [part("a linter", "true"), part("another", "echo found; false")])
+    monkeypatch.setattr(run_tests, "prepare_unit", no_packages)
+    monkeypatch.setattr(fresh, "can_be_made", lambda _: None)
+    monkeypatch.setattr(parts, "fresh_parts", lambda _: [part("fresh", "true")])
+    monkeypatch.setattr(run_tests, "start", lambda _: None)
+    monkeypatch.setattr(parts, "molecule_parts", lambda _: [part("scenario", "true")])
+    passed = {result.name: result.verdict.passed for result in run_tests.run_all("all", [])}
+    unprepared = "set up stock fedmsg and packages"
+    assert passed == {"a linter": True, "another": False, unprepared: False, "fresh": True, "scenario": True}
+    shown = capsys.readouterr().out
+    assert "--- from another.log:\nfound\n---\n" in shown
+    assert "there is no apt-get" in shown
+
+
+def test_parts_keep_bytecode_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    assert "PYTHONDONTWRITEBYTECODE" not in run_tests.variables()
 
 
 def test_of_pytest_a_file_or_one_test_can_be_run_alone() -> None:

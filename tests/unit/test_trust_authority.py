@@ -102,6 +102,18 @@ def test_a_file_that_is_removed_and_comes_back(file: str, site: Site) -> None:
     assert isinstance(site.later(), Anchor)
 
 
+@pytest.mark.parametrize("file", ["ca.crt", "crl.pem"])
+def test_a_fifo_in_its_place_is_not_waited_for(file: str, site: Site) -> None:
+    path = site.directory / file
+    content = path.read_bytes()
+    path.unlink()
+    os.mkfifo(path)
+    assert site.fault() == f"{file}: not a regular file"
+    path.unlink()
+    site.put(file, content)
+    assert isinstance(site.later(), Anchor)
+
+
 def test_a_file_that_is_half_written_and_then_whole(site: Site) -> None:
     whole = site.ca.pem
     site.put("ca.crt", whole[:300])

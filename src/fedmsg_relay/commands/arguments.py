@@ -149,8 +149,8 @@ def refuse_to_connect(addresses: list[str], origin: str) -> None:
     Raises:
         ConfigError: it names the address.
     """
-    from fedmsg_relay.network.address import split  # noqa: PLC0415 -- most commands need less
+    from fedmsg_relay.network.address import is_path, split  # noqa: PLC0415 -- most commands need less
 
     for address in addresses:
-        if not address.startswith("ipc://") and split(address, origin)[0] == "*":
+        if not is_path(address, origin) and split(address, origin)[0] == "*":
             raise ConfigError(f"{origin}: {address!r} names no host that scripts and listeners could connect to")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,9 +68,12 @@ def _check(options: argparse.Namespace) -> int:
     _require(stand_ins, options)
     config = read_config(options, stand_ins)
     keys = endpoint_keys(config)
+    files = global_config.files(config_files(options), stand_ins)
+    closed = [path for path in files if not os.access(stand_ins.get(path, path), os.R_OK)]
     result: dict[str, Any] = {
         "ok": True,
-        "files": global_config.files(config_files(options), stand_ins),
+        "files": [path for path in files if path not in closed],
+        "left_out": closed,
         **{key: global_config.addresses(config, key) for key in keys},
     }
     result["sign"] = _sign(config)
@@ -83,24 +87,32 @@ def _check(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(result))
         return OK
-    for path in result["files"]:
-        print(f"read      {path}")
-    for key in keys:
-        print(f"names     {key} {' '.join(result[key])}")
-    for endpoint, bound in result.get("bind", {}).items():
-        if bound:
-            print(f"would bind {endpoint} {' '.join(bound)}")
-    for submit, outbound in result.get("upstream", ()):
-        print(f"would be chained to submit {submit} outbound {outbound}")
-    if trust := result.get("trust"):
-        print("\n".join(_describe_trust(trust)))
-    if found := result.get("bridge"):
-        print(f"would bridge to {' '.join(found['nodes'])} exchange {found['exchange']}")
+    print("\n".join([*_describe_config(result, keys), *_describe_start(result)]))
     print("\n".join(map(errors.printable, spool_state.describe(spooled))))
     if result["sign"]:
         print(result["sign"].get("fault") or "would sign as {name} with {key}".format_map(result["sign"]))
     print("OK")
     return OK
+
+
+def _describe_config(result: dict[str, Any], keys: list[str]) -> list[str]:
+    """Say what was read, and where the relay is by that."""
+    return [
+        *(f"read      {path}" for path in result["files"]),
+        *(f"left out  {path}, this user may not read it" for path in result["left_out"]),
+        *(f"names     {key} {' '.join(result[key])}" for key in keys),
+    ]
+
+
+def _describe_start(result: dict[str, Any]) -> list[str]:
+    """Say what a start of the relay would do; nothing with ``--scripts``."""
+    lines = [f"would bind {endpoint} {' '.join(bound)}" for endpoint, bound in result.get("bind", {}).items() if bound]
+    lines += [f"would be chained to submit {submit} outbound {out}" for submit, out in result.get("upstream", ())]
+    if trust := result.get("trust"):
+        lines += _describe_trust(trust)
+    if found := result.get("bridge"):
+        lines.append(f"would bridge to {' '.join(found['nodes'])} exchange {found['exchange']}")
+    return lines
 
 
 def _require(stand_ins: dict[str, str], options: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -42,15 +43,17 @@ def _tail(options: argparse.Namespace) -> int:
         after = int(after)
         if after >= 2**63:
             raise UsageError(f"--after {after}: no message can have this number")
-    for message in tail(since, after, options.topic, config_files(options)):
-        print(_line(message, options.json), flush=True)
+    output = sys.stdout
+    with redirect_stdout(sys.stderr):  # config files are read again and again, and may print
+        for message in tail(since, after, options.topic, config_files(options)):
+            print(_line(message, options.json, output.isatty()), file=output, flush=True)
     return OK
 
 
-def _line(message: Message, as_json: bool) -> str:
+def _line(message: Message, as_json: bool, on_terminal: bool) -> str:
     if as_json:
         facts = {"seq": message.seq, "time": message.time, "msg_id": message.msg_id}
         return json.dumps({**facts, "topic": message.topic, "body": message.text})
     when = datetime.fromtimestamp(message.time, UTC).isoformat(timespec="milliseconds")
-    text = printable(message.text) if sys.stdout.isatty() else message.text.replace("\n", " ")
+    text = printable(message.text) if on_terminal else message.text.replace("\n", " ")
     return f"{message.seq} {when} {printable(message.topic) or '-'} {text}"

@@ -21,7 +21,7 @@ from fedmsg_relay import config as global_config
 from fedmsg_relay import hostnames
 from fedmsg_relay.daemon.settings import DEFAULT_PATH, Bind, Settings
 from fedmsg_relay.errors import ConfigError
-from fedmsg_relay.network.address import literal, parse, split
+from fedmsg_relay.network.address import is_path, literal, parse, split
 
 NAME_SECONDS = 8.0
 """Maximum time that a start waits for all name servers: a dead one is skipped after 5 s."""
@@ -149,7 +149,7 @@ def _plan_one(addresses: Sequence[str], origin: str) -> Plan:
     local: dict[str, None] = {}
     foreign = []
     for address in addresses:
-        if address.startswith("ipc://"):
+        if is_path(address, origin):
             local[address] = None
             continue
         host, port = split(address, origin)

@@ -62,4 +62,6 @@ def _file(config: Mapping[str, Any], path: Path | None, setting: tuple[str, str 
             raise ConfigError(f"{where} must be text; it is {value!r} (read: {global_config.sources(config)})")
     if value.startswith(("https://", "http://")):
         raise ConfigError(f"{where}: {value!r} is a URL, and the relay fetches nothing: name a file")
+    if not global_config.is_file_name(value):
+        raise ConfigError(f"{where}: {value!r} is not the name of a file")
     return value

@@ -14,6 +14,7 @@ import msgspec
 from fedmsg_relay.errors import ConfigError
 from fedmsg_relay.journal.retention import Retention
 from fedmsg_relay.message import DEFAULT_MAX_MESSAGE_SIZE
+from fedmsg_relay.network.address import is_path, split
 from fedmsg_relay.network.networks import Networks
 
 DEFAULT_PATH = Path("/etc/fedmsg-relay/relay.toml")
@@ -91,6 +92,11 @@ class Http(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """
 
     listen: list[Address] = []
+
+    def __post_init__(self) -> None:
+        for address in self.listen:
+            if not is_path(address, "http.listen"):
+                split(address, "http.listen")
 
 
 class Upstream(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -218,8 +224,9 @@ def _explain(error: str) -> str:
     if "unknown field" in error:
         keys = "; ".join(f"[{table}] {', '.join(names)}" for table, names in accepted().items())
         return f"{error.replace('Object contains unknown field', 'unknown key')} (accepted: {keys})"
-    if error.startswith("trust."):
-        return error.removesuffix(" - at `$.trust`")  # the key stands in front, and its value
+    for table in ("trust", "http"):
+        if error.startswith(f"{table}."):
+            return error.removesuffix(f" - at `$.{table}`")  # the key stands in front, and its value
     if "matching regex" in error:
         return f"{error} (accepted: an address such as 'tcp://*:9941', 'tcp://[::1]:9941' or 'ipc:///path')"
     return error

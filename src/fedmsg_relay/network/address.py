@@ -7,7 +7,32 @@ import re
 
 from fedmsg_relay.errors import ConfigError
 
-_TCP = re.compile(r"tcp://(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:/]+):(?P<port>\d{1,5})")
+_TCP = re.compile(r"tcp://(?P<host>\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.-]+)?\]|[A-Za-z0-9_.*;-]+):(?P<port>[0-9]{1,5})")
+"""libzmq refuses any other character in a host. The name of an interface may stand before it, with ``;``."""
+
+_IPC = "ipc://"
+
+MAX_PATH_BYTES = 107
+"""Maximum length of the path of a unix socket, unix(7)."""
+
+
+def is_path(address: str, origin: str) -> bool:
+    """Tell an address of a unix socket from one of TCP.
+
+    Args:
+        address: such as ``ipc:///run/relay.sock``.
+        origin: where it stands, for the message.
+
+    Raises:
+        ConfigError: no socket can have this path.
+    """
+    if not address.startswith(_IPC):
+        return False
+    if not 0 < len(address.encode(errors="replace")) - len(_IPC) <= MAX_PATH_BYTES:
+        raise ConfigError(
+            f"{origin}: {address!r} is not an address; accepted: ipc://PATH with a path of 1 to {MAX_PATH_BYTES} bytes"
+        )
+    return True
 
 
 def split(address: str, origin: str) -> tuple[str, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -162,7 +164,7 @@ class Authority:
         try:
             marks = []
             for path in self._paths:
-                found = Path(path).stat()
+                found = _state(path)
                 recent = abs(self._clock() - found.st_mtime) < RECENT_SECONDS
                 marks.append(None if recent else (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
             if marks == self._seen and None not in marks:
@@ -178,6 +180,14 @@ class Authority:
         if contents != self._contents:
             self._contents = contents
             self._loaded = load(dict(zip(self._paths, contents, strict=True)))
+
+
+def _state(path: str) -> os.stat_result:
+    """Get the state of a file that can be read; to read a FIFO or a device may not end."""
+    found = Path(path).stat()
+    if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+        raise OSError("not a regular file")
+    return found
 
 
 def load(files: dict[str, bytes]) -> Anchor | Unusable:
