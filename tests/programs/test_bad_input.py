@@ -249,9 +249,15 @@ def test_frames_from_a_listener_are_not_messages(watched: Watched) -> None:
 
 
 def test_the_log_names_each_reason_and_the_peer(watched: Watched) -> None:
-    for _, reason in BAD.values():
+    one_of_each = {reason: frames for frames, reason in BAD.values()}
+    for reason, frames in one_of_each.items():
+        watched.bus.publisher.send(*frames)
         watched.bus.relay.wait_for_log("WARNING", "dropped", reason, "127.0.0.1")
+    peer = RawPeer(watched.bus.host.inbound)
+    peer.send(NOISE["SSH"])
     watched.bus.relay.wait_for_log("WARNING", "handshake failed", "127.0.0.1")
+    peer.close()
+    watched.only_the_good_one_comes_out()
 
 
 def test_a_flood_of_bad_input_does_not_flood_the_log(watched: Watched) -> None:
