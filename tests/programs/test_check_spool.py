@@ -53,7 +53,7 @@ def with_units(host: Host, active: str, spool: Path) -> dict[str, str]:
 
 def test_a_spool_that_can_be_used(lonely: Host) -> None:
     put(lonely, message("x"), f"{time.time_ns():020d}-1-1.msg")
-    lines, spool = told(lonely)
+    lines, spool = told(lonely, **with_units(lonely, "active", lonely.spool))
     assert lines == [f"spool     {lonely.spool}, 1 waiting"]
     assert spool == {"directory": str(lonely.spool), "unusable": "", "waiting": 1, "undelivered": ""}
     assert f"spool     {lonely.spool}" in lonely.run("fedmsg-relay", "check-config").stdout
