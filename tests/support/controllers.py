@@ -163,7 +163,7 @@ class Site:
         )
 
     def files(self, place: str) -> dict[str, int]:
-        """Say which files are below a directory, and when each was written.
+        """Say which files are below a directory, and when each was written. Bytecode does not count.
 
         Args:
             place: the directory.
@@ -172,4 +172,6 @@ class Site:
             The times by path.
         """
         paths = (self.directory / place).rglob("*")
-        return {str(path): path.stat().st_mtime_ns for path in paths if "__pycache__" not in path.parts}
+        return {
+            str(path): path.stat().st_mtime_ns for path in paths if path.is_file() and "__pycache__" not in path.parts
+        }

@@ -45,7 +45,9 @@ class Model:
         return next((seq for seq in self._namesakes(message) if self.journal[seq - 1] == message), None)
 
     def _namesakes(self, message: Message) -> list[int]:
-        return self.known.get(name(message), [])[:-5:-1]
+        """The messages with its name that are known, the newest first."""
+        known = self.known.get(name(message), [])
+        return [*known[:-4:-1], *known[:-3][:1]]
 
     def _take(self, message: Message, submitted: bool = False) -> int:
         self.counts["reused"] += submitted and bool(self._namesakes(message))
