@@ -3,38 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import threading
-from collections.abc import Iterator
 
 from bus import join
 from cable import Cable
+from flowing import flowing
 from messages import Message, envelope
 from sites import Site
-from wire import Publisher, Sockets
-
-
-class Stream:
-    """Publishes at the upstream, message after message, until it is ended."""
-
-    def __init__(self, publisher: Publisher) -> None:
-        self.sent: list[Message] = []
-        self._publisher = publisher
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._flow)
-
-    @contextlib.contextmanager
-    def flowing(self) -> Iterator[None]:
-        self._thread.start()
-        try:
-            yield
-        finally:
-            self._ended.set()
-            self._thread.join()
-
-    def _flow(self) -> None:
-        while not self._ended.wait(0.002):
-            self.sent.append(envelope("org.example.test.other", len(self.sent)))
-            self._publisher.send(*self.sent[-1])
+from wire import Sockets
 
 
 def test_a_cut_of_submit_alone_loses_and_repeats_no_message_of_others(old: Site, new: Site, sockets: Sockets) -> None:
@@ -45,7 +20,11 @@ def test_a_cut_of_submit_alone_loses_and_repeats_no_message_of_others(old: Site,
         listener = sockets.listener(old.host.outbound)
         publisher = sockets.publisher(new.host.inbound)
         join(publisher, listener)
-        stream = Stream(publisher)
+        sent: list[Message] = []
+
+        def publish() -> None:
+            sent.append(envelope("org.example.test.other", len(sent)))
+            publisher.send(*sent[-1])
 
         def cut_and_mend() -> None:
             for _ in range(3):
@@ -54,6 +33,6 @@ def test_a_cut_of_submit_alone_loses_and_repeats_no_message_of_others(old: Site,
                 submit.mend()
                 old.wait_for_upstream("joined")
 
-        with stream.flowing():
+        with flowing(publish, 0.002):
             listener.hear_while(cut_and_mend)
-        listener.expect(stream.sent)
+        listener.expect(sent)

@@ -3,41 +3,27 @@
 from __future__ import annotations
 
 import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
 from bus import join
+from flowing import flowing
 from messages import Message, envelope
 from sites import Site, chained
 from wire import Sockets
 
 
 class Stream:
-    """Submits messages, one after the other, until ended; each has got its receipt."""
+    """Submits messages, one after the other; each has got its receipt."""
 
     def __init__(self, sockets: Sockets, address: str) -> None:
         self.sent: list[Message] = []
         self._client = sockets.submitter(address)
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._flow)
 
-    @contextmanager
-    def flowing(self) -> Iterator[None]:
-        self._thread.start()
-        try:
-            yield
-        finally:
-            self._ended.set()
-            self._thread.join()
-
-    def _flow(self) -> None:
-        while not self._ended.wait(0.005):
-            message = envelope("org.example.test.stops", len(self.sent))
-            assert self._client.ask(message)["status"] == "accepted"
-            self.sent.append(message)
+    def submit(self) -> None:
+        message = envelope("org.example.test.stops", len(self.sent))
+        assert self._client.ask(message)["status"] == "accepted"
+        self.sent.append(message)
 
 
 @pytest.mark.timeout(900)
@@ -60,7 +46,7 @@ def test_repeated_stops_of_an_upstream_process_end_neither_relay(
             processes[1].send_signal(signal.SIGCONT)
             old.wait_for_upstream("joined")
 
-    with stream.flowing():
+    with flowing(stream.submit, 0.005):
         listeners[0].hear_while(stop_and_continue)
     for listener in listeners:
         listener.expect(stream.sent)
